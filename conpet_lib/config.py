@@ -1,0 +1,76 @@
+"""Configuration: small frozen dataclasses, checked when they are made.
+
+A config prints as the code that makes it again. `learner` names the entry of `LEARNERS` that it is for.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+from conpet_lib.backbone import TARGETS
+from conpet_lib.errors import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class VanillaConfig:
+    """A module, its optimiser and the length of a stage: what every learner has.
+
+    A stage is `epochs` x `batch_limit` batches whatever its number. The learning rate 2e-3 serves
+    minilm-l6; smollm2-135m does better with 1e-3.
+    """
+
+    learner: ClassVar[str] = "vanilla"
+    rank: int = 4                        # of the LoRA matrices
+    alpha: float = 8.0                   # LoRA's scale is alpha / rank
+    targets: tuple[str, ...] = TARGETS   # Linear modules that carry LoRA, by the end of their names
+    batch_size: int = 16                 # examples, new and replayed together
+    batch_limit: int | None = 30         # training batches an epoch; None is the Limitless bound
+    epochs: int = 4                      # each with batches drawn afresh, validated at its end
+    learning_rate: float = 2e-3          # of AdamW
+    weight_decay: float = 0.01           # of AdamW
+    epsilon: float = 1e-8                # of AdamW
+    valid_examples: int = 160            # size of a stage's fixed validation set, half of it new
+
+    def __post_init__(self):
+        for field in ("rank", "batch_size", "epochs", "valid_examples"):
+            check(isinstance(getattr(self, field), int) and getattr(self, field) >= 1, self, field,
+                  "a whole number of 1 or more")
+        for field in ("alpha", "learning_rate", "epsilon"):
+            check(getattr(self, field) > 0, self, field, "above 0")
+        check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
+        check(self.batch_limit is None or self.batch_limit >= 1, self, "batch_limit", "1 or more batches, or None")
+        check(isinstance(self.targets, tuple) and len(self.targets) > 0, self, "targets", "a tuple of names")
+
+    def to_dict(self) -> dict:
+        """The fields as plain values, with the learner's name."""
+        return {"learner": self.learner, **asdict(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticConfig(VanillaConfig):
+    """Static ConPET: one module, dynamic replay."""
+
+    learner: ClassVar[str] = "static"
+    new_share: float = 0.5               # part of a batch that comes from the new task
+
+    def __post_init__(self):
+        super().__post_init__()
+        check(0 < self.new_share <= 1, self, "new_share", "a share above 0, at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicConfig(StaticConfig):
+    """Dynamic ConPET: task modules and a selector."""
+
+    learner: ClassVar[str] = "dynamic"
+    active: int = 1                      # modules that answer an example, chosen by the selector (the paper: 1)
+    modules: int | None = None           # module budget; None: one for each task
+    joining: str = "similar"             # once the budget is spent, a task joins the most "similar" module, or "in turn"
+    teacher_forcing: bool = True         # in training the true task's module is always active
+    selector: str = "tasks"              # what the selector is trained on: "tasks" (the paper) or "labels"
+
+    def __post_init__(self):
+        super().__post_init__()
+        check(isinstance(self.active, int) and self.active >= 1, self, "active", "1 or more modules")
+        check(self.modules is None or self.modules >= 1, self, "modules", "1 or more modules, or None")
+        check(self.joining in ("similar", "in turn"), self, "joining", "'similar' or 'in turn'")
+        check(self.selector in ("tasks", "labels"), self, "selector", "'tasks' or 'labels'")

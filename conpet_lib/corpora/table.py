@@ -1,0 +1,70 @@
+"""Your own data: a CSV, TSV or JSON-lines file, or a pandas DataFrame.
+
+Columns: `text` and `label`; for entity typing also `start` and `end` (character positions, end
+exclusive), for relations `head_start`, `head_end`, `tail_start`, `tail_end`; `part` if there is one.
+Without positions the whole text is classified.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, wanted_path
+
+ADVICE = "Wanted: a .csv, .tsv or .jsonl file with a column for the text and one for the label."
+GUESSES = {"text": ("text", "sentence", "content"), "label": ("label", "class", "type", "category")}
+POSITIONS = {"relation": (("head_start", "head_end"), ("tail_start", "tail_end")), "typing": (("start", "end"),),
+             "text": ()}
+
+
+def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", label: str = "") -> Corpus:
+    """A table, one example a row. `text` and `label` name the columns if they cannot be guessed."""
+    if isinstance(path, pd.DataFrame):
+        file, table = Path("table"), path
+    else:
+        file = wanted_path(path, "table", ADVICE)
+        table = open_table(file)
+    names = {}
+    for wanted, given in (("text", text), ("label", label)):
+        choices = [given] if given else GUESSES[wanted]
+        names[wanted] = next((column for column in table.columns if str(column).lower() in choices or column == given),
+                             None)
+        if names[wanted] is None:
+            raise fault(file, [f"no column for the {wanted}; the columns are {', '.join(map(str, table.columns))}"],
+                        f"Say which with load_corpus('table', path=..., {wanted}='column').")
+    kind = next(kind for kind, pairs in POSITIONS.items()
+                if all(column in table.columns for pair in pairs for column in pair))
+    report, examples, faults = ReadReport(), [], []
+    for line, row in enumerate(table.to_dict("records"), 2):     # line 1 holds the column names
+        words, name = row[names["text"]], row[names["label"]]
+        if not isinstance(words, str) or not words.strip():
+            report.skipped["empty text"] += 1
+            continue
+        if pd.isna(name) or not str(name).strip():
+            report.skipped["no label"] += 1
+            continue
+        try:
+            spans = tuple((int(row[start]), int(row[end])) for start, end in POSITIONS[kind])
+        except (ValueError, TypeError):
+            faults.append(f"line {line}: a position is not a whole number")
+            continue
+        wrong = [span for span in spans if not 0 <= span[0] < span[1] <= len(words)]
+        if wrong:
+            faults.append(f"line {line}: the span {wrong[0]} does not lie in the text ({len(words)} characters)")
+            continue
+        examples.append(Example(key=f"{file.stem}:{line}", text=words, spans=spans, label=str(name).strip(),
+                                part=row.get("part"), source=f"{file.name}, line {line}"))
+    if faults:
+        raise fault(file, faults, "Positions count characters from 0; the end is exclusive.")
+    report.read = len(examples)
+    return Corpus(file.stem, kind, examples, report)
+
+
+def open_table(file: Path) -> pd.DataFrame:
+    """The file as a DataFrame, its layout told by its ending."""
+    try:
+        if file.suffix in (".jsonl", ".ndjson"):
+            return pd.read_json(file, lines=True)
+        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",")
+    except ValueError as error:
+        raise fault(file, [str(error).splitlines()[0]], ADVICE) from None

@@ -1,0 +1,77 @@
+"""Costs: time by what was done, memory, and operations.
+
+In: the steps that a learner tells, and the counts of its features. Out: plain numbers.
+May import `backbone`. Knows nothing of accuracy.
+"""
+
+import os
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import psutil
+import torch
+
+from conpet_lib.answer_row import ALL_TOKENS, ANSWER_ROW
+from conpet_lib.backbone import Backbone
+
+
+class Clock:
+    """Wall and CPU seconds by what was done, and the largest memory seen.
+
+    `tick(doing)` books the time since the last tick. Memory is the process's resident size in bytes,
+    sampled at each tick, and on a GPU the largest size that torch allocated.
+    """
+
+    def __init__(self):
+        self.wall: dict[str, float] = defaultdict(float)
+        self.cpu, self.peak = 0.0, 0
+        self.last, self.last_cpu, self.process = time.perf_counter(), time.process_time(), psutil.Process()
+
+    def tick(self, doing: str) -> None:
+        """Book the time since the last tick under `doing`."""
+        now, cpu = time.perf_counter(), time.process_time()
+        self.wall[doing] += now - self.last
+        self.cpu += cpu - self.last_cpu
+        self.last, self.last_cpu = now, cpu
+        self.peak = max(self.peak, self.process.memory_info().rss)
+
+    def report(self) -> dict:
+        """Seconds by kind, CPU seconds, and peak memory in bytes (host, and device if there is one)."""
+        device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
+        return {"wall": dict(self.wall), "cpu": self.cpu, "peak_memory": self.peak, "peak_device_memory": device}
+
+
+def operations(backbone: Backbone, counts: dict) -> dict[str, float]:
+    """Floating-point operations of prefix, top and head, from counts of rows and tokens.
+
+    A multiplication and an addition are two operations, so a Linear of n weights costs 2n a token; attention
+    scores and mixing, below a tenth at these lengths, are left out, as is the embedding. A pass with
+    gradients counts three times (forward, and backward through activations and weights; Kaplan et al. 2020).
+    In the exit layer's short form only keys and values read all tokens.
+    """
+    def linear(layer, names=None):
+        return sum(part.weight.numel() for name, part in layer.named_modules()
+                   if isinstance(part, torch.nn.Linear) and "lora_" not in name
+                   and (names is None or name.removesuffix(".base_layer").split(".")[-1] in names))
+
+    below = sum(linear(layer) for layer in backbone.layers[:backbone.boundary])
+    middle = sum(linear(layer) for layer in backbone.layers[backbone.boundary:-1])
+    exit_all = linear(backbone.layers[-1], ALL_TOKENS if type(backbone.layers[-1]) in ANSWER_ROW else None)
+    exit_one = linear(backbone.layers[-1]) - exit_all
+    found = {"prefix": 2.0 * below * counts.get("prefix_tokens", 0)}
+    for kind, factor in (("", 1.0), ("_trained", 3.0)):
+        found["top" + kind] = factor * 2 * ((middle + exit_all) * counts.get(f"top_tokens{kind}", 0)
+                                            + exit_one * counts.get(f"top_rows{kind}", 0))
+        found["head" + kind] = factor * 2 * backbone.hidden_size * counts.get(f"head_scores{kind}", 0)
+    return found
+
+
+def bytes_in(folder: Path) -> dict[str, int]:
+    """Bytes on disk by kind of file: weights, records (JSON, Parquet), pictures, other."""
+    kinds = {".safetensors": "weights", ".json": "records", ".parquet": "records", ".png": "pictures"}
+    sizes: dict[str, int] = defaultdict(int)
+    for place, _, files in os.walk(folder):
+        for file in files:
+            sizes[kinds.get(Path(file).suffix, "other")] += (Path(place) / file).stat().st_size
+    return dict(sizes)

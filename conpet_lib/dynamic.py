@@ -1,0 +1,221 @@
+"""Dynamic ConPET: a module a task, and a selector that picks the active ones.
+
+In and out: as `learners`. Overrides `begin` (which module a stage trains), `keep` and `logits`
+(active modules), and `answer` (selection). The selector is a Learner whose labels are tasks.
+Start at `DynamicConPET.logits`.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conpet_lib.config import DynamicConfig
+from conpet_lib.learners import Answers, Fitting, Learner, StaticConPET, sum_by
+from conpet_lib.modules import PetModule
+from conpet_lib.replay import Rows
+from conpet_lib.tasks import Task
+
+FLOOR = -100.0       # the score of labels whose module is not active, as in the official code
+
+
+def mask_inactive(logits: Tensor, active: Tensor, module_of_label: Tensor, floor: float = FLOOR) -> Tensor:
+    """Give each label of a module that is not active the same low score.
+
+    Args:
+        logits: `(batch, seen_labels)`, unnormalised scores.
+        active: `(batch, modules)` bool, the modules chosen for each example.
+        module_of_label: `(seen_labels,)` int64, the module that knows each label.
+        floor: the low score; -100 as in the official code.
+    Returns: `(batch, seen_labels)`, a new tensor.
+    Source: ConPET (arXiv 2309.14763), Dynamic ConPET.
+    """
+    return logits.masked_fill(~active[:, module_of_label], floor)
+
+
+def choose_active(scores: Tensor | None, count: int, modules: int, true: Tensor | None = None) -> Tensor:
+    """The active modules of each example.
+
+    Args:
+        scores: `(batch, modules)`, the selector's; may be None where they cannot matter.
+        count: the number k of active modules; capped at `modules`.
+        true: `(batch,)` int64, the true task's module for teacher forcing: it takes the place of the
+            k-th where it is not among the k. None at test time.
+    Returns: `(batch, modules)` bool.
+    """
+    batch = len(true) if scores is None else len(scores)
+    if count >= modules:
+        return torch.ones(batch, modules, dtype=torch.bool)
+    active = torch.zeros(batch, modules, dtype=torch.bool)
+    if true is not None and count == 1:
+        return active.scatter(1, true[:, None], True)
+    ranked = scores.topk(count, dim=1).indices                 # (batch, k), best first
+    if true is not None:
+        missing = (ranked != true[:, None]).all(1)
+        ranked[missing, -1] = true[missing]
+    return active.scatter(1, ranked, True)
+
+
+class Selector(StaticConPET):
+    """A module that predicts the task of an example, trained like Static ConPET with tasks as labels.
+
+    With `selector="labels"` its head is over all labels, and a task's score is the sum of its
+    labels' probabilities.
+    """
+
+    name = "selector"
+    config: DynamicConfig
+
+    def begin(self, stage: int) -> Fitting:
+        if not self.modules:
+            self.modules.append(self.new_module(0))
+        seen = np.arange(stage) if self.config.selector == "tasks" else np.flatnonzero(self.stream.task_of_label < stage)
+        return self.start(stage, self.modules[0], seen.tolist())
+
+    def targets(self, rows: Rows) -> Tensor:
+        labels = self.stream.label_numbers(rows)
+        wanted = self.stream.task_of_label[labels] if self.config.selector == "tasks" else labels
+        return torch.from_numpy(wanted).to(self.features.backbone.device)
+
+    @torch.no_grad()
+    def task_scores(self, rows: Rows) -> Tensor:
+        """`(rows, tasks)` probabilities of the tasks seen."""
+        likely = self.features.scores_of(rows, self.modules[0]).softmax(1)
+        return likely if self.config.selector == "tasks" else sum_by(likely, self.stream.task_of_label[:likely.shape[1]])
+
+
+class DynamicConPET(StaticConPET):
+    """Dynamic ConPET: modules of their own for tasks, earlier ones frozen, and a selector.
+
+    A stage first trains the selector, then the new task's module with a softmax over all seen labels:
+    labels of active frozen modules have their frozen scores, labels of inactive ones the floor. With
+    a module budget M a task beyond the M-th joins a module; M = 1 is Static ConPET.
+
+    With one active module and teacher forcing a replayed row's only active module is its own frozen one,
+    so it gives the new module no gradient: such rows are left out (`keep`), which changes the result
+    by no more than the factor of the batch mean.
+    Source: ConPET (arXiv 2309.14763), Dynamic ConPET; the official code's `our` method.
+    """
+
+    config: DynamicConfig
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.selector = Selector(*args, **kwargs)
+        self.chosen: dict[int, Tensor] = {}      # row -> (modules,) selector scores, within one stage
+
+    @property
+    def budget(self) -> int:
+        """The most modules that may be opened."""
+        return self.config.modules or len(self.stream)
+
+    def fit(self, stage: int) -> None:
+        self.chosen.clear()
+        if stage > 1 and self.budget > 1 and self.fitting is None and len(self.selector.ledger) < stage - 1:
+            self.selector.fit(stage)             # stage 1 has one task: nothing to select
+        super().fit(stage)
+
+    def begin(self, stage: int) -> Fitting:
+        if len(self.modules) < min(stage, self.budget):
+            number = len(self.modules)
+            self.modules.append(self.new_module(number))
+        else:
+            number = self.join(stage)
+        self.module_of_task.append(number)
+        return self.start(stage, self.modules[number], self.new_labels(stage))
+
+    def join(self, stage: int) -> int:
+        """The module that the new task joins: that of the most similar tasks, or each in turn."""
+        if self.config.joining == "in turn" or len(self.modules) == 1:
+            return (stage - 1) % len(self.modules)
+        means = [self.features.features_of(task.train).mean(0) for task in self.stream[:stage]]
+        centres = [torch.stack([means[task] for task, owner in enumerate(self.module_of_task) if owner == number]).mean(0)
+                   for number in range(len(self.modules))]
+        return int(torch.stack([(means[-1] - centre).norm() for centre in centres]).argmin())
+
+    def past(self, stage: int) -> list[Task]:
+        """Past tasks worth replaying: all if other modules are active too, else those of the stage's own module."""
+        if self.config.active > 1 or not self.config.teacher_forcing:
+            return super().past(stage)
+        own = self.module_of_task[stage - 1]
+        return [task for task, owner in zip(self.stream[:stage - 1], self.module_of_task) if owner == own]
+
+    # --- selection -----------------------------------------------------------------------------
+
+    def module_scores(self, rows: Rows) -> Tensor:
+        """`(rows, modules)`: the selector's probability of each module, the sum over its tasks.
+
+        The selector is frozen while a module trains, so a row's scores are computed once a stage.
+        """
+        fresh = np.array([row for row in np.unique(rows) if row not in self.chosen], dtype=np.int64)
+        if len(fresh):
+            self.chosen.update(zip(fresh.tolist(), self.by_module(self.selector.task_scores(fresh))))
+        return torch.stack([self.chosen[int(row)] for row in rows])
+
+    def by_module(self, task_scores: Tensor) -> Tensor:
+        """`(rows, tasks)` to `(rows, modules)`: a module's probability is the sum over its tasks."""
+        return sum_by(task_scores, np.array(self.module_of_task))
+
+    def active(self, rows: Rows, stage: int) -> Tensor:
+        """`(rows, modules)` bool: the active modules in training, with teacher forcing if it is on."""
+        true = None
+        if self.config.teacher_forcing:
+            tasks = self.stream.task_of_label[self.stream.label_numbers(rows)]
+            true = torch.from_numpy(np.array(self.module_of_task)[tasks])
+        needless = len(self.modules) <= self.config.active or (self.config.active == 1 and true is not None)
+        if needless and true is None:
+            return torch.ones(len(rows), len(self.modules), dtype=torch.bool)
+        return choose_active(None if needless else self.module_scores(rows), self.config.active, len(self.modules), true)
+
+    def keep(self, rows: Rows, stage: int) -> Rows:
+        """The rows for which the module in training is active; no other gives it a gradient."""
+        return rows[self.active(rows, stage)[:, self.module_of_task[stage - 1]].numpy()] if len(rows) else rows
+
+    def logits(self, rows: Rows, stage: int) -> Tensor:
+        """`(batch, seen_labels)`: gradients in the columns of the module in training, the others frozen."""
+        current, active = self.module_of_task[stage - 1], self.active(rows, stage)
+        device = self.features.backbone.device
+        logits = torch.full((len(rows), int((self.stream.task_of_label < stage).sum())), FLOOR, device=device)
+        for number, module in enumerate(self.modules):
+            places = torch.nonzero(active[:, number]).squeeze(1)
+            if len(places):
+                scores = (self.features.scores(rows[places.numpy()], module) if number == current
+                          else self.frozen_scores(rows[places.numpy()], module))
+                logits[places[:, None].to(device), torch.tensor(module.owner, device=device)] = scores.to(device)
+        return logits
+
+    def frozen_scores(self, rows: Rows, module: PetModule) -> Tensor:
+        """`(rows, labels of the module)` scores of a frozen module."""
+        return self.features.scores_of(rows, module)
+
+    # --- answers -------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def answer(self, rows: Rows, known_tasks: np.ndarray | None = None) -> Answers:
+        """Answers by the selector's choice alone: one selector pass and k module passes, however many tasks."""
+        stage = len(self.module_of_task)
+        if stage == 1 or self.budget == 1:
+            task_scores, active = None, torch.ones(len(rows), len(self.modules), dtype=torch.bool)
+        else:
+            task_scores = self.selector.task_scores(rows)
+            active = choose_active(self.by_module(task_scores), self.config.active, len(self.modules))
+        logits = self.scores_of_active(rows, active)
+        answers = self.answers(logits, known_tasks, task_scores)
+        if known_tasks is not None:
+            # what each row's own module says, also where the selector missed it: a bound, not an answer
+            true = torch.from_numpy(np.array(self.module_of_task)[known_tasks])
+            missed = torch.nonzero(~active[torch.arange(len(rows)), true]).squeeze(1)
+            if len(missed):
+                only = choose_active(None, 1, len(self.modules), true[missed])
+                own = self.scores_of_active(rows[missed.numpy()], only)
+                answers.within[missed.numpy()] = self.answers(own, known_tasks[missed.numpy()]).within
+        return answers
+
+    def scores_of_active(self, rows: Rows, active: Tensor) -> Tensor:
+        """`(rows, seen_labels)` scores without gradients; inactive modules have the floor and are not run."""
+        logits = torch.full((len(rows), sum(len(module.owner) for module in self.modules)), FLOOR)
+        for number, module in enumerate(self.modules):
+            places = torch.nonzero(active[:, number]).squeeze(1)
+            if len(places):
+                scores = self.features.scores_of(rows[places.numpy()], module)
+                logits[places[:, None], torch.tensor(module.owner)] = scores
+        return logits

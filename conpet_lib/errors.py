@@ -1,0 +1,39 @@
+"""Errors for people: what was wrong, where, and what to do.
+
+In: a value and what is allowed. Out: nothing, or one clear exception.
+Knows nothing of any other file of the library; every other file may use it.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ConpetError(Exception):
+    """A fault that the user can mend; its message says how."""
+
+
+def check(holds: bool, owner: object, field: str, wanted: str) -> None:
+    """Refuse a configuration field that breaks its rule.
+
+    Args:
+        holds: whether the rule holds.
+        owner: the configuration object; its class is named in the message.
+        field: the field's name.
+        wanted: the rule in words, such as "a share above 0, at most 1".
+    Raises: ValueError naming class, field, value and rule.
+    """
+    if not holds:
+        value = getattr(owner, field)
+        raise ValueError(f"{type(owner).__name__}({field}={value!r}): {field} must be {wanted}.")
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ConpetError:
+    """The exception for a name that is not in a list; it suggests the nearest one.
+
+    Example: `raise unknown("learner", "dynmic", LEARNERS)` reads
+    "Unknown learner 'dynmic'. Did you mean 'dynamic'? Known: dynamic, static, vanilla."
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return ConpetError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")

@@ -1,0 +1,68 @@
+"""Files: atomic writes, and hashes of what is in them.
+
+In: bytes, text or tensors, and a path. Out: a file that is whole or absent.
+Knows nothing of corpora, backbones or runs.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it.
+
+    A reader sees the old file, the new file or none, never half of one. The temporary file
+    is removed if `write` fails.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(name))
+        with open(name, "rb") as written:
+            os.fsync(written.fileno())
+        os.chmod(name, 0o644)    # mkstemp makes files that only their owner can read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write `value` as indented JSON, atomically."""
+    text = json.dumps(value, indent=1, ensure_ascii=False)
+    return write_atomically(path, lambda name: name.write_text(text + "\n", encoding="utf-8"))
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, str] | None = None) -> Path:
+    """Write tensors as safetensors, atomically; `about` is kept in the file's header."""
+    flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return write_atomically(path, lambda name: save_file(flat, name, metadata=about))
+
+
+def digest(*parts: object) -> str:
+    """A 128-bit hash, in hexadecimal, of texts, bytes, numbers and tensors, in their order."""
+    state = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, torch.Tensor):
+            state.update(f"{part.dtype}{tuple(part.shape)}".encode())
+            part = part.detach().cpu().reshape(-1).view(torch.uint8).numpy().data
+        elif not isinstance(part, (bytes, memoryview)):
+            part = str(part).encode()
+        state.update(f"{len(part)}:".encode())
+        state.update(part)
+    return state.hexdigest()

@@ -1,0 +1,107 @@
+"""Metrics: pure functions of the accuracy matrix and of predictions.
+
+In: `R`, `(stages, tasks)`: `R[k, i]` is the accuracy, a part of 1, on task i's test rows after stage k,
+among all labels seen by then; not a number where i > k. Or the ledger of predictions, a DataFrame with a
+row a test example and stage. Out: numbers. Knows nothing of how they came about.
+
+Forward transfer (accuracy on a task before it is trained) has no meaning here: a class-incremental
+learner has no output for labels that it has not met, so the quantity would be zero by construction.
+"""
+
+import numpy as np
+import pandas as pd
+
+
+def accuracy_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
+    """R from the ledger: `(stages, tasks)`, index "stage" and columns "task", both from 1."""
+    right = (predictions["label"].astype(str) == predictions["predicted"].astype(str)).rename("right")
+    means = right.groupby([predictions["stage"], predictions["task"]]).mean()
+    return means.unstack("task").rename_axis(index="stage", columns="task")
+
+
+def average_accuracy(R: np.ndarray) -> np.ndarray:
+    """`(stages,)`: A_k = mean over i <= k of R[k, i]. Weighs tasks alike.
+
+    Source: Lopez-Paz and Ranzato 2017, ACC; "average accuracy" of ConPET.
+    """
+    return np.array([np.mean(row[:k]) for k, row in enumerate(np.asarray(R, dtype=float), 1)])
+
+
+def whole_accuracy(predictions: pd.DataFrame) -> pd.Series:
+    """One number a stage: the part of all test rows seen that is right. Weighs examples alike.
+
+    Equals average accuracy where all tasks have as many test rows. Source: "whole accuracy" of ConPET.
+    """
+    right = predictions["label"].astype(str) == predictions["predicted"].astype(str)
+    return right.groupby(predictions["stage"]).mean().rename("whole_accuracy")
+
+
+def forgetting(R: np.ndarray) -> float:
+    """F = mean over i < T of (max over i <= k < T of R[k, i]) - R[T, i]: best earlier minus last.
+
+    In [-1, 1], lower is better; not a number for one stage. Unlike backward transfer it starts from
+    the best accuracy a task ever had, not from that of its own stage. Source: Chaudhry et al. 2018, eq. 3.
+    """
+    R = np.asarray(R, dtype=float)
+    last = len(R) - 1
+    return float(np.mean([np.max(R[i:last, i]) - R[last, i] for i in range(last)])) if last else float("nan")
+
+
+def backward_transfer(R: np.ndarray) -> float:
+    """BWT = mean over i < T of R[T, i] - R[i, i]; negative when tasks were forgotten.
+
+    Source: Lopez-Paz and Ranzato 2017, BWT.
+    """
+    R = np.asarray(R, dtype=float)
+    last = len(R) - 1
+    return float(np.mean(R[last, :last] - np.diag(R)[:last])) if last else float("nan")
+
+
+def intransigence(R: np.ndarray, joint: np.ndarray) -> float:
+    """I = mean over k of J[k, k] - R[k, k]: what continual learning of a task costs against joint training.
+
+    Args: joint: `(stages, tasks)`, the accuracy matrix of joint training on all tasks up to each stage.
+    Source: Chaudhry et al. 2018, eq. 4, averaged over tasks.
+    """
+    return float(np.mean(np.diag(np.asarray(joint, dtype=float)) - np.diag(np.asarray(R, dtype=float))))
+
+
+def selector_accuracy(predictions: pd.DataFrame) -> pd.Series:
+    """One number a stage: the part of test rows for which the chosen task is the true one.
+
+    For a learner without a selector the chosen task is that of the predicted label.
+    """
+    return (predictions["task"] == predictions["chosen_task"]).groupby(predictions["stage"]).mean().rename(
+        "selector_accuracy")
+
+
+def oracle_accuracy(predictions: pd.DataFrame) -> pd.Series:
+    """One number a stage: accuracy if the right task were always chosen; an upper bound of Dynamic with k = 1."""
+    right = predictions["label"].astype(str) == predictions["within_task"].astype(str)
+    return right.groupby(predictions["stage"]).mean().rename("oracle_accuracy")
+
+
+def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
+    """What became of each test row, as parts of 1; a row a stage, columns adding up to 1.
+
+    `right`; `wrong module`: another module than the true task's answered, and the selector had not put the
+    true task first; `wrong label`: the true task's module would have been wrong too; `lost in the softmax`: the
+    selector and the label within the task are right, but another active module scored higher (k > 1).
+    """
+    right = predictions["label"].astype(str) == predictions["predicted"].astype(str)
+    chosen = predictions["task"] == predictions["chosen_task"]
+    within = predictions["label"].astype(str) == predictions["within_task"].astype(str)
+    kind = np.select([right, ~chosen, ~within], ["right", "wrong module", "wrong label"], "lost in the softmax")
+    table = pd.Series(kind, index=predictions.index).groupby(predictions["stage"]).value_counts(normalize=True).unstack()
+    return table.reindex(columns=["right", "wrong module", "wrong label", "lost in the softmax"]).fillna(0.0)
+
+
+def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
+    """How right the chosen task is, by the selector's confidence: columns confidence, accuracy, rows; one row a bin.
+
+    Source: reliability diagram, Guo et al. 2017.
+    """
+    frame = pd.DataFrame({"confidence": predictions["task_confidence"],
+                          "accuracy": (predictions["task"] == predictions["chosen_task"]).astype(float), "rows": 1})
+    place = np.minimum((frame["confidence"] * bins).astype(int), bins - 1).rename("bin")
+    return frame.groupby(place).agg({"confidence": "mean", "accuracy": "mean", "rows": "sum"})

@@ -1,0 +1,201 @@
+"""Plots: figures that read from the last row of a room, also for the colour-blind.
+
+In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes. Figures are made without
+pyplot's global state, so that widgets may draw from a thread. May import `runs`' results, trains nothing.
+Start at `forgetting_curves`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+# One colour and one marker a learner, in the whole project.
+PALETTE = sns.color_palette("colorblind")
+LOOKS = {"vanilla": (PALETTE[7], "s"), "static": (PALETTE[0], "o"), "dynamic": (PALETTE[1], "D")}
+NAMES = {"vanilla": "Vanilla", "static": "Static ConPET", "dynamic": "Dynamic ConPET"}
+SEQUENTIAL = "cividis"      # even in grey, and for the colour-blind
+
+
+def looks(learner: str) -> tuple:
+    """Colour and marker of a learner."""
+    return LOOKS.get(learner, (PALETTE[3], "^"))
+
+
+def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes]:
+    """Empty axes of a new figure in the projector's style (seaborn's "talk"); size in inches."""
+    with sns.axes_style("ticks"), sns.plotting_context("talk", font_scale=0.8):
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=100)
+        made = list(np.atleast_1d(figure.subplots(1, columns)))
+    for place in made:
+        sns.despine(ax=place)
+    return made
+
+
+def accuracy_axes(ax: Axes, stages: int, ylabel: str) -> None:
+    """Axes of an accuracy against the stage: percent, from 0 to 100."""
+    ax.set(xlabel="stage (tasks seen)", ylabel=ylabel, ylim=(0, 103), xlim=(0.8, stages + 0.2))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, tuple]]) -> None:
+    """Write each line's name at its end, moved apart where two lines end close together (in y units)."""
+    low, high = ax.get_ylim()
+    gap, taken = (high - low) / 16, -np.inf
+    for x, y, name, color in sorted(ends, key=lambda end: end[1]):
+        taken = max(y, taken + gap)
+        ax.annotate(name, (x, y), xytext=(x + 0.15, taken), color=color, va="center", annotation_clip=False,
+                    textcoords="data", fontsize=13)
+
+
+def average_curves(runs: Sequence, ax: Axes | None = None) -> Axes:
+    """Average accuracy against the stage, one line a run, its name at the end."""
+    ax = ax or axes()[0]
+    ends, stages = [], 1
+    for run in runs:
+        color, marker = looks(run.name)
+        values = 100 * run.average_accuracy
+        stages = max(stages, len(values))
+        ax.plot(values.index, values, color=color, marker=marker, label=NAMES.get(run.name, run.name))
+        ends.append((values.index[-1], values.iloc[-1], NAMES.get(run.name, run.name), color))
+    accuracy_axes(ax, stages, "average accuracy (%)")
+    label_ends(ax, ends)
+    ax.set_title("What is left after each stage, over all tasks seen", loc="left")
+    return ax
+
+
+def forgetting_curves(runs: Sequence) -> Axes:
+    """A panel a run: the accuracy on each task against the stage (thin), and the average over tasks seen (thick).
+
+    Returns the first panel's Axes; `.figure` is the whole picture.
+    """
+    panels = axes(5.2 * len(runs) + 0.8, 4.8, len(runs))
+    for ax, run in zip(panels, runs):
+        color, marker = looks(run.name)
+        matrix, shades = 100 * run.accuracy_matrix, sns.color_palette("crest", run.accuracy_matrix.shape[1])
+        for task, shade in zip(matrix.columns, shades):
+            line = matrix[task].dropna()
+            ax.plot(line.index, line, color=shade, linewidth=1.5, alpha=0.9, marker=".", markersize=6)
+            ax.annotate(str(task), (line.index[0], line.iloc[0]), xytext=(0, 5), textcoords="offset points",
+                        fontsize=10, ha="center", color=shade)
+        average = 100 * run.average_accuracy
+        ax.plot(average.index, average, color=color, marker=marker, linewidth=4, markersize=9)
+        accuracy_axes(ax, len(matrix), "accuracy (%)" if ax is panels[0] else "")
+        ax.set_title(f"{NAMES.get(run.name, run.name)}\nends at {average.iloc[-1]:.1f} %, "
+                     f"forgets {100 * run.forgetting:.1f} points", loc="left")
+    panels[0].figure.supxlabel("thin lines: each task, numbered where it is learned; thick line: average over the tasks seen",
+                               fontsize=12)
+    return panels[0]
+
+
+def accuracy_heatmap(run, ax: Axes | None = None) -> Axes:
+    """The accuracy matrix R[k, i] with its values in the cells (%)."""
+    matrix = 100 * run.accuracy_matrix
+    ax = ax or axes(0.75 * matrix.shape[1] + 3, 0.6 * len(matrix) + 1.8)[0]
+    sns.heatmap(matrix, ax=ax, vmin=0, vmax=100, cmap=SEQUENTIAL, annot=len(matrix) <= 12, fmt=".0f",
+                annot_kws={"fontsize": 11}, cbar_kws={"label": "accuracy (%)"}, square=True)
+    ax.set(xlabel="task tested", ylabel="after stage")
+    ax.tick_params(rotation=0)
+    ax.set_title(f"{NAMES.get(run.name, run.name)}: read a column downwards to see forgetting", loc="left", fontsize=13)
+    return ax
+
+
+def accuracy_heatmaps(runs: Sequence) -> Axes:
+    """The accuracy matrices of several runs side by side; returns the first panel's Axes."""
+    panels = axes(6.2 * len(runs), 5.4, len(runs))
+    for ax, run in zip(panels, runs):
+        accuracy_heatmap(run, ax).set_title(NAMES.get(run.name, run.name), loc="left")
+    return panels[0]
+
+
+def comparison(runs: Sequence) -> Axes:
+    """Last average accuracy and forgetting of each run, as bars with their values."""
+    left, right = axes(11, 1.2 + 0.7 * len(runs), 2)
+    names = [NAMES.get(run.name, run.name) for run in runs]
+    for ax, values, label in ((left, [100 * run.average_accuracy.iloc[-1] for run in runs], "average accuracy (%)"),
+                              (right, [100 * run.forgetting for run in runs], "forgetting (points)")):
+        ax.barh(names, values, color=[looks(run.name)[0] for run in runs])
+        for place, value in enumerate(values):
+            ax.annotate(f"{value:.1f}", (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=13)
+        ax.set(xlabel=label, xlim=(min(0, *values), 115))
+        ax.invert_yaxis()
+    right.set_yticklabels([])
+    left.set_title("What is right at the end, and what was lost on the way", loc="left")
+    return left
+
+
+def selector_confusion(run, stage: int | None = None) -> Axes:
+    """Which task the selector chose (columns) for test rows of each task (rows), as % of a row."""
+    stage = stage or run.record["stages_done"]
+    table = run.predictions[run.predictions["stage"] == stage]
+    shares = 100 * pd.crosstab(table["task"], table["chosen_task"], normalize="index")
+    shares = shares.reindex(index=range(1, stage + 1), columns=range(1, stage + 1)).fillna(0.0)
+    ax = axes(0.75 * stage + 3.4, 0.6 * stage + 1.8)[0]
+    sns.heatmap(shares, ax=ax, vmin=0, vmax=100, cmap=SEQUENTIAL, annot=stage <= 12, fmt=".0f", annot_kws={"fontsize": 11},
+                cbar_kws={"label": "share of the task's rows (%)"}, square=True)
+    ax.set(xlabel="task chosen", ylabel="true task")
+    ax.tick_params(rotation=0)
+    ax.set_title(f"Stage {stage}: off the diagonal, the selector sends rows to the wrong task", loc="left", fontsize=13)
+    return ax
+
+
+def calibration(run, stage: int | None = None) -> Axes:
+    """How often the selector is right, by how sure it is; on the diagonal it knows what it knows."""
+    from conpet_lib import metrics
+    stage = stage or run.record["stages_done"]
+    table = 100 * metrics.calibration(run.predictions[run.predictions["stage"] == stage])
+    ax = axes(6, 5)[0]
+    color, marker = looks(run.name)
+    ax.plot([0, 100], [0, 100], color="0.6", linestyle="--")
+    ax.plot(table["confidence"], table["accuracy"], color=color, marker=marker)
+    for _, row in table.iterrows():
+        ax.annotate(f"{row['rows'] / 100:.0f}", (row["confidence"], row["accuracy"]), xytext=(0, -18),
+                    textcoords="offset points", ha="center", fontsize=10)
+    ax.set(xlabel="selector's confidence (%)", ylabel="task chosen rightly (%)", xlim=(0, 103), ylim=(0, 103))
+    ax.set_title(f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)", loc="left")
+    return ax
+
+
+def replayed(run, part: str = "module") -> Axes:
+    """How many rows of each task were drawn in each stage."""
+    table = run.replayed[run.replayed["part"] == part]
+    counts = table.pivot_table(index="stage", columns="task", values="count", aggfunc="sum")
+    ax = axes(9, 5)[0]
+    bottom = np.zeros(len(counts))
+    for task, shade in zip(counts.columns, sns.color_palette("crest", counts.shape[1])):
+        values = counts[task].fillna(0).to_numpy()
+        ax.bar(counts.index, values, bottom=bottom, color=shade, label=f"{task}", edgecolor="white", linewidth=0.5)
+        bottom += values
+    ax.set(xlabel="stage", ylabel="rows drawn")
+    ax.legend(title="task", fontsize=11, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    ax.set_title(f"{NAMES.get(run.name, run.name)}, {part}: each stage draws as many rows; the past shares its half", loc="left")
+    return ax
+
+
+def stream_picture(stream) -> Axes:
+    """Rows of each side of each task, with the task's labels."""
+    ax = axes(11, 1.5 + 0.55 * len(stream))[0]
+    names = [f"{number}. {', '.join(task.labels)[:60]}" for number, task in enumerate(stream, 1)]
+    left = np.zeros(len(stream))
+    for side, color in zip(("train", "valid", "test"), PALETTE):
+        sizes = np.array([len(getattr(task, side)) for task in stream])
+        ax.barh(names, sizes, left=left, color=color, label={"train": "training", "valid": "validation"}.get(side, side))
+        left += sizes
+    ax.invert_yaxis()
+    ax.set(xlabel="examples")
+    ax.legend(fontsize=11, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
+    ax.set_title("The stream: tasks in the order in which they are learned", loc="left")
+    return ax
+
+
+def save(ax: Axes, path: str | Path, scale: int = 2) -> Path:
+    """Write the whole figure of `ax` as PNG, `scale` x 100 dots an inch."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ax.figure.savefig(path, dpi=100 * scale, metadata={"Software": None})
+    return path

@@ -1,0 +1,8 @@
+"""The learners by name, and the config of each."""
+
+from conpet_lib.config import DynamicConfig, StaticConfig, VanillaConfig
+from conpet_lib.dynamic import DynamicConPET
+from conpet_lib.learners import Learner, StaticConPET, Vanilla
+
+LEARNERS: dict[str, type[Learner]] = {"vanilla": Vanilla, "static": StaticConPET, "dynamic": DynamicConPET}
+CONFIGS: dict[str, type[VanillaConfig]] = {config.learner: config for config in (VanillaConfig, StaticConfig, DynamicConfig)}

@@ -1,0 +1,200 @@
+"""Tasks: cut a corpus into an ordered stream of tasks with disjoint labels.
+
+In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:stage]` all that has
+been seen, `len(stream)` the number of stages. A row is a position in `stream.examples`.
+May import `corpora`. Knows nothing of prompts, backbones or learners.
+Start at `make_stream`.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from conpet_lib.corpora import Corpus, Example
+from conpet_lib.errors import ConpetError
+from conpet_lib.files import digest
+from conpet_lib.seeds import numpy_generator
+
+SIDES = ("test", "valid", "train")       # the scarce sides choose first
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """The labels that one stage brings, and its rows on the three sides, each `(rows,)` int64."""
+
+    labels: tuple[str, ...]
+    train: np.ndarray
+    valid: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Stream(Sequence):
+    """An ordered sequence of tasks over one list of examples.
+
+    `labels` are in the order in which they are learned; an example's label number is its place
+    there. `report` says what `make_stream` left out. `fingerprint` names the data: which keys
+    are on which side of which task.
+    """
+
+    corpus: str
+    kind: str
+    examples: Sequence[Example]
+    tasks: tuple[Task, ...]
+    report: dict = field(default_factory=dict)
+
+    def __getitem__(self, index):
+        return self.tasks[index]
+
+    def __len__(self) -> int:
+        return len(self.tasks)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """All labels, in the order of the stages."""
+        return tuple(label for task in self.tasks for label in task.labels)
+
+    @property
+    def task_of_label(self) -> np.ndarray:
+        """`(labels,)` int64: the task, from 0, that brings each label."""
+        return np.repeat(np.arange(len(self)), [len(task.labels) for task in self.tasks])
+
+    def label_numbers(self, rows: np.ndarray) -> np.ndarray:
+        """`(rows,)` int64: the label number of each row."""
+        number = {label: place for place, label in enumerate(self.labels)}
+        return np.array([number[self.examples[row].label] for row in rows], dtype=np.int64)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for two streams just when tasks, sides and rows are the same."""
+        return digest(self.corpus, *((task.labels, side, self.examples[row].key, self.examples[row].label)
+                                     for task in self.tasks for side in SIDES for row in getattr(task, side)))
+
+    def __repr__(self) -> str:
+        lines = [f"Stream({self.corpus!r}: {len(self)} tasks, {len(self.labels)} labels)"]
+        lines += [f"  {stage}. {', '.join(task.labels)}  ({len(task.train)} train, {len(task.valid)} valid, "
+                  f"{len(task.test)} test)" for stage, task in enumerate(self.tasks, 1)]
+        return "\n".join(lines)
+
+
+def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train: int | None = 60,
+                valid: int | None = 20, test: int | None = 40, split_seed: int = 0, order_seed: int = 0,
+                grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None) -> Stream:
+    """Choose labels, cut them into tasks, and choose rows for training, validation and test.
+
+    Args:
+        corpus: where the examples come from.
+        tasks, labels_per_task: the shape of the stream (not used when `labels` is given).
+        train, valid, test: examples a label on each side; None takes all: those of the official part
+            where the corpus has parts, else a tenth for validation, a tenth for test, the rest for training.
+        split_seed: chooses the labels and the rows.
+        order_seed: chooses only the order of the tasks.
+        grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
+        labels: explicit label lists, one a task; their order is changed by `order_seed` alone.
+    Returns: a `Stream`. Labels are disjoint between tasks, and no sentence stands on two sides.
+        Official parts, where the corpus has them, are kept.
+    Raises: ConpetError when there are too few labels or examples; it lists what there is.
+
+    Example: `make_stream(load_corpus("wordnet"), tasks=2, labels_per_task=3)[0].labels`
+    """
+    counts = corpus.counts()
+    wanted = {"train": train, "valid": valid, "test": test}
+    need = max(1, sum(count or 0 for count in wanted.values()))
+    enough = sorted(label for label, count in counts.items() if count >= need)
+    report = {"labels with too few examples": {label: counts[label] for label in sorted(set(counts) - set(enough))}}
+    if labels is None:
+        chosen = draw_labels(corpus, enough, counts, tasks, labels_per_task, grouping, split_seed, need)
+    else:
+        chosen = [tuple(group) for group in labels]
+        check_labels(chosen, counts, need)
+    sides, crossing = draw_rows(corpus, [label for group in chosen for label in group], wanted, split_seed)
+    report["rows left out, their sentence stands on another side"] = crossing
+    order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
+    built = [Task(chosen[place], *(np.array([row for label in chosen[place] for row in sides[label][side]], dtype=np.int64)
+                                   for side in ("train", "valid", "test"))) for place in order]
+    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(built), report)
+
+
+def draw_labels(corpus: Corpus, enough: list[str], counts: dict, tasks: int, labels_per_task: int,
+                grouping: str, seed: int, need: int) -> list[tuple[str, ...]]:
+    """Label lists, one a task: drawn from all labels ("mixed") or each from one group ("similar")."""
+    generator = numpy_generator(seed, "labels", grouping)
+    mixed = [enough[place] for place in generator.permutation(len(enough))]
+    if grouping == "mixed":
+        pool = [mixed[start:start + labels_per_task] for start in range(0, len(mixed), labels_per_task)]
+    elif grouping == "similar":
+        if not corpus.groups:
+            raise ConpetError(f"The corpus {corpus.name!r} has no groups of labels; use grouping='mixed' or labels=.")
+        groups = defaultdict(list)
+        for label in mixed:
+            groups[corpus.groups[label]].append(label)
+        pool = [group[start:start + labels_per_task] for group in groups.values()
+                for start in range(0, len(group), labels_per_task)]
+    else:
+        raise ConpetError(f"grouping={grouping!r}: use 'mixed' or 'similar'.")
+    pool = [tuple(group) for group in pool if len(group) == labels_per_task]
+    if tasks < 1 or labels_per_task < 1 or len(pool) < tasks:
+        few = ", ".join(f"{label} ({counts[label]})" for label in sorted(set(counts) - set(enough)))
+        raise ConpetError(
+            f"{tasks} tasks of {labels_per_task} labels with {need} examples each cannot be made: {corpus.name} has "
+            f"{len(enough)} labels with so many, enough for {len(pool)} tasks ({grouping}). Ask for fewer tasks, labels "
+            f"or examples. Labels with too few: {few or 'none'}.")
+    return pool[:tasks]
+
+
+def check_labels(chosen: list[tuple[str, ...]], counts: dict, need: int) -> None:
+    """Refuse explicit label lists with unknown, repeated or too small labels, all named at once."""
+    flat = [label for group in chosen for label in group]
+    faults = [f"task {number} has no labels" for number, group in enumerate(chosen, 1) if not group]
+    for label in dict.fromkeys(flat):
+        if label not in counts:
+            faults.append(f"{label!r} is not a label of the corpus")
+        elif counts[label] < need:
+            faults.append(f"{label!r} has {counts[label]} examples, {need} are asked for")
+        if flat.count(label) > 1:
+            faults.append(f"{label!r} is given {flat.count(label)} times")
+    if faults or not flat:
+        raise ConpetError(f"labels=: {'; '.join(faults) or 'the list is empty'}. "
+                          f"The corpus has: {', '.join(f'{label} ({counts[label]})' for label in sorted(counts))}.")
+
+
+def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tuple[dict, int]:
+    """Rows of each label on each side, and how many rows were left out for their sentence.
+
+    Labels take their rows in turn, in a shuffled order; a sentence belongs to the side that takes
+    it first, so a row whose sentence stands on another side is left out.
+    """
+    rows_of, chosen = defaultdict(list), set(labels)
+    for row, example in enumerate(corpus.examples):
+        if example.label in chosen:
+            rows_of[example.label].append(row)
+    parts = {example.part for example in corpus.examples}
+    side_of_sentence: dict[str, str] = {}
+    sides, crossing, short = {}, 0, []
+    for label in labels:
+        rows = [rows_of[label][place] for place in numpy_generator(seed, "rows", label).permutation(len(rows_of[label]))]
+        taken, used = {side: [] for side in SIDES}, set()
+        for side in SIDES:
+            limit = wanted[side]
+            if limit is None and parts == {None}:
+                limit = len(rows) if side == "train" else -(-len(rows) // 10)
+            for row in rows:
+                example = corpus.examples[row]
+                sentence = example.sentence or example.text
+                if limit is not None and len(taken[side]) >= limit:
+                    break
+                if example.part in (None, side) and row not in used:
+                    if side_of_sentence.setdefault(sentence, side) == side:
+                        taken[side].append(row)
+                        used.add(row)
+                    else:
+                        crossing += 1
+            if wanted[side] is not None and len(taken[side]) < wanted[side]:
+                short.append(f"{label}: {len(taken[side])} of {wanted[side]} for {side}")
+        sides[label] = {side: sorted(taken[side]) for side in SIDES}
+    if short:
+        raise ConpetError(f"Too few examples once no sentence stands on two sides (and official parts are kept): "
+                          f"{'; '.join(short)}. Ask for fewer.")
+    return sides, crossing
