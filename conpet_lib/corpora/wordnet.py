@@ -30,17 +30,18 @@ def read_wordnet(path: str | Path | None = None) -> Corpus:
     if file is None:
         raise fault(folder, ["no data.noun in this folder"], ADVICE)
     parents, nouns, faults = parse(file)
-    types = pd.read_csv(TYPES, dtype=str).set_index("synset")
+    table = pd.read_csv(TYPES, dtype=str)
+    types = dict(zip(table["synset"], table["name"]))
     missing = [f"type {name!r}: synset {synset} is not in the file (another version of WordNet?)"
-               for synset, name in types["name"].items() if synset not in parents]
+               for synset, name in types.items() if synset not in parents]
     if faults or missing:
         raise fault(file, faults + missing, ADVICE)
 
     report, examples, seen = ReadReport(), [], set()
     above: dict[str, frozenset[str]] = {}
     for synset, (noun, definition) in nouns.items():
-        found = types_above(synset, parents, set(types.index), above) - {synset}
-        if synset in types.index or not found:
+        found = types_above(synset, parents, types.keys(), above) - {synset}
+        if synset in types or not found:
             report.skipped["under none of the types"] += 1
         elif len(found) > 1:
             report.skipped["under two types"] += 1
@@ -50,9 +51,9 @@ def read_wordnet(path: str | Path | None = None) -> Corpus:
             seen.add((noun, definition))
             examples.append(Example(
                 key=f"n{synset}", text=f"{noun}: {definition}.", spans=((0, len(noun)),),
-                label=types.loc[next(iter(found)), "name"], source=f"data.noun {synset}", sentence=definition))
+                label=types[next(iter(found))], source=f"data.noun {synset}", sentence=definition))
     report.read = len(examples)
-    return Corpus("wordnet", "definition", examples, report, dict(zip(types["name"], types["group"])))
+    return Corpus("wordnet", "definition", examples, report, dict(zip(table["name"], table["group"])))
 
 
 def parse(file: Path) -> tuple[dict[str, list[str]], dict[str, tuple[str, str]], list[str]]:

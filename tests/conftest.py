@@ -1,0 +1,100 @@
+"""Tiny corpora, streams and random backbones, shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+
+import conpet_lib as cp
+from conpet_lib.assets import cache_folder
+from conpet_lib.corpora import Corpus, Example, ReadReport
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+torch.set_num_threads(1)
+
+SHARED = Path(__file__).parents[2] / "shared"
+WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "ledge",
+         "marsh", "north", "ocean", "plain", "quarry", "ridge", "shore", "trail", "upland", "vale", "wharf", "yard"]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """No test writes into the user's prefix cache or runs; assets are shared, since they are large."""
+    real = cache_folder()
+    place = tmp_path_factory.mktemp("cache")
+    real.mkdir(parents=True, exist_ok=True)
+    (real / "assets").mkdir(exist_ok=True)
+    (place / "assets").symlink_to(real / "assets")
+    monkeypatch.setenv("CONPET_CACHE", str(place))
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real text for measurements; tests that need it skip without it."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("../shared/data is not here")
+    return SHARED / "data"
+
+
+def make_corpus(labels: int = 8, rows: int = 12, kind: str = "typing", name: str = "tiny") -> Corpus:
+    """A corpus that can be learned: each label has a word of its own in every text."""
+    spans = {"typing": lambda word: ((0, len(word)),), "text": lambda word: ()}[kind]
+    examples = [Example(key=f"{name}:{label}:{row}", text=f"{WORDS[label]} {WORDS[(label + 7 * row) % 24]} number {row}",
+                        spans=spans(WORDS[label]), label=f"type {label:02}")
+                for label in range(labels) for row in range(rows)]
+    groups = {f"type {label:02}": f"group {label // 4}" for label in range(labels)}
+    return Corpus(name, kind, examples, ReadReport(read=len(examples)), groups)
+
+
+def make_stream(tasks: int = 4, labels_per_task: int = 2, rows: int = 12, **more):
+    """A stream over `make_corpus`: 6 training, 3 validation and 3 test rows a label."""
+    counts = {"train": rows // 2, "valid": rows // 4, "test": rows // 4, **more}
+    return cp.make_stream(make_corpus(tasks * labels_per_task, rows), tasks, labels_per_task, **counts)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tmp_path_factory) -> dict[str, str]:
+    """Folders of two tiny random models: "bert" (an encoder) and "llama" (a decoder), 4 layers of width 16."""
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]", "[unused2]", "[unused3]"]
+    words = specials + WORDS + "in this short sentence , is a kind of the relation to . : number".split() + [
+        str(number) for number in range(60)]
+    vocabulary = {word: place for place, word in enumerate(dict.fromkeys(words))}
+    folders = {}
+    for name in ("bert", "llama"):
+        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        marks = {"mask_token": "[MASK]", "cls_token": "[CLS]", "sep_token": "[SEP]"} if name == "bert" else {}
+        torch.manual_seed(0)
+        sizes = {"vocab_size": len(vocabulary), "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
+                 "intermediate_size": 32, "max_position_embeddings": 160, "pad_token_id": 0}
+        model = BertModel(BertConfig(**sizes)) if name == "bert" else LlamaModel(LlamaConfig(num_key_value_heads=1, **sizes))
+        with torch.no_grad():       # random models are nearly linear at their usual scale; make layers matter
+            for weight in model.parameters():
+                if weight.dim() == 2:
+                    weight.mul_(8)
+        folder = tmp_path_factory.mktemp(f"tiny-{name}")
+        model.save_pretrained(folder)
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", **marks).save_pretrained(folder)
+        folders[name] = str(folder)
+    return folders
+
+
+@pytest.fixture(params=["bert", "llama"])
+def backbone(request, tiny_models):
+    """A tiny random backbone of each family, two tuned layers."""
+    return cp.load_backbone(tiny_models[request.param], tuned_layers=2, device="cpu")
+
+
+@pytest.fixture
+def bert(tiny_models):
+    """A tiny random encoder, two tuned layers."""
+    return cp.load_backbone(tiny_models["bert"], tuned_layers=2, device="cpu")
+
+
+def quick(kind: str = "static", **more):
+    """A config that trains in a blink."""
+    from conpet_lib.registry import CONFIGS
+    return CONFIGS[kind](**{"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2, **more})
