@@ -14,7 +14,7 @@ Axis words of our tensors: `batch` (rows of one pass), `tokens` (of a prompt, pa
 width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order), `stages`, `seeds`.
 """
 
-from conpet_lib import metrics
+from conpet_lib import metrics, plots
 from conpet_lib.backbone import load_backbone
 from conpet_lib.config import DynamicConfig, StaticConfig, VanillaConfig
 from conpet_lib.corpora import load_corpus
@@ -26,4 +26,4 @@ from conpet_lib.tasks import make_stream
 
 __version__ = "0.1.0"
 __all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "load_backbone",
-           "load_corpus", "load_run", "make_stream", "metrics", "train"]
+           "load_corpus", "load_run", "make_stream", "metrics", "plots", "train"]

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from conpet_lib.config import DynamicConfig
 from conpet_lib.learners import Answers, Fitting, Learner, StaticConPET, sum_by
-from conpet_lib.modules import PetModule
 from conpet_lib.replay import Rows
 from conpet_lib.tasks import Task
 
@@ -179,13 +178,9 @@ class DynamicConPET(StaticConPET):
             places = torch.nonzero(active[:, number]).squeeze(1)
             if len(places):
                 scores = (self.features.scores(rows[places.numpy()], module) if number == current
-                          else self.frozen_scores(rows[places.numpy()], module))
+                          else self.features.frozen_scores(rows[places.numpy()], module))
                 logits[places[:, None].to(device), torch.tensor(module.owner, device=device)] = scores.to(device)
         return logits
-
-    def frozen_scores(self, rows: Rows, module: PetModule) -> Tensor:
-        """`(rows, labels of the module)` scores of a frozen module."""
-        return self.features.scores_of(rows, module)
 
     # --- answers -------------------------------------------------------------------------------
 

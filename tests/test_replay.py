@@ -1,0 +1,77 @@
+"""Replay: what a stage draws, how often, and that it costs the same however much has been seen."""
+
+import numpy as np
+import pytest
+
+from conpet_lib.replay import dynamic_replay, no_replay, spread
+
+NEW = np.arange(100)
+
+
+def past(*sizes: int) -> list[np.ndarray]:
+    """Rows of past tasks: task i has the numbers from 1000 (i + 1) on."""
+    return [np.arange(size) + 1000 * (task + 1) for task, size in enumerate(sizes)]
+
+
+def draw(history=(), limit=7, seed=0, size=16, share=0.5, new=NEW):
+    return dynamic_replay(new, history, size, share, limit, np.random.default_rng(seed), first=not len(history))
+
+
+def far_from_even(counts: np.ndarray) -> float:
+    """Chi-squared against equal shares, in standard deviations above its mean."""
+    expected, freedom = counts.sum() / len(counts), len(counts) - 1
+    return float((((counts - expected) ** 2 / expected).sum() - freedom) / np.sqrt(2 * freedom))
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 4, 19])
+@pytest.mark.parametrize("rows", [3, 900])
+def test_a_stage_takes_as_many_rows_however_long_the_stream_and_large_its_tasks(tasks, rows):
+    assert [len(batch) for batch in draw(past(*[rows] * tasks))] == [16] * 7
+
+
+@pytest.mark.parametrize("share, news", [(0.5, 8), (0.25, 4), (1.0, 16), (0.01, 1)])
+def test_each_later_batch_has_its_share_of_new_rows_and_the_first_stage_only_new_ones(share, news):
+    assert [(batch < 1000).sum() for batch in draw(past(50, 5), share=share)] == [news] * 7
+    assert [(batch < 1000).sum() for batch in draw(share=share)] == [16] * 7
+
+
+def test_a_past_task_is_drawn_evenly_and_then_a_row_of_it_so_that_small_tasks_are_not_drowned():
+    old = np.concatenate(draw(past(10, 50, 500), limit=1000))
+    old = old[old >= 1000]
+    assert abs(far_from_even(np.bincount(old // 1000 - 1, minlength=3))) < 4
+    for task, size in enumerate((10, 50, 500), 1):
+        assert abs(far_from_even(np.bincount(old[old // 1000 == task] % 1000, minlength=size))) < 4
+
+
+@pytest.mark.parametrize("rows", [5, 100, 700])
+def test_new_rows_come_in_whole_passes_so_that_an_epoch_covers_the_task(rows):
+    drawn = np.concatenate(draw(past(50), limit=30, new=np.arange(rows)))
+    counts = np.bincount(drawn[drawn < 1000], minlength=rows)
+    assert counts.sum() == 30 * 8 and counts.max() - counts.min() <= 1
+
+
+@pytest.mark.parametrize("limit", [7, None])
+def test_the_same_generator_gives_the_same_batches_and_another_does_not(limit):
+    one, same, other = (draw(past(50, 5), limit, seed) for seed in (0, 0, 1))
+    assert all((a == b).all() for a, b in zip(one, same, strict=True))
+    assert any((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("sizes", [(), (7,), (50, 5, 300)])
+def test_limitless_is_one_pass_over_all_rows_seen(sizes):
+    batches = draw(past(*sizes), limit=None)
+    assert sorted(np.concatenate(batches)) == sorted(np.concatenate([NEW, *past(*sizes)]))
+    assert {len(batch) for batch in batches[:-1]} == {16} and 0 < len(batches[-1]) <= 16
+
+
+def test_without_replay_all_rows_are_new_and_the_batches_as_many():
+    batches = no_replay(NEW, 16, 7, np.random.default_rng(0))
+    assert [len(batch) for batch in batches] == [16] * 7 and np.concatenate(batches).max() < 1000
+    assert sorted(np.concatenate(no_replay(NEW, 16, None, np.random.default_rng(0)))) == NEW.tolist()
+
+
+@pytest.mark.parametrize("count, each", [(30, [5, 12, 13]), (6, [2, 2, 2]), (0, [0, 0, 0]), (999, [5, 40, 300])])
+def test_a_validation_set_has_bounded_distinct_rows_spread_over_tasks(count, each):
+    rows = spread(past(5, 40, 300), count, np.random.default_rng(0))
+    assert len(set(rows)) == len(rows) == min(count, 345)
+    assert sorted(np.bincount(rows // 1000, minlength=4)[1:]) == each
