@@ -21,8 +21,9 @@ from conpet_lib.corpora import load_corpus
 from conpet_lib.errors import ConpetError
 from conpet_lib.learners import Step
 from conpet_lib.registry import LEARNERS
-from conpet_lib.runs import load_run, train
+from conpet_lib.runs import load_run
 from conpet_lib.tasks import make_stream
+from conpet_lib.training import train
 
 __version__ = "0.1.0"
 __all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "load_backbone",

@@ -39,8 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     folder = options.folder / options.backbone.replace("/", "-") / f"seed-{options.seed}"
     print("\n" + table(runs).to_string())
-    print(f"\nStatic minus Dynamic: {100 * (runs[1].average_accuracy.iloc[-1] - runs[2].average_accuracy.iloc[-1]):+.1f} "
-          "points of average accuracy (one seed).")
+    print(
+        f"\nStatic minus Dynamic: {100 * (runs[1].average_accuracy.iloc[-1] - runs[2].average_accuracy.iloc[-1]):+.1f} "
+        "points of average accuracy (one seed)."
+    )
     curves = plots.save(plots.forgetting_curves(runs), folder / "forgetting_curves.png")
     matrices = plots.save(plots.accuracy_heatmaps(runs), folder / "accuracy_matrices.png")
     print(f"\nForgetting curves: {curves}\nAccuracy matrices: {matrices}\nRuns:              {folder}")

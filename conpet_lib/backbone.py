@@ -53,7 +53,9 @@ class Backbone:
         self.weights = sum(weight.numel() for weight in model.parameters())
         self.layers_name, self.layers = find_layers(model)
         if not 1 <= exit_layer <= len(self.layers):
-            raise ConpetError(f"exit_layer={exit_layer}: {name} has {len(self.layers)} layers; use 1 to {len(self.layers)}.")
+            raise ConpetError(
+                f"exit_layer={exit_layer}: {name} has {len(self.layers)} layers; use 1 to {len(self.layers)}."
+            )
         tuned_layers = exit_layer if tuned_layers == "all" else tuned_layers
         if not 1 <= tuned_layers <= exit_layer:
             raise ConpetError(f"tuned_layers={tuned_layers}: use 1 to {exit_layer} (the exit layer), or 'all'.")
@@ -217,8 +219,10 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
         model = AutoModel.from_pretrained(folder, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise ConpetError(f"The backbone {name!r} could not be loaded: {str(error).splitlines()[0]} Give a folder with a "
-                          f"Hugging Face model, a name on the hub, or one of: minilm-l6, smollm2-135m.") from error
+        raise ConpetError(
+            f"The backbone {name!r} could not be loaded: {str(error).splitlines()[0]} Give a folder with a "
+            f"Hugging Face model, a name on the hub, or one of: minilm-l6, smollm2-135m."
+        ) from error
     return Backbone(name, model, tokenizer, exit_layer or EXIT_LAYERS.get(name) or model.config.num_hidden_layers,
                     tuned_layers or TUNED_LAYERS.get(name, 1), place, getattr(torch, kind))
 

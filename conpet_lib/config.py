@@ -63,8 +63,8 @@ class DynamicConfig(StaticConfig):
 
     learner: ClassVar[str] = "dynamic"
     active: int = 1                      # modules that answer an example, chosen by the selector (the paper: 1)
-    modules: int | None = None           # module budget; None: one for each task
-    joining: str = "similar"             # once the budget is spent, a task joins the most "similar" module, or "in turn"
+    modules: int | None = None  # module budget; None: one for each task
+    joining: str = "similar"  # once the budget is spent, a task joins the most "similar" module, or "in turn"
     teacher_forcing: bool = True         # in training the true task's module is always active
     selector: str = "tasks"              # what the selector is trained on: "tasks" (the paper) or "labels"
 

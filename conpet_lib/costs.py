@@ -4,10 +4,8 @@ In: the steps that a learner tells, and the counts of its features. Out: plain n
 May import `backbone`. Knows nothing of accuracy.
 """
 
-import os
 import time
 from collections import defaultdict
-from pathlib import Path
 
 import psutil
 import torch
@@ -65,13 +63,3 @@ def operations(backbone: Backbone, counts: dict) -> dict[str, float]:
                                             + exit_one * counts.get(f"top_rows{kind}", 0))
         found["head" + kind] = factor * 2 * backbone.hidden_size * counts.get(f"head_scores{kind}", 0)
     return found
-
-
-def bytes_in(folder: Path) -> dict[str, int]:
-    """Bytes on disk by kind of file: weights, records (JSON, Parquet), pictures, other."""
-    kinds = {".safetensors": "weights", ".json": "records", ".parquet": "records", ".png": "pictures"}
-    sizes: dict[str, int] = defaultdict(int)
-    for place, _, files in os.walk(folder):
-        for file in files:
-            sizes[kinds.get(Path(file).suffix, "other")] += (Path(place) / file).stat().st_size
-    return dict(sizes)

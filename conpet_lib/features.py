@@ -88,7 +88,9 @@ class Features:
         names = self.backbone.fingerprint, self.backbone.exit_layer, self.backbone.boundary, module.fingerprint
         prompts = [self.encode(int(row)) for row in rows]
         keys = [digest(*names, PrefixCache.key(prompt.tokens), prompt.answer) for prompt in prompts]
-        return self.logits.scores(keys, len(module.owner), lambda places: self.scores_of(np.asarray(rows)[places], module))
+        return self.logits.scores(
+            keys, len(module.owner), lambda places: self.scores_of(np.asarray(rows)[places], module)
+        )
 
     @torch.no_grad()
     def features_of(self, rows: Sequence[int], module: PetModule | None = None) -> Tensor:

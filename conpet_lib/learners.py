@@ -137,8 +137,13 @@ class Learner:
         module.grow([label for label in new_labels if label not in module.owner])
         module.requires_grad_(True)
         config = self.config
-        return Fitting(stage, module, torch.optim.AdamW(module.parameters(), lr=config.learning_rate, eps=config.epsilon,
-                                                        weight_decay=config.weight_decay))
+        return Fitting(
+            stage,
+            module,
+            torch.optim.AdamW(
+                module.parameters(), lr=config.learning_rate, eps=config.epsilon, weight_decay=config.weight_decay
+            ),
+        )
 
     def batches(self, stage: int, epoch: int) -> list[Rows]:
         """The epoch's batches under dynamic replay; the same at every call."""
@@ -175,8 +180,9 @@ class Learner:
         value = loss.item()
         if not np.isfinite(value):
             raise FloatingPointError(
-                f"The loss of stage {fitting.stage} became {value} at step {fitting.step + 1} of epoch {fitting.epoch + 1}. "
-                f"Likely causes: learning_rate={self.config.learning_rate} or alpha={self.config.alpha} is too high.")
+                f"The loss of stage {fitting.stage} became {value} at step {fitting.step + 1} of epoch "
+                f"{fitting.epoch + 1}. Likely causes: learning_rate={self.config.learning_rate} or alpha={self.config.alpha} is too high."
+            )
         return value
 
     def logits(self, rows: Rows, stage: int) -> Tensor:

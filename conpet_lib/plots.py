@@ -88,8 +88,9 @@ def forgetting_curves(runs: Sequence) -> Axes:
         accuracy_axes(ax, len(matrix), "accuracy (%)" if ax is panels[0] else "")
         ax.set_title(f"{NAMES.get(run.name, run.name)}\nends at {average.iloc[-1]:.1f} %, "
                      f"forgets {100 * run.forgetting:.1f} points", loc="left")
-    panels[0].figure.supxlabel("thin lines: each task, numbered where it is learned; thick line: average over the tasks seen",
-                               fontsize=12)
+    panels[0].figure.supxlabel(
+        "thin lines: each task, numbered where it is learned; thick line: average over the tasks seen", fontsize=12
+    )
     return panels[0]
 
 
@@ -121,7 +122,9 @@ def comparison(runs: Sequence) -> Axes:
                               (right, [100 * run.forgetting for run in runs], "forgetting (points)")):
         ax.barh(names, values, color=[looks(run.name)[0] for run in runs])
         for place, value in enumerate(values):
-            ax.annotate(f"{value:.1f}", (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=13)
+            ax.annotate(
+                f"{value:.1f}", (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=13
+            )
         ax.set(xlabel=label, xlim=(min(0, *values), 115))
         ax.invert_yaxis()
     right.set_yticklabels([])
@@ -136,8 +139,18 @@ def selector_confusion(run, stage: int | None = None) -> Axes:
     shares = 100 * pd.crosstab(table["task"], table["chosen_task"], normalize="index")
     shares = shares.reindex(index=range(1, stage + 1), columns=range(1, stage + 1)).fillna(0.0)
     ax = axes(0.75 * stage + 3.4, 0.6 * stage + 1.8)[0]
-    sns.heatmap(shares, ax=ax, vmin=0, vmax=100, cmap=SEQUENTIAL, annot=stage <= 12, fmt=".0f", annot_kws={"fontsize": 11},
-                cbar_kws={"label": "share of the task's rows (%)"}, square=True)
+    sns.heatmap(
+        shares,
+        ax=ax,
+        vmin=0,
+        vmax=100,
+        cmap=SEQUENTIAL,
+        annot=stage <= 12,
+        fmt=".0f",
+        annot_kws={"fontsize": 11},
+        cbar_kws={"label": "share of the task's rows (%)"},
+        square=True,
+    )
     ax.set(xlabel="task chosen", ylabel="true task")
     ax.tick_params(rotation=0)
     ax.set_title(f"Stage {stage}: off the diagonal, the selector sends rows to the wrong task", loc="left", fontsize=13)
@@ -173,7 +186,9 @@ def replayed(run, part: str = "module") -> Axes:
         bottom += values
     ax.set(xlabel="stage", ylabel="rows drawn")
     ax.legend(title="task", fontsize=11, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    ax.set_title(f"{NAMES.get(run.name, run.name)}, {part}: each stage draws as many rows; the past shares its half", loc="left")
+    ax.set_title(
+        f"{NAMES.get(run.name, run.name)}, {part}: each stage draws as many rows; the past shares its half", loc="left"
+    )
     return ax
 
 
@@ -184,7 +199,9 @@ def stream_picture(stream) -> Axes:
     left = np.zeros(len(stream))
     for side, color in zip(("train", "valid", "test"), PALETTE):
         sizes = np.array([len(getattr(task, side)) for task in stream])
-        ax.barh(names, sizes, left=left, color=color, label={"train": "training", "valid": "validation"}.get(side, side))
+        ax.barh(
+            names, sizes, left=left, color=color, label={"train": "training", "valid": "validation"}.get(side, side)
+        )
         left += sizes
     ax.invert_yaxis()
     ax.set(xlabel="examples")

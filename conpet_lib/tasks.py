@@ -112,8 +112,16 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
     sides, crossing = draw_rows(corpus, [label for group in chosen for label in group], wanted, split_seed)
     report["rows left out, their sentence stands on another side"] = crossing
     order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
-    built = [Task(chosen[place], *(np.array([row for label in chosen[place] for row in sides[label][side]], dtype=np.int64)
-                                   for side in ("train", "valid", "test"))) for place in order]
+    built = [
+        Task(
+            chosen[place],
+            *(
+                np.array([row for label in chosen[place] for row in sides[label][side]], dtype=np.int64)
+                for side in ("train", "valid", "test")
+            ),
+        )
+        for place in order
+    ]
     return Stream(corpus.name, corpus.kind, corpus.examples, tuple(built), report)
 
 
@@ -139,8 +147,9 @@ def draw_labels(corpus: Corpus, enough: list[str], counts: dict, tasks: int, lab
         few = ", ".join(f"{label} ({counts[label]})" for label in sorted(set(counts) - set(enough)))
         raise ConpetError(
             f"{tasks} tasks of {labels_per_task} labels with {need} examples each cannot be made: {corpus.name} has "
-            f"{len(enough)} labels with so many, enough for {len(pool)} tasks ({grouping}). Ask for fewer tasks, labels "
-            f"or examples. Labels with too few: {few or 'none'}.")
+            f"{len(enough)} labels with so many, enough for {len(pool)} tasks ({grouping}). Ask for fewer tasks, "
+            f"labels or examples. Labels with too few: {few or 'none'}."
+        )
     return pool[:tasks]
 
 
@@ -174,7 +183,9 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
     side_of_sentence: dict[str, str] = {}
     sides, crossing, short = {}, 0, []
     for label in labels:
-        rows = [rows_of[label][place] for place in numpy_generator(seed, "rows", label).permutation(len(rows_of[label]))]
+        rows = [
+            rows_of[label][place] for place in numpy_generator(seed, "rows", label).permutation(len(rows_of[label]))
+        ]
         taken, used = {side: [] for side in SIDES}, set()
         for side in SIDES:
             limit = wanted[side]

@@ -48,7 +48,8 @@ def test_fewnerd_keys_tell_apart_two_mentions_of_a_sentence_and_a_repeated_sente
     assert [example.source for example in examples] == [f"train.txt, line {line}" for line in (2, 5, 8, 11)]
 
 
-@pytest.mark.parametrize("name, part", [("train", "train"), ("dev", "valid"), ("val", "valid"), ("test", "test"), ("a", None)])
+@pytest.mark.parametrize("name, part", [("train", "train"), ("dev", "valid"), ("val", "valid"), ("test", "test"),
+                                        ("part_a", None)])
 def test_fewnerd_file_names_give_the_official_part(tmp_path, name, part):
     assert {example.part for example in fewnerd(tmp_path, TWO, f"{name}.txt").examples} == {part}
 
@@ -91,11 +92,6 @@ def test_fewrel_spans_are_the_words_at_the_first_occurrence(tmp_path, record, he
     assert example.span_texts() == (head, tail) and example.text == " ".join(record["tokens"])
 
 
-def test_fewrel_later_occurrences_are_counted_in_the_report(tmp_path):
-    corpus = fewrel(tmp_path, [BRIDGE, changed(h=[[0], [1]]), changed(h=[[0], [1]], t=[[4], [5]])])
-    assert "3 skipped: later occurrences" in str(corpus.report)
-
-
 @pytest.mark.parametrize("record, reason", [
     (changed(h=[[0, 2]]), "[0, 2] are not a run"), (changed(h=[[]]), "[] are not a run"), (changed(h=[]), "IndexError"),
     (changed(t=[[5, 6]]), "after the last token (6 tokens)"), (changed(t=[[-1]]), "[-1]"),
@@ -109,11 +105,8 @@ def test_fewrel_a_faulty_record_is_refused_by_its_place(tmp_path, record, reason
 
 
 def test_fewrel_faults_are_all_reported_at_once_and_after_twenty_by_number(tmp_path):
-    with pytest.raises(cp.ConpetError) as error:
+    with pytest.raises(cp.ConpetError, match="(?s)26 fault.*record 1:.*record 20: [^:]*6 more"):
         fewrel(tmp_path, [BRIDGE] + [changed(t=[[9]]), changed(h=[[4]])] * 13)
-    for part in ("26 fault(s)", "record 1:", "record 20:", "6 more"):
-        assert part in str(error.value)
-    assert "record 21:" not in str(error.value) and "record 0:" not in str(error.value)
 
 
 @pytest.mark.parametrize("text, reason", [("{not json", "not JSON"), ('[{"tokens": []}]', "expected an object"),
@@ -231,12 +224,6 @@ def test_a_table_reads_alike_from_every_form_with_its_columns_guessed(tmp_path, 
                                                   ("Oll is cold", "Oll", "cold", "cold")]
 
 
-@pytest.mark.parametrize("kind, columns", [("text", {}), ("typing", {"start": [0], "end": [3]}),
-                                           ("relation", {name: values[1:] for name, values in PAIRS.items()})])
-def test_the_position_columns_of_a_table_tell_its_kind(tmp_path, kind, columns):
-    assert table(tmp_path, {"text": ["Oll is cold"], "label": ["cold"], **columns}).kind == kind
-
-
 def test_columns_that_cannot_be_guessed_are_asked_for_and_taken_as_named(tmp_path):
     mine = {"Words": PAIRS["sentence"], "verdict": PAIRS["Label"]}
     with pytest.raises(cp.ConpetError, match="(?s)mine.csv.*the columns are Words, verdict.*text='column'"):
@@ -268,7 +255,8 @@ def test_rows_of_a_table_without_text_or_label_are_counted_not_read(tmp_path):
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "frame"])
 def test_words_that_mean_missing_to_pandas_are_texts_and_labels_like_others(tmp_path, form):
-    assert seen(table(tmp_path, {"text": ["null", "12"], "label": ["None", "NA"]}, form)) == [("null", "None"), ("12", "NA")]
+    corpus = table(tmp_path, {"text": ["null", "12"], "label": ["None", "NA"]}, form)
+    assert seen(corpus) == [("null", "None"), ("12", "NA")]
 
 
 def test_the_real_fewrel_half_reads_whole_with_spans_equal_to_the_joined_tokens(shared_data):
@@ -276,6 +264,7 @@ def test_the_real_fewrel_half_reads_whole_with_spans_equal_to_the_joined_tokens(
     relations = json.loads((shared_data / "fewrel16" / "val_wiki.json").read_text(encoding="utf-8"))
     records = [record for records in relations.values() for record in records]
     assert len(corpus.examples) == corpus.report.read == 5_600
+    assert corpus.report.skipped == {"later occurrences of a span, not marked": 219}
     for example, record in zip(corpus.examples, records, strict=True):
         spans = tuple(" ".join(record["tokens"][place] for place in record[side][2][0]) for side in "ht")
         assert example.span_texts() == spans

@@ -40,10 +40,6 @@ def test_a_reader_never_meets_a_file_that_is_half_written(tmp_path):
     assert met == ["old", "old"] and json.loads(file.read_text()) == "new"
 
 
-def test_a_written_file_may_be_read_by_others(tmp_path):
-    assert os.stat(write_json(tmp_path / "a.json", 1)).st_mode & 0o777 == 0o644
-
-
 def test_json_and_tensors_come_back_as_they_were(tmp_path):
     value = {"name": "Ångvik", "parts": [1, 2.5, None]}
     assert json.loads(write_json(tmp_path / "a.json", value).read_text(encoding="utf-8")) == value
@@ -55,8 +51,8 @@ def test_json_and_tensors_come_back_as_they_were(tmp_path):
 def test_digests_agree_just_when_the_parts_do():
     tensor = torch.arange(4)
     assert digest("a", 1, tensor) == digest("a", 1, tensor.clone())
-    parts = [("ab", "c"), ("a", "bc"), ("c", "ab"), ("abc",), (), ("",), (tensor,), (tensor.float(),), (tensor.reshape(2, 2),),
-             (tensor + 1,), (b"ab", b"\0"), (("a", 1),), (("a", 2),)]
+    parts = [("ab", "c"), ("a", "bc"), ("c", "ab"), ("abc",), (), ("",), (b"ab", b"\0"), (("a", 1),), (("a", 2),),
+             (tensor,), (tensor + 1,), (tensor.float(),), (tensor.reshape(2, 2),)]
     assert len({digest(*part) for part in parts}) == len(parts)
     assert {len(digest(*part)) for part in parts} == {32}
 
@@ -94,18 +90,13 @@ def test_a_config_prints_as_the_code_that_makes_it_again_and_is_frozen(learner):
 
 
 @pytest.mark.parametrize("field, value", [
-    ("rank", 0), ("rank", 1.5), ("batch_size", 0), ("epochs", "4"), ("valid_examples", 0), ("alpha", 0.0), ("alpha", "8"),
-    ("learning_rate", -1e-3), ("learning_rate", float("nan")), ("epsilon", 0.0), ("weight_decay", -0.1), ("batch_limit", 0),
-    ("batch_limit", 2.5), ("targets", ()), ("targets", "query"), ("new_share", 0.0), ("new_share", 1.1), ("active", 0),
-    ("active", 1.5), ("modules", 0), ("modules", 1.5), ("joining", "alike"), ("selector", "none"),
+    ("rank", 0), ("rank", 1.5), ("batch_size", 0), ("epochs", "4"), ("valid_examples", 0), ("alpha", 0.0),
+    ("learning_rate", -1e-3), ("learning_rate", float("nan")), ("epsilon", 0.0), ("weight_decay", -0.1),
+    ("batch_limit", 0), ("batch_limit", 2.5), ("targets", ()), ("targets", "query"), ("new_share", 0.0),
+    ("new_share", 1.1), ("active", 0), ("active", 1.5), ("modules", 0), ("modules", 1.5), ("joining", "alike"),
+    ("selector", "none"),
 ])
 def test_a_faulty_setting_is_refused_when_made_by_class_field_value_and_rule(field, value):
     with pytest.raises(ValueError) as error:
         cp.DynamicConfig(**{field: value})
     assert str(error.value).startswith(f"DynamicConfig({field}={value!r}): {field} must be ")
-
-
-@pytest.mark.parametrize("field, value", [("new_share", 1.0), ("batch_limit", None), ("modules", None), ("weight_decay", 0.0),
-                                          ("joining", "in turn"), ("selector", "labels"), ("targets", ("query",))])
-def test_settings_at_the_edge_of_their_rule_are_taken(field, value):
-    assert getattr(cp.DynamicConfig(**{field: value}), field) == value

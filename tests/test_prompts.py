@@ -115,11 +115,4 @@ def test_words_mark_the_spans_where_the_vocabulary_has_no_unused_tokens():
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]")
     tokens = Prompt(tokenizer, "relation").encode(example("birch north amber", "amber", "birch")).tokens
-    assert tokenizer.convert_ids_to_tokens(tokens)[:7] == "{ birch } north [ amber ]".split()
-
-
-def test_the_answer_of_the_worked_example_stands_where_a_hand_puts_it(tiny_models):
-    prompt = Prompt(AutoTokenizer.from_pretrained(tiny_models["bert"]), "typing")
-    encoded = prompt.encode(example("amber is north .", "amber"))
-    # [CLS] [unused0] amber [unused1] is north . | In this sentence , amber is a [MASK] . [SEP]
-    assert encoded.answer == 7 + 7 and len(encoded.tokens) == 17
+    assert tokenizer.convert_ids_to_tokens(tokens)[:7] == ["{", "birch", "}", "north", "[", "amber", "]"]
