@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from conpet_lib.config import DynamicConfig
-from conpet_lib.learners import Answers, Fitting, StaticConPET, sum_by
+from conpet_lib.learners import Answers, Fitting, Learner, StaticConPET, sum_by
 from conpet_lib.replay import Rows
 from conpet_lib.tasks import Task
 
@@ -110,6 +110,11 @@ class DynamicConPET(StaticConPET):
     def budget(self) -> int:
         """The most modules that may be opened."""
         return self.config.modules or len(self.stream)
+
+    @property
+    def parts(self) -> list[Learner]:
+        """The selector, then the task modules; one module needs no selector."""
+        return [self.selector, self] if self.budget > 1 else [self]
 
     def fit(self, stage: int) -> None:
         self.chosen.clear()

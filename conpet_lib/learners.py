@@ -92,6 +92,11 @@ class Learner:
         self.ledger: list[dict] = []
         self.fitting: Fitting | None = None
 
+    @property
+    def parts(self) -> list["Learner"]:
+        """The learners that train in a stage, in that order: this one alone."""
+        return [self]
+
     # --- the training of a stage -------------------------------------------------------------
 
     def fit(self, stage: int) -> None:
@@ -180,9 +185,8 @@ class Learner:
         value = loss.item()
         if not np.isfinite(value):
             raise FloatingPointError(
-                f"The loss of stage {fitting.stage} became {value} at step {fitting.step + 1} of epoch "
-                f"{fitting.epoch + 1}. Likely causes: learning_rate={self.config.learning_rate} or alpha={self.config.alpha} is too high."
-            )
+                f"The loss of stage {fitting.stage} became {value} in epoch {fitting.epoch + 1}. "
+                f"Likely cause: learning_rate={self.config.learning_rate} or alpha={self.config.alpha} is too high.")
         return value
 
     def logits(self, rows: Rows, stage: int) -> Tensor:

@@ -24,7 +24,6 @@ from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone
 from conpet_lib.config import VanillaConfig
 from conpet_lib.costs import Clock, operations
-from conpet_lib.dynamic import DynamicConPET
 from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
 from conpet_lib.files import digest, write_atomically, write_json
@@ -109,22 +108,15 @@ def environment() -> dict:
 
 def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, bar: bool) -> None:
     """Train the stages that are missing; each ends with its files, then `run.json`, so that a kill loses one stage."""
-    progress = tqdm(
-        total=len(learner.stream),
-        desc=learner.config.learner,
-        unit="stage",
-        disable=not bar,
-        initial=record["stages_done"],
-        bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]",
-    )
+    progress = tqdm(total=len(learner.stream), initial=record["stages_done"], disable=not bar,
+                    bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]")
     try:
         with progress:
             for stage in range(record["stages_done"] + 1, len(learner.stream) + 1):
                 clock, before = Clock(), counted(learner)
                 tell = teller(progress, learner, clock, on_step)
-                learner.tell = tell
-                if isinstance(learner, DynamicConPET):
-                    learner.selector.tell = tell
+                for part in learner.parts:
+                    part.tell = tell
                 learner.fit(stage)
                 predictions = evaluate(learner, stage, tell)
                 clock.tick("evaluation")
@@ -137,14 +129,11 @@ def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, b
 
 def teller(progress: tqdm, learner: Learner, clock: Clock, on_step: OnStep | None) -> Callable[[Step], None]:
     """What a learner calls at each step: books time, moves the bar, asks whether to stop."""
-    parts = 2 if isinstance(learner, DynamicConPET) and learner.budget > 1 else 1
-
     def tell(step: Step) -> None:
         clock.tick(step.doing)
-        share = step.done / step.total
-        if step.doing in ("selector", "module"):
-            only = parts == 1 or step.stage == 1
-            inside = share if only else share / 2 + (step.doing == "module") / 2
+        names = [part.name for part in learner.parts]
+        if step.doing in names:
+            inside = (names.index(step.doing) + step.done / step.total) / len(names)
             progress.n = max(progress.n, step.stage - 1 + inside)
         progress.set_description(f"{learner.config.learner} {step.stage}/{step.stages} {step.doing}", refresh=False)
         progress.update(0)
@@ -181,33 +170,31 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predic
                 before: dict) -> None:
     """Write a stage's files under new names, then the record that points to them, then drop what it replaced."""
     write_table(folder / "predictions" / f"stage-{stage:02}.parquet", predictions)
-    parts = [learner] + ([learner.selector] if isinstance(learner, DynamicConPET) else [])
-    keys = [
-        example.key for example in (learner.stream.examples[row] for part in parts for row in part.drawn.get(stage, {}))
-    ]
+    stream = learner.stream
+    drawn = [(part.name, row, count) for part in learner.parts for row, count in part.drawn.get(stage, {}).items()]
+    rows = [row for _, row, _ in drawn]
     write_table(folder / "replay" / f"stage-{stage:02}.parquet", pd.DataFrame({
-        "part": [part.name for part in parts for _ in part.drawn.get(stage, {})], "key": keys,
-        "task": [learner.stream.task_of_label[learner.stream.label_numbers([row])[0]] + 1
-                 for part in parts for row in part.drawn.get(stage, {})],
-        "count": [count for part in parts for count in part.drawn.get(stage, {}).values()]}))
+        "part": [name for name, _, _ in drawn], "key": [stream.examples[row].key for row in rows],
+        "task": stream.task_of_label[stream.label_numbers(rows)] + 1, "count": [count for _, _, count in drawn]}))
     names = list(record["modules"])
     trained = learner.module_of_task[stage - 1]
     names[trained:trained + 1] = [f"{trained}-stage-{stage}"]
     learner.modules[trained].save(folder / "modules" / names[trained])
     selector = record["selector"]
-    if isinstance(learner, DynamicConPET) and learner.selector.modules:
+    if len(learner.parts) > 1 and learner.parts[0].modules:
         selector = f"selector-stage-{stage}"
-        learner.selector.modules[0].save(folder / "modules" / selector)
+        learner.parts[0].modules[0].save(folder / "modules" / selector)
     after = counted(learner)
     counts = {name: after[name] - before.get(name, 0) for name in after}
+    ledgers = {part.name: part.ledger for part in learner.parts}
     costs = {"stage": stage, **clock.report(), "counts": counts,
              "operations": operations(learner.features.backbone, counts),
-             "training": [part.ledger[-1] for part in parts if part.ledger and part.ledger[-1]["stage"] == stage]}
+             "training": [entry for ledger in ledgers.values() for entry in ledger if entry["stage"] == stage]}
     write_json(folder / "costs" / f"stage-{stage:02}.json", costs)
     record.update(stages_done=stage, modules=names, selector=selector, module_of_task=list(learner.module_of_task),
-                  trained_weights=sum(module.size for part in parts for module in part.modules),
+                  trained_weights=sum(module.size for part in learner.parts for module in part.modules),
                   backbone_weights=learner.features.backbone.weights,
-                  ledgers={part.name: part.ledger for part in parts})
+                  ledgers=ledgers)
     write_json(folder / "run.json", record)
     for place in (folder / "modules").iterdir():
         if place.name not in [*names, selector]:

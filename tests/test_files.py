@@ -1,7 +1,6 @@
 """Files, seeds, errors and configuration: the small parts that everything stands on."""
 
 import json
-import os
 from dataclasses import FrozenInstanceError
 
 import numpy as np
