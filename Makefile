@@ -9,6 +9,8 @@ BACKBONE ?= minilm-l6
 SEED     ?= 0
 DEVICE   ?=
 BIN      := .venv/bin
+# Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .PHONY: setup run test test-all lab notebooks
 

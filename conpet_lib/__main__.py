@@ -5,11 +5,11 @@
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 import conpet_lib as cp
 from conpet_lib import plots
@@ -55,11 +55,13 @@ def train_all(options: argparse.Namespace) -> list[Run]:
     corpus = cp.load_corpus("wordnet")
     stream = cp.make_stream(corpus, split_seed=options.seed, order_seed=options.seed)
     backbone = cp.load_backbone(options.backbone, device=options.device)
-    print(f"{corpus}\n{stream}\n{backbone}\n{torch.get_num_threads()} threads\n", flush=True)
+    print(f"{corpus}\n{stream}\n{backbone}\n", flush=True)
     rate = {"learning_rate": LEARNING_RATES[options.backbone]} if options.backbone in LEARNING_RATES else {}
     configs = cp.VanillaConfig(**rate), cp.StaticConfig(**rate), cp.DynamicConfig(**rate)
     folder = options.folder / options.backbone.replace("/", "-") / f"seed-{options.seed}"
-    return [cp.train(stream, backbone, config, seed=options.seed, folder=folder / config.learner) for config in configs]
+    threads = 1 if backbone.hidden_size < 512 else os.cpu_count()
+    return [cp.train(stream, backbone, config, seed=options.seed, folder=folder / config.learner, threads=threads)
+            for config in configs]
 
 
 def table(runs: list[Run]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ pyplot's global state, so that widgets may draw from a thread. May import `runs`
 Start at `forgetting_curves`.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,11 +28,26 @@ def looks(learner: str) -> tuple:
     return LOOKS.get(learner, (PALETTE[3], "^"))
 
 
+class Shown(Axes):
+    """Axes that a notebook shows by themselves: a PNG of their whole figure at 2x, without pyplot."""
+
+    def _repr_png_(self) -> tuple[bytes, dict]:
+        width, height = (100 * self.figure.get_size_inches()).astype(int).tolist()
+        return png(self), {"width": width, "height": height}
+
+
+def png(ax: Axes, scale: int = 2) -> bytes:
+    """The whole figure of `ax` as PNG, `scale` x 100 dots an inch."""
+    file = io.BytesIO()
+    ax.figure.savefig(file, format="png", dpi=100 * scale, metadata={"Software": None})
+    return file.getvalue()
+
+
 def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes]:
     """Empty axes of a new figure in the projector's style (seaborn's "talk"); size in inches."""
     with sns.axes_style("ticks"), sns.plotting_context("talk", font_scale=0.8):
         figure = Figure(figsize=(width, height), layout="constrained", dpi=100)
-        made = list(np.atleast_1d(figure.subplots(1, columns)))
+        made = list(np.atleast_1d(figure.subplots(1, columns, subplot_kw={"axes_class": Shown})))
     for place in made:
         sns.despine(ax=place)
     return made
@@ -60,7 +76,7 @@ def average_curves(runs: Sequence, ax: Axes | None = None) -> Axes:
     for run in runs:
         color, marker = looks(run.name)
         values = 100 * run.average_accuracy
-        stages = max(stages, len(values))
+        stages = max(stages, len(run.record["stream"]["tasks"]))
         ax.plot(values.index, values, color=color, marker=marker, label=NAMES.get(run.name, run.name))
         ends.append((values.index[-1], values.iloc[-1], NAMES.get(run.name, run.name), color))
     accuracy_axes(ax, stages, "average accuracy (%)")
@@ -210,9 +226,74 @@ def stream_picture(stream) -> Axes:
     return ax
 
 
+def class_counts(corpus, need: int = 120) -> Axes:
+    """Examples a label, most frequent first; the line is what `make_stream` asks of a label by default."""
+    counts = corpus.counts().most_common()
+    ax = axes(14, 5)[0]
+    ax.bar([label for label, _ in counts], [count for _, count in counts], color=PALETTE[0])
+    ax.axhline(need, color=PALETTE[1], linestyle="--")
+    ax.annotate(f"{need} examples", (len(counts) - 1, need), xytext=(0, 5), textcoords="offset points", ha="right",
+                color=PALETTE[1], fontsize=13)
+    ax.tick_params("x", rotation=90, labelsize=min(12, 700 / len(counts)))
+    ax.set(ylabel="examples", xlim=(-0.7, len(counts) - 0.3))
+    ax.set_title(f"{len(counts)} types: a few are frequent, many are rare", loc="left")
+    return ax
+
+
+def selector_bound(run) -> Axes:
+    """Average accuracy beside its two factors: how often the task is chosen rightly, and how good the modules are."""
+    from conpet_lib import metrics
+    ax, color = axes()[0], looks(run.name)[0]
+    lines = [("modules, if the right one always answers", metrics.oracle_accuracy(run.predictions), PALETTE[2], "^"),
+             ("selector: task chosen rightly", metrics.selector_accuracy(run.predictions), PALETTE[4], "v"),
+             ("answer right (average accuracy)", run.average_accuracy, color, looks(run.name)[1])]
+    for _, values, shade, marker in lines:
+        ax.plot(values.index, 100 * values, color=shade, marker=marker)
+    accuracy_axes(ax, len(run.average_accuracy), "test rows (%)")
+    label_ends(ax, [(values.index[-1], 100 * values.iloc[-1], name, shade) for name, values, shade, _ in lines])
+    ax.set_title("Which part limits the answer: the modules or the selector?", loc="left")
+    return ax
+
+
+def paired(one, other) -> Axes:
+    """Accuracy of `one` minus that of `other`, by task and overall, on the same test rows after the last stage.
+
+    The bars' intervals are 95 % (1.96 standard errors of the mean difference over test rows of these two runs).
+    """
+    last = [run.predictions[run.predictions["stage"] == run.predictions["stage"].max()].set_index("key")
+            for run in (one, other)]
+    right = [(table["label"] == table["predicted"]).astype(float) for table in last]
+    gain = 100 * (right[0] - right[1])
+    groups = [("all", gain)] + [(f"{task}", gain[last[0]["task"] == task]) for task in last[0]["task"].unique()]
+    ax = axes(9, 1.8 + 0.4 * len(groups))[0]
+    ax.errorbar([rows.mean() for _, rows in groups], [name for name, _ in groups], fmt="o", capsize=4,
+                xerr=[1.96 * rows.std() / len(rows) ** 0.5 for _, rows in groups], color=looks(one.name)[0])
+    ax.axvline(0, color="0.5", linestyle="--")
+    ax.invert_yaxis()
+    names = [NAMES.get(run.name, run.name) for run in (one, other)]
+    ax.set(xlabel=f"{names[0]} minus {names[1]} (points)", ylabel="task")
+    ax.set_title("Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)", loc="left")
+    return ax
+
+
+def lost_labels(run) -> pd.DataFrame:
+    """Table, a row a label: accuracy (parts of 1) when learned and after the last stage, and what it is taken for now.
+
+    Most is lost at the top. "taken for" is the most frequent wrong answer.
+    """
+    table = run.predictions.assign(right=lambda rows: rows["label"] == rows["predicted"])
+    new, last = table[table["stage"] == table["task"]], table[table["stage"] == table["stage"].max()]
+    found = pd.DataFrame({"task": new.groupby("label")["task"].first(), "learned": new.groupby("label")["right"].mean(),
+                          "at the end": last.groupby("label")["right"].mean()})
+    found["lost"] = found["learned"] - found["at the end"]
+    wrong = last[~last["right"]].groupby("label")["predicted"].agg(lambda names: names.value_counts().index[0])
+    found["taken for"] = wrong.reindex(found.index).fillna("-")
+    return found.sort_values("lost", ascending=False, kind="stable")
+
+
 def save(ax: Axes, path: str | Path, scale: int = 2) -> Path:
     """Write the whole figure of `ax` as PNG, `scale` x 100 dots an inch."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    ax.figure.savefig(path, dpi=100 * scale, metadata={"Software": None})
+    path.write_bytes(png(ax, scale))
     return path

@@ -8,9 +8,11 @@ May import all that learners need, and `runs`. Start at `train`.
 
 import dataclasses
 import json
+import os
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
@@ -39,7 +41,8 @@ class Stopped(Exception):
 
 
 def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int = 0, folder: str | Path | None = None,
-          on_step: OnStep | None = None, bar: bool = True, cache: Path | None = None, max_tokens: int = 128) -> Run:
+          on_step: OnStep | None = None, bar: bool = True, cache: Path | None = None, max_tokens: int = 128,
+          threads: int = 1) -> Run:
     """Train a learner on a stream, stage by stage, and record everything in a folder.
 
     Args:
@@ -51,6 +54,8 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
         bar: show a progress bar with the remaining time.
         cache: folder of the prefix cache; default in the user's cache.
         max_tokens: longer prompts are cut around their spans.
+        threads: CPU threads. Default 1: a step of a small backbone has matrices too small to share (two threads
+            were slower as soon as anything else ran), and the last digits then do not depend on the machine's cores.
     Returns: the `Run`; `run.finished` is False if it was stopped.
     Raises: ConpetError if the folder holds a run of other arguments, or is in use.
     """
@@ -63,10 +68,22 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
             if record["stages_done"] < len(stream):
                 features = Features(stream.examples, stream.kind, backbone, cache, max_tokens)
                 learner = restore(folder, record, stream, features)
-                work(folder, record, learner, on_step, bar)
+                with cpu_threads(threads):
+                    work(folder, record, learner, on_step, bar)
             return load_run(folder, backbone)
     except filelock.Timeout:
         raise ConpetError(f"{folder} is in use by another process. Wait for it, or choose another folder=.") from None
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Run with so many of torch's CPU threads, then with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int, max_tokens: int) -> dict:
@@ -102,7 +119,7 @@ def open_record(folder: Path, about: dict) -> dict:
 def environment() -> dict:
     """Versions and machine, for the record: no names of people, hosts or paths."""
     return {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
-            "threads": torch.get_num_threads(),
+            "cores": os.cpu_count(),
             **{name: version(name) for name in ("torch", "transformers", "peft", "numpy", "pandas")}}
 
 

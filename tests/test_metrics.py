@@ -57,6 +57,7 @@ def test_forgetting_starts_from_the_best_earlier_accuracy_and_backward_transfer_
     assert metrics.backward_transfer(R) == approx(((.7 - .9) + (.5 - .8)) / 2)
     assert metrics.forgetting(recovered) == approx(((.9 - .7) + (.8 - .5)) / 2)
     assert metrics.backward_transfer(recovered) == approx(((.7 - .6) + (.5 - .8)) / 2)
+    assert metrics.forgetting([[.5, nan], [.9, .4]]) == approx(.5 - .9)       # the last stage is not an earlier one
 
 
 @pytest.mark.parametrize("metric", [metrics.forgetting, metrics.backward_transfer])

@@ -1,0 +1,185 @@
+"""Runs: trained once, resumed to the same bytes, refused where they do not fit, and asked for answers."""
+
+import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pandas as pd
+import pytest
+
+import conpet_lib as cp
+from conftest import make_corpus, make_stream, module_bytes, quick
+
+KINDS = [*((kind, {}) for kind in cp.LEARNERS), ("dynamic", {"active": 2}), ("dynamic", {"modules": 2})]
+
+
+def never(step) -> bool:
+    raise AssertionError(f"something was trained: {step}")
+
+
+def stop_at(stage: int, doing: str, done: int, kill: bool = False) -> Callable:
+    """An `on_step` that stops, or kills, the run at one point."""
+    def on_step(step) -> bool:
+        here = (step.stage, step.doing, step.done) == (stage, doing, done)
+        if here and kill:
+            raise KeyboardInterrupt
+        return here
+    return on_step
+
+
+@pytest.fixture
+def finished(bert, tmp_path):
+    """A finished run of three stages, and the call that made it."""
+    def call(seed=0, folder=tmp_path / "run", stream=None, backbone=bert, kind="static", max_tokens=128, on_step=None, **more):
+        return cp.train(stream or make_stream(3), backbone, quick(kind, epochs=1, **more), seed, folder, on_step, bar=False,
+                        max_tokens=max_tokens)
+    return call(), call
+
+
+@pytest.mark.parametrize("kind", cp.LEARNERS)
+def test_the_same_call_loads_a_finished_run_without_training(kind, learned, learnable, bert):
+    config = quick(kind, batch_limit=10, epochs=4)
+    again = cp.train(learnable, bert, config, folder=learned[kind].folder, on_step=never, bar=False)
+    assert again.finished and again.predictions.equals(learned[kind].predictions)
+    assert cp.load_run(learned[kind].folder).accuracy_matrix.equals(learned[kind].accuracy_matrix)
+
+
+@pytest.mark.parametrize("change, field", [
+    ({"seed": 1}, "seed"), ({"learning_rate": 0.5}, "config.learning_rate"), ({"batch_limit": None}, "config.batch_limit"),
+    ({"kind": "vanilla"}, "config.learner"), ({"max_tokens": 64}, "backbone.max_tokens")])
+def test_other_arguments_are_refused_by_the_name_of_the_field(finished, change, field):
+    run, call = finished
+    before = module_bytes(run)
+    with pytest.raises(cp.ConpetError, match=rf"other arguments: .*{field}\b.* there, .* asked"):
+        call(**change)
+    assert module_bytes(run) == before
+
+
+def test_another_stream_or_backbone_is_refused(finished, tiny_models):
+    _, call = finished
+    with pytest.raises(cp.ConpetError, match="stream.fingerprint"):
+        call(stream=cp.make_stream(make_corpus(6), 3, 2, train=6, valid=3, test=3, split_seed=1))
+    with pytest.raises(cp.ConpetError, match="backbone.tuned_layers.*2 there, 3 asked"):
+        call(backbone=cp.load_backbone(tiny_models["bert"], 3, device="cpu"))
+
+
+def test_a_setting_that_is_off_is_no_other_argument(bert, tmp_path):
+    config = quick("dynamic", batch_limit=None, epochs=1)
+    first = cp.train(make_stream(2), bert, config, folder=tmp_path, bar=False)
+    again = cp.train(make_stream(2), bert, config, folder=tmp_path, bar=False, on_step=never)
+    assert again.finished and again.record == first.record
+
+
+@pytest.mark.parametrize("kind, more", KINDS, ids=lambda value: value if isinstance(value, str) else "-".join(value) or "plain")
+def test_a_stopped_run_goes_on_to_the_bytes_of_an_unbroken_one(kind, more, bert, tmp_path):
+    def call(folder, on_step=None):
+        return cp.train(make_stream(4), bert, quick(kind, epochs=1, **more), folder=tmp_path / folder, bar=False,
+                        on_step=on_step, cache=tmp_path / f"{folder}-cache")
+
+    unbroken = call("unbroken")
+    stops = [(1, "prefix", 8), (1, "module", 2), (2, "module", 4), (4, "module", 1)]
+    stops += [(4, "selector", 3)] if kind == "dynamic" else []
+    for stop in stops:
+        stopped = call("broken", stop_at(*stop))
+        assert not stopped.finished and stopped.record["stages_done"] == stop[0] - 1
+    with pytest.raises(KeyboardInterrupt):
+        call("broken", stop_at(4, "module", 3, kill=True))
+    resumed = call("broken")
+    assert resumed.finished and len(unbroken.accuracy_matrix) == 4
+    assert resumed.accuracy_matrix.equals(unbroken.accuracy_matrix)
+    assert resumed.predictions.equals(unbroken.predictions) and resumed.replayed.equals(unbroken.replayed)
+    assert module_bytes(resumed) == module_bytes(unbroken) and resumed.record == unbroken.record
+
+
+def test_a_run_that_is_stopped_before_its_first_stage_can_be_looked_at(bert, tmp_path):
+    run = cp.train(make_stream(2), bert, quick(), folder=tmp_path, on_step=lambda step: True, bar=False)
+    assert not run.finished and "stage 0 of 2" in repr(run)
+
+
+def test_a_folder_in_use_is_refused(finished):
+    run, call = finished
+    with filelock.FileLock(run.folder / ".lock"), pytest.raises(cp.ConpetError, match="in use by another process.*folder="):
+        call()
+    assert call(on_step=never).finished
+
+
+@pytest.mark.parametrize("content, message", [
+    ("{\"format\": 1, \"con", "not a run record"), ("[]", "not a run record"), ("", "not a run record"),
+    ("{\"format\": 99}", "has format 99.*reads format 1"), (None, "holds no run")])
+def test_a_folder_without_a_readable_record_says_what_to_do(finished, content, message):
+    run, call = finished
+    (run.folder / "run.json").unlink()
+    if content is not None:
+        (run.folder / "run.json").write_text(content)
+        with pytest.raises(cp.ConpetError, match=f"{message}.*rain"):
+            call()
+    with pytest.raises(cp.ConpetError, match=f"{message}.*rain"):        # "train in another folder", "train again"
+        cp.load_run(run.folder)
+
+
+@pytest.mark.parametrize("kind", cp.LEARNERS)
+def test_a_loaded_run_answers_as_its_predictions_say(kind, learned, learnable, bert):
+    table = learned[kind].predictions.query("stage == 3")
+    assert table["predicted"].nunique() > 1
+    examples = {example.key: example for example in learnable.examples}
+    asked = [examples[key] for key in table["key"]]
+    answers = cp.load_run(learned[kind].folder, bert).predict(asked)
+    assert answers["label"].tolist() == table["predicted"].tolist()
+    assert answers["module"].tolist() == table["module"].tolist()
+    assert answers["task"].tolist() == table["chosen_task"].tolist()
+    np.testing.assert_allclose(answers["confidence"], table["confidence"], atol=1e-3)
+
+
+def test_a_marked_string_is_the_example_that_it_marks(learned, learnable):
+    run = cp.load_run(learned["static"].folder)                # the backbone is found by its name
+    examples = [learnable.examples[row] for row in learnable[0].test[:5]]
+    (start, end), = examples[0].spans
+    texts = [f"[{example.text[slice(*example.spans[0])]}]{example.text[example.spans[0][1]:]}" for example in examples]
+    assert start == 0 and texts[0] != examples[0].text and run.predict([]).empty
+    pd.testing.assert_frame_equal(run.predict(texts), run.predict(examples))
+    later = run.predict([f"north [ledge] {texts[0][1:end + 1]}", "north ledge [" + texts[0][1:end + 1] + "]"])
+    assert later["confidence"].nunique() == 2, "where the span stands makes no difference"
+    with pytest.raises(cp.ConpetError, match=r"mark the text as \[span\]"):
+        run.predict(["no mark"])
+
+
+@pytest.mark.parametrize("kind", cp.LEARNERS)
+def test_replayed_counts_add_up_to_the_rows_of_all_steps(kind, learned, learnable):
+    run = learned[kind]
+    counts = run.replayed.groupby(["stage", "part"])["count"].sum().to_dict()
+    entries = {(cost["stage"], part["part"]): part for cost in run.costs for part in cost["training"]}
+    assert counts == {place: part["rows"] for place, part in entries.items()}
+    assert {part["steps"] for part in entries.values()} == {40}
+    whole_batches = {part["rows"] for (stage, name), part in entries.items() if kind != "dynamic" or name == "selector"}
+    assert whole_batches == {40 * 8}
+    keys = {example.key: task for task, each in enumerate(learnable, 1) for example in (learnable.examples[r] for r in each.train)}
+    assert [keys[key] for key in run.replayed["key"]] == run.replayed["task"].tolist()
+    assert (run.replayed["task"] <= run.replayed["stage"]).all()
+
+
+def test_no_file_of_a_run_holds_the_text_of_an_example(learned, learnable):
+    texts = {example.text for example in learnable.examples}
+    for run in learned.values():
+        files = [path for path in run.folder.rglob("*") if path.is_file()]
+        assert {path.suffix for path in files} >= {".json", ".parquet", ".safetensors"}
+        for path in files:
+            content = path.read_bytes().decode("utf-8", "replace")
+            content += pd.read_parquet(path).to_csv() if path.suffix == ".parquet" else ""
+            assert not [text for text in texts if text in content], path
+
+
+def test_the_record_is_json_without_a_trace_of_the_machine(tiny_models, tmp_path, monkeypatch):
+    folder = Path(tiny_models["bert"])
+    monkeypatch.chdir(folder.parent)
+    backbone = cp.load_backbone(folder.name, device="cpu")
+    run = cp.train(make_stream(2), backbone, quick("dynamic"), folder=tmp_path / "run", bar=False)
+    files = list(run.folder.rglob("*.json"))
+    assert json.loads((run.folder / "run.json").read_text()) == run.record and len(files) > 4
+    for path in files:
+        content = path.read_text()
+        json.loads(content)
+        for secret in (str(tmp_path), str(folder.parent), str(Path.home()), platform.node()):
+            assert secret not in content, path

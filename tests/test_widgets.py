@@ -1,0 +1,136 @@
+"""The train panel, driven in plain Python: values are set, buttons are clicked, the worker is waited for."""
+
+import time
+
+import pytest
+from conftest import make_corpus
+
+import conpet_lib as cp
+from conpet_lib import widgets
+
+COUNTS = {"train": 6, "valid": 3, "test": 3}
+SETTINGS = {"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2}
+
+
+@pytest.fixture
+def panel(bert):
+    """A panel on a tiny corpus of eight labels."""
+    return widgets.train_panel(make_corpus(), bert, tasks=4, labels_per_task=2, counts=COUNTS, settings=SETTINGS)
+
+
+def ended(panel) -> None:
+    """Wait until the worker has put the panel back."""
+    panel.worker.join(60)
+    assert not panel.worker.is_alive()
+
+
+def test_a_click_trains_and_leaves_a_finished_run_a_curve_and_words(panel):
+    panel.train_button.click()
+    assert panel.train_button.disabled and not panel.stop_button.disabled
+    ended(panel)
+    assert panel.run.finished and len(panel.run.average_accuracy) == 4
+    assert bytes(panel.curve.value).startswith(b"\x89PNG") and panel.progress.value == 1
+    assert "Done" in panel.status.value
+    assert panel.stop_button.disabled and not panel.train_button.disabled
+
+
+@pytest.mark.parametrize("learner", list(cp.LEARNERS))
+def test_the_code_of_the_panel_makes_the_same_run(panel, bert, learner):
+    panel.controls["learner"].value = learner
+    panel.controls["rank"].value = 2
+    panel.controls["order_seed"].value = 3
+    clicked = panel.train()
+    names = {"cp": cp, "corpus": panel.corpus, "backbone": bert}
+    exec(panel.code, names)
+    assert names["run"].folder == clicked.folder          # the folder is named by what the run is of
+    assert names["run"].name == learner and names["run"].record["config"]["rank"] == 2
+
+
+def test_another_setting_is_another_run(panel):
+    first = panel.train()
+    panel.controls["rank"].value = 2
+    assert panel.train().folder != first.folder
+
+
+def test_stop_leaves_a_run_that_a_second_click_finishes(panel, bert, tmp_path):
+    tell = panel.told
+
+    def told(step):
+        if step.stage == 3 and step.doing == "module":
+            panel.stop_button.click()
+        return tell(step)
+
+    panel.told = told
+    panel.train_button.click()
+    ended(panel)
+    assert not panel.run.finished and panel.run.record["stages_done"] == 2
+    assert "Stopped in stage 3 of 4" in panel.status.value
+    assert bytes(panel.curve.value).startswith(b"\x89PNG")
+    panel.told = tell
+    resumed = panel.train()
+    whole = cp.train(panel.stream, bert, panel.chosen, folder=tmp_path / "whole", bar=False)
+    assert resumed.finished and resumed.predictions.equals(whole.predictions)
+
+
+def test_the_curve_grows_when_a_stage_ends_and_not_only_at_the_end(panel):
+    drawn = []
+    panel.curve.observe(lambda change: drawn.append(panel.run.record["stages_done"]), "value")
+    panel.train()
+    assert drawn == [1, 2, 3, 4]
+
+
+def test_a_second_click_while_training_starts_nothing(panel):
+    panel.start()
+    worker = panel.worker
+    panel.start()
+    assert panel.worker is worker
+    ended(panel)
+
+
+@pytest.mark.parametrize("setting, value", [("tasks", 9), ("labels_per_task", 5)])
+def test_a_choice_that_cannot_be_is_explained_and_not_trained(panel, setting, value):
+    panel.controls[setting].value = value
+    assert "cannot be made" in panel.status.value and "8 labels" in panel.problem
+    assert panel.train_button.disabled
+    assert panel.train() is None
+    panel.controls[setting].value = 2
+    assert panel.problem == "" and not panel.train_button.disabled
+
+
+def test_a_fault_in_the_worker_is_shown_in_words(panel, monkeypatch):
+    def broken(*args, **kwargs):
+        raise cp.ConpetError("the disk is full")
+    monkeypatch.setattr(cp, "train", broken)
+    panel.train_button.click()
+    ended(panel)
+    assert "did not work" in panel.status.value and "the disk is full" in panel.status.value
+    assert not panel.train_button.disabled
+
+
+def test_every_control_has_a_description_and_a_tooltip(panel):
+    for control in [*panel.controls.values(), panel.train_button, panel.stop_button]:
+        assert control.description and control.tooltip
+
+
+def test_settings_are_plain_values(panel):
+    assert panel.config == {"tasks": 4, "labels_per_task": 2, "grouping": "mixed", "order_seed": 0, "learner": "static",
+                            "rank": 4}
+
+
+def test_the_panel_shows_itself_and_leaves_tables_for_pages_without_a_kernel(panel):
+    bundle = panel._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "labels per task" in bundle["text/html"].replace("_", " ") and "cp.train(stream" in bundle["text/html"]
+    assert all(label in bundle["text/html"] for label in panel.stream.labels)
+
+
+def test_examples_mark_their_spans_and_show_their_prompts(bert):
+    shown = widgets.examples(make_corpus(), bert, count=3).data
+    assert shown.count("<mark") == 3 and shown.count("is a [MASK]") == 3
+
+
+def test_a_click_returns_at_once(panel):
+    start = time.perf_counter()
+    panel.train_button.click()
+    assert time.perf_counter() - start < 1 and panel.worker.is_alive()
+    ended(panel)
