@@ -10,6 +10,11 @@ from conpet_lib.backbone import TARGETS
 from conpet_lib.errors import check
 
 
+def whole(value: object) -> bool:
+    """Whether a value is a whole number of 1 or more."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
 @dataclass(frozen=True, kw_only=True)
 class VanillaConfig:
     """A module, its optimiser and the length of a stage: what every learner has.
@@ -32,12 +37,12 @@ class VanillaConfig:
 
     def __post_init__(self):
         for field in ("rank", "batch_size", "epochs", "valid_examples"):
-            check(isinstance(getattr(self, field), int) and getattr(self, field) >= 1, self, field,
-                  "a whole number of 1 or more")
+            check(whole(getattr(self, field)), self, field, "a whole number of 1 or more")
         for field in ("alpha", "learning_rate", "epsilon"):
             check(getattr(self, field) > 0, self, field, "above 0")
         check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
-        check(self.batch_limit is None or self.batch_limit >= 1, self, "batch_limit", "1 or more batches, or None")
+        check(self.batch_limit is None or whole(self.batch_limit), self, "batch_limit",
+              "a whole number of 1 or more batches, or None")
         check(isinstance(self.targets, tuple) and len(self.targets) > 0, self, "targets", "a tuple of names")
 
     def to_dict(self) -> dict:
@@ -70,7 +75,7 @@ class DynamicConfig(StaticConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        check(isinstance(self.active, int) and self.active >= 1, self, "active", "1 or more modules")
-        check(self.modules is None or self.modules >= 1, self, "modules", "1 or more modules, or None")
+        check(whole(self.active), self, "active", "a whole number of 1 or more modules")
+        check(self.modules is None or whole(self.modules), self, "modules", "a whole number of 1 or more, or None")
         check(self.joining in ("similar", "in turn"), self, "joining", "'similar' or 'in turn'")
         check(self.selector in ("tasks", "labels"), self, "selector", "'tasks' or 'labels'")

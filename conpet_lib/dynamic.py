@@ -118,7 +118,7 @@ class DynamicConPET(StaticConPET):
 
     def fit(self, stage: int) -> None:
         self.chosen.clear()
-        if stage > 1 and self.budget > 1 and self.fitting is None and len(self.selector.ledger) < stage - 1:
+        if stage > 1 and self.budget > 1:
             self.selector.fit(stage)             # stage 1 has one task: nothing to select
         super().fit(stage)
 

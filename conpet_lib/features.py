@@ -18,7 +18,7 @@ from conpet_lib.corpora import Example
 from conpet_lib.files import digest
 from conpet_lib.logit_cache import LogitCache
 from conpet_lib.modules import PetModule
-from conpet_lib.prefix_cache import PrefixCache
+from conpet_lib.prefix_cache import BUCKET, GROUP, PrefixCache
 from conpet_lib.prompts import Encoded, Prompt
 
 INFERENCE_ROWS = 64        # rows of one pass without gradients
@@ -57,10 +57,10 @@ class Features:
         """Compute what the cache lacks of these rows' prefixes."""
         self.cache.fill((self.encode(int(row)).tokens for row in rows), on_group)
 
-    def top(self, rows: Sequence[int], module: PetModule | None = None) -> Tensor:
-        """`(batch, hidden)` answer features of one pass through the layers above the boundary."""
+    def top(self, rows: Sequence[int], module: PetModule | None = None, length: int = 0) -> Tensor:
+        """`(batch, hidden)` answer features of one pass above the boundary; prompts padded to `length` at least."""
         prompts = [self.encode(int(row)) for row in rows]
-        hidden, real = self.cache.batch([prompt.tokens for prompt in prompts])
+        hidden, real = self.cache.batch([prompt.tokens for prompt in prompts], length)
         answer = torch.tensor([prompt.answer for prompt in prompts], device=hidden.device)
         kind = "_trained" if torch.is_grad_enabled() else ""
         self.counts[f"top_rows{kind}"] += len(rows)
@@ -88,9 +88,20 @@ class Features:
         names = self.backbone.fingerprint, self.backbone.exit_layer, self.backbone.boundary, module.fingerprint
         prompts = [self.encode(int(row)) for row in rows]
         keys = [digest(*names, PrefixCache.key(prompt.tokens), prompt.answer) for prompt in prompts]
-        return self.logits.scores(
-            keys, len(module.owner), lambda places: self.scores_of(np.asarray(rows)[places], module)
-        )
+        def alone(places: np.ndarray) -> Tensor:
+            # a stored score may not depend on the rows beside it, so every pass of a length has one shape
+            lengths = [-(-len(prompts[place].tokens) // BUCKET) * BUCKET for place in places]
+            scores = torch.zeros(len(places), len(module.owner))
+            for length in sorted(set(lengths)):
+                same = np.flatnonzero(np.array(lengths) == length)
+                for part in (same[start:start + GROUP] for start in range(0, len(same), GROUP)):
+                    full = np.concatenate([part, np.repeat(part[-1:], GROUP - len(part))])
+                    passed = module.scores(self.top(np.asarray(rows)[places[full]], module, length))
+                    scores[torch.from_numpy(part)] = passed[:len(part)].float().cpu()
+            return scores
+
+        with torch.no_grad():
+            return self.logits.scores(keys, len(module.owner), alone)
 
     @torch.no_grad()
     def features_of(self, rows: Sequence[int], module: PetModule | None = None) -> Tensor:

@@ -46,7 +46,7 @@ class Step:
 
 @dataclass
 class Fitting:
-    """The state of a stage in training: all that a checkpoint needs to go on from the same step."""
+    """The state of a stage in training."""
 
     stage: int
     module: PetModule
@@ -100,8 +100,8 @@ class Learner:
     # --- the training of a stage -------------------------------------------------------------
 
     def fit(self, stage: int) -> None:
-        """Train stage `stage` (from 1), or go on with it where a checkpoint left it."""
-        fitting = self.fitting = self.fitting or self.begin(stage)
+        """Train stage `stage`, from 1."""
+        fitting = self.fitting = self.begin(stage)
         self.features.fill(self.draws(stage), lambda done, total: self.tell(
             Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
         total = sum(len(self.batches(stage, epoch)) for epoch in range(self.config.epochs))

@@ -30,9 +30,8 @@ WIDGET = "application/vnd.jupyter.widget-view+json"  # a view without its state 
 def execute(path: Path, cache: Path | None = None, timeout: int = 600) -> NotebookNode:
     """The page after a run in a new kernel, fit to keep; the file is not changed.
 
-    Args:
-        cache: the cache folder that the page uses; default a new one, with the assets of the user's.
-        timeout: seconds a cell may take.
+    Args: `cache`, the cache folder that the page uses (default: a new one, with the assets of the user's);
+        `timeout`, seconds a cell may take.
     Raises: nbclient's CellExecutionError if a cell fails.
     """
     page, peak, ended, start = nbformat.read(path, as_version=4), [0], threading.Event(), time.perf_counter()
@@ -75,17 +74,12 @@ def tidy(page: NotebookNode, places: dict[str, str]) -> None:
             cell.outputs = []
         for output in cell.get("outputs", []):
             if output.output_type == "stream":
-                output.name, output.text = "stdout", named(output.text, places)     # a bar is no error
+                output.name = "stdout"          # a progress bar is no error
             output.get("data", {}).pop(WIDGET, None)
-            for kind in [kind for kind in output.get("data", {}) if kind.startswith("text/")]:
-                output.data[kind] = named(output.data[kind], places)
-
-
-def named(text: str, places: dict[str, str]) -> str:
-    """Text without this machine's folders."""
-    for place, name in places.items():
-        text = text.replace(place, name)
-    return text
+            texts = output.get("data", output)
+            for kind in [kind for kind in texts if kind.startswith("text")]:
+                for place, name in places.items():
+                    texts[kind] = texts[kind].replace(place, name)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Start at `forgetting_curves`.
 """
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -103,30 +104,34 @@ def forgetting_curves(runs: Sequence) -> Axes:
         ax.plot(average.index, average, color=color, marker=marker, linewidth=4, markersize=9)
         accuracy_axes(ax, len(matrix), "accuracy (%)" if ax is panels[0] else "")
         ax.set_title(f"{NAMES.get(run.name, run.name)}\nends at {average.iloc[-1]:.1f} %, "
-                     f"forgets {100 * run.forgetting:.1f} points", loc="left")
-    panels[0].figure.supxlabel(
-        "thin lines: each task, numbered where it is learned; thick line: average over the tasks seen", fontsize=12
-    )
+                     f"forgets {100 * run.forgetting:.1f} points", loc="left", pad=14)
+    says = ["thin lines: each task, numbered where it is learned", "thick line: average over the tasks seen"]
+    panels[0].figure.supxlabel(("\n" if len(panels) == 1 else "; ").join(says), fontsize=12)
     return panels[0]
 
 
-def accuracy_heatmap(run, ax: Axes | None = None) -> Axes:
+def heatmap(table: pd.DataFrame, ax: Axes, says: str, bar: bool = True) -> Axes:
+    """A table of percentages with its values in the cells; `says` stands beside the colour bar."""
+    sns.heatmap(table, ax=ax, vmin=0, vmax=100, cmap=SEQUENTIAL, annot=len(table) <= 12, fmt=".0f", square=True,
+                annot_kws={"fontsize": 13}, cbar=bar, cbar_kws={"label": says, "shrink": 0.8})
+    ax.tick_params(rotation=0)
+    return ax
+
+
+def accuracy_heatmap(run, ax: Axes | None = None, bar: bool = True) -> Axes:
     """The accuracy matrix R[k, i] with its values in the cells (%)."""
     matrix = 100 * run.accuracy_matrix
-    ax = ax or axes(0.75 * matrix.shape[1] + 3, 0.6 * len(matrix) + 1.8)[0]
-    sns.heatmap(matrix, ax=ax, vmin=0, vmax=100, cmap=SEQUENTIAL, annot=len(matrix) <= 12, fmt=".0f",
-                annot_kws={"fontsize": 11}, cbar_kws={"label": "accuracy (%)"}, square=True)
+    ax = heatmap(matrix, ax or axes(0.62 * matrix.shape[1] + 3, 0.6 * len(matrix) + 1.8)[0], "accuracy (%)", bar)
     ax.set(xlabel="task tested", ylabel="after stage")
-    ax.tick_params(rotation=0)
     ax.set_title(f"{NAMES.get(run.name, run.name)}: read a column downwards to see forgetting", loc="left", fontsize=13)
     return ax
 
 
 def accuracy_heatmaps(runs: Sequence) -> Axes:
     """The accuracy matrices of several runs side by side; returns the first panel's Axes."""
-    panels = axes(6.2 * len(runs), 5.4, len(runs))
+    panels = axes(5.2 * len(runs) + 0.5, 5.4, len(runs))
     for ax, run in zip(panels, runs):
-        accuracy_heatmap(run, ax).set_title(NAMES.get(run.name, run.name), loc="left")
+        accuracy_heatmap(run, ax, bar=ax is panels[-1]).set_title(NAMES.get(run.name, run.name), loc="left")
     return panels[0]
 
 
@@ -154,22 +159,9 @@ def selector_confusion(run, stage: int | None = None) -> Axes:
     table = run.predictions[run.predictions["stage"] == stage]
     shares = 100 * pd.crosstab(table["task"], table["chosen_task"], normalize="index")
     shares = shares.reindex(index=range(1, stage + 1), columns=range(1, stage + 1)).fillna(0.0)
-    ax = axes(0.75 * stage + 3.4, 0.6 * stage + 1.8)[0]
-    sns.heatmap(
-        shares,
-        ax=ax,
-        vmin=0,
-        vmax=100,
-        cmap=SEQUENTIAL,
-        annot=stage <= 12,
-        fmt=".0f",
-        annot_kws={"fontsize": 11},
-        cbar_kws={"label": "share of the task's rows (%)"},
-        square=True,
-    )
+    ax = heatmap(shares, axes(0.62 * stage + 3.2, 0.6 * stage + 1.8)[0], "share of the task's rows (%)")
     ax.set(xlabel="task chosen", ylabel="true task")
-    ax.tick_params(rotation=0)
-    ax.set_title(f"Stage {stage}: off the diagonal, the selector sends rows to the wrong task", loc="left", fontsize=13)
+    ax.set_title(f"Stage {stage}: where the selector sends a task's rows", loc="left", fontsize=14)
     return ax
 
 
@@ -211,7 +203,7 @@ def replayed(run, part: str = "module") -> Axes:
 def stream_picture(stream) -> Axes:
     """Rows of each side of each task, with the task's labels."""
     ax = axes(11, 1.5 + 0.55 * len(stream))[0]
-    names = [f"{number}. {', '.join(task.labels)[:60]}" for number, task in enumerate(stream, 1)]
+    names = [f"{number}. {textwrap.shorten(', '.join(task.labels), 80)}" for number, task in enumerate(stream, 1)]
     left = np.zeros(len(stream))
     for side, color in zip(("train", "valid", "test"), PALETTE):
         sizes = np.array([len(getattr(task, side)) for task in stream])
@@ -220,6 +212,7 @@ def stream_picture(stream) -> Axes:
         )
         left += sizes
     ax.invert_yaxis()
+    ax.tick_params("y", labelsize=12)
     ax.set(xlabel="examples")
     ax.legend(fontsize=11, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
     ax.set_title("The stream: tasks in the order in which they are learned", loc="left")
@@ -232,8 +225,8 @@ def class_counts(corpus, need: int = 120) -> Axes:
     ax = axes(14, 5)[0]
     ax.bar([label for label, _ in counts], [count for _, count in counts], color=PALETTE[0])
     ax.axhline(need, color=PALETTE[1], linestyle="--")
-    ax.annotate(f"{need} examples", (len(counts) - 1, need), xytext=(0, 5), textcoords="offset points", ha="right",
-                color=PALETTE[1], fontsize=13)
+    ax.annotate(f"dashed: {need} examples, what a stream needs of a type", (len(counts) - 1, need), xytext=(0, 60),
+                textcoords="offset points", ha="right", fontsize=14)
     ax.tick_params("x", rotation=90, labelsize=min(12, 700 / len(counts)))
     ax.set(ylabel="examples", xlim=(-0.7, len(counts) - 0.3))
     ax.set_title(f"{len(counts)} types: a few are frequent, many are rare", loc="left")
@@ -243,13 +236,14 @@ def class_counts(corpus, need: int = 120) -> Axes:
 def selector_bound(run) -> Axes:
     """Average accuracy beside its two factors: how often the task is chosen rightly, and how good the modules are."""
     from conpet_lib import metrics
-    ax, color = axes()[0], looks(run.name)[0]
-    lines = [("modules, if the right one always answers", metrics.oracle_accuracy(run.predictions), PALETTE[2], "^"),
-             ("selector: task chosen rightly", metrics.selector_accuracy(run.predictions), PALETTE[4], "v"),
-             ("answer right (average accuracy)", run.average_accuracy, color, looks(run.name)[1])]
+    ax = axes(11, 5)[0]
+    lines = [("label right, task told", metrics.oracle_accuracy(run.predictions), PALETTE[2], "^"),
+             ("task right (selector)", metrics.selector_accuracy(run.predictions), PALETTE[4], "v"),
+             ("label right (answer)", run.average_accuracy, *looks(run.name))]
     for _, values, shade, marker in lines:
         ax.plot(values.index, 100 * values, color=shade, marker=marker)
     accuracy_axes(ax, len(run.average_accuracy), "test rows (%)")
+    ax.set_ylim(max(0, 100 * run.average_accuracy.min() - 15), 102)
     label_ends(ax, [(values.index[-1], 100 * values.iloc[-1], name, shade) for name, values, shade, _ in lines])
     ax.set_title("Which part limits the answer: the modules or the selector?", loc="left")
     return ax

@@ -10,7 +10,6 @@ file is noticed and computed again.
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 from conpet_lib.backbone import Backbone
 from conpet_lib.errors import ConpetError
-from conpet_lib.files import digest, write_tensors
+from conpet_lib.files import digest, write_atomically
 
 BUCKET = 8                  # prompt lengths are padded to a multiple of this many tokens
 GROUP = 8                   # prompts computed together, always so many: see `PrefixCache.compute`
@@ -67,9 +67,13 @@ class PrefixCache:
         """The name of a prompt's states: a hash of its token numbers."""
         return digest(np.asarray(tokens, dtype=np.int64).tobytes())
 
+    def files(self) -> list[Path]:
+        """The shards in the folder, without files that are being written."""
+        return sorted(self.folder.glob("[!.]*.safetensors"))
+
     def look(self) -> None:
         """Map the shards that are new in the folder; drop those that are torn or changed."""
-        for path in sorted(self.folder.glob("*.safetensors")):
+        for path in self.files():
             if path.name in self.shards:
                 continue
             try:
@@ -86,7 +90,7 @@ class PrefixCache:
                 continue
             self.states.update(zip(keys, states.split(lengths)))
             self.shards.add(path.name)
-        self.report.bytes = sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+        self.report.bytes = sum(path.stat().st_size for path in self.files() if path.exists())
 
     def fill(self, prompts: Iterable[Sequence[int]], on_group: Callable[[int, int], None] | None = None) -> None:
         """Compute and keep what is missing of these prompts; `on_group(done, total)` reports progress."""
@@ -146,25 +150,31 @@ class PrefixCache:
         """Write new states as shards, one a type, map them, and keep within the size limit."""
         for dtype in sorted({state.dtype for state in fresh.values()}, key=str):
             chosen = {key: state for key, state in fresh.items() if state.dtype == dtype}
-            shard = self.folder / f".new-{os.getpid()}-{digest(*chosen)}.safetensors"
-            write_tensors(shard, {"states": torch.cat(list(chosen.values()))}, {
+            content = save({"states": torch.cat(list(chosen.values()))}, {
                 "keys": json.dumps(list(chosen)), "lengths": json.dumps([len(state) for state in chosen.values()])})
-            shard.rename(self.folder / f"{digest(*chosen)[:12]}-{digest(shard.read_bytes())}.safetensors")
+            write_atomically(self.folder / f"{digest(*chosen)[:12]}-{digest(content)}.safetensors",
+                             lambda path, content=content: path.write_bytes(content))
         self.look()
         for key in fresh:
             self.states.setdefault(key, fresh[key])
-        shards = sorted(self.folder.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+        shards = sorted(self.files(), key=lambda path: path.stat().st_mtime)
         while self.report.bytes > self.limit and len(shards) > 1:
             oldest = shards.pop(0)
             self.report.bytes -= oldest.stat().st_size
             oldest.unlink(missing_ok=True)          # mapped states stay readable until the process ends
             self.report.evicted += 1
 
-    def batch(self, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """States `(batch, tokens, hidden)` float32 and `(batch, tokens)` bool of real tokens, on the device."""
+    def batch(self, prompts: Sequence[Sequence[int]], length: int = 0) -> tuple[Tensor, Tensor]:
+        """States `(batch, tokens, hidden)` float32 and `(batch, tokens)` bool of real tokens, on the device.
+
+        Padded to the longest prompt, or to `length` tokens if that is more.
+        """
         if any(self.key(tokens) not in self.states for tokens in prompts):
             self.fill(prompts)
         states = [self.states[self.key(tokens)] for tokens in prompts]
-        real = torch.arange(max(map(len, states)))[None] < torch.tensor([len(state) for state in states])[:, None]
-        hidden = torch.nn.utils.rnn.pad_sequence([state.float() for state in states], batch_first=True)
+        tokens = max([length, *map(len, states)])
+        real = torch.arange(tokens)[None] < torch.tensor([len(state) for state in states])[:, None]
+        hidden = torch.zeros(len(states), tokens, self.backbone.hidden_size)
+        for place, state in enumerate(states):
+            hidden[place, :len(state)] = state
         return hidden.to(self.backbone.device), real.to(self.backbone.device)

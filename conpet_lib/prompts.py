@@ -67,7 +67,7 @@ class Prompt:
     def render(self, example: Example) -> str:
         """The prompt as a person reads it."""
         start, end = self.tokenizer.cls_token or "", self.tokenizer.sep_token or ""
-        pieces = [piece for piece, _ in self.text_pieces(example)] + self.question(example)
+        pieces = [piece for piece, _ in self.text_pieces(example) + self.question(example)]
         return re.sub(r" ([.,])( |$)", r"\1\2", " ".join(" ".join(filter(None, [start, *pieces, end])).split()))
 
     def encode(self, example: Example) -> Encoded:
@@ -75,13 +75,18 @@ class Prompt:
         tokenizer = self.tokenizer
         first = [tokenizer.cls_token_id] if tokenizer.mask_token_id is not None else tokenizer("")["input_ids"]
         last = [tokenizer.sep_token_id] if tokenizer.mask_token_id is not None else []
-        text = [(self.numbers(piece), fixed) for piece, fixed in self.text_pieces(example)]
-        question = [self.numbers(piece) for piece in self.question(example)]
-        room = self.max_tokens - len(first) - len(last) - sum(map(len, question))
-        text, cut = shorten(text, room)
+        whole = [(self.numbers(piece), fixed) for piece, fixed in self.text_pieces(example)]
+        asked = [(self.numbers(piece), not span) for piece, span in self.question(example)]
+        length = len(first) + len(last) + sum(len(numbers) for numbers, _ in whole + asked)
+        # If the prompt is too long, so may a span be: two stand in the text, two in the question.
+        longest = length if length <= self.max_tokens else self.max_tokens // 6
+        text = [(numbers[:longest] if fixed else numbers, fixed) for numbers, fixed in whole]
+        question = [numbers if fixed else numbers[:longest] for numbers, fixed in asked]
+        text, _ = shorten(text, self.max_tokens - len(first) - len(last) - sum(map(len, question)))
+        cut = sum(len(numbers) for numbers, _ in whole + asked) - sum(map(len, text + question))
         tokens = first + sum(text, []) + sum(question, []) + last
         if MASK in self.template:
-            before = next(place for place, piece in enumerate(self.question(example)) if piece == MASK)
+            before = next(place for place, (piece, _) in enumerate(self.question(example)) if piece == MASK)
             answer = len(first) + sum(map(len, text)) + sum(map(len, question[:before]))
         else:
             answer = len(tokens) - 1
@@ -116,15 +121,17 @@ class Prompt:
         pieces.append((example.text[position:], False))
         return [(piece, fixed) for piece, fixed in pieces if piece]
 
-    def question(self, example: Example) -> list[str]:
-        """The template behind the text, in pieces, with the spans' words filled in."""
+    def question(self, example: Example) -> list[tuple[str, bool]]:
+        """The template behind the text in pieces, each with whether it is a span's words."""
         words = example.span_texts()
         names = {"{span}": words[:1], "{head}": words[:1], "{tail}": words[1:]}
-        pieces = re.split(r"( ?\{\w+\}| ?\[MASK\])", self.template.removeprefix("{text}"))
         filled = []
-        for piece in filter(None, pieces):
+        for piece in filter(None, re.split(r"( ?\{\w+\}| ?\[MASK\])", self.template.removeprefix("{text}"))):
             bare = piece.strip()
-            filled.append(" " * (piece != bare) + names[bare][0] if bare in names else bare if bare == MASK else piece)
+            if bare in names:
+                filled.append((" " * (piece != bare) + names[bare][0], True))
+            else:
+                filled.append((bare if bare == MASK else piece, False))
         return filled
 
 

@@ -35,8 +35,8 @@ class Stream(Sequence):
     """An ordered sequence of tasks over one list of examples.
 
     `labels` are in the order in which they are learned; an example's label number is its place
-    there. `report` says what `make_stream` left out. `fingerprint` names the data: which keys
-    are on which side of which task.
+    there. `report` says what `make_stream` left out. `fingerprint` is equal for two streams
+    just when their tasks, sides and examples are.
     """
 
     corpus: str
@@ -44,6 +44,12 @@ class Stream(Sequence):
     examples: Sequence[Example]
     tasks: tuple[Task, ...]
     report: dict = field(default_factory=dict)
+    fingerprint: str = field(init=False)
+
+    def __post_init__(self):
+        rows = ((task.labels, side, self.examples[row]) for task in self.tasks for side in SIDES
+                for row in getattr(task, side))
+        object.__setattr__(self, "fingerprint", digest(self.corpus, self.kind, *rows))
 
     def __getitem__(self, index):
         return self.tasks[index]
@@ -65,12 +71,6 @@ class Stream(Sequence):
         """`(rows,)` int64: the label number of each row."""
         number = {label: place for place, label in enumerate(self.labels)}
         return np.array([number[self.examples[row].label] for row in rows], dtype=np.int64)
-
-    @property
-    def fingerprint(self) -> str:
-        """Equal for two streams just when tasks, sides and rows are the same."""
-        return digest(self.corpus, *((task.labels, side, self.examples[row].key, self.examples[row].label)
-                                     for task in self.tasks for side in SIDES for row in getattr(task, side)))
 
     def __repr__(self) -> str:
         lines = [f"Stream({self.corpus!r}: {len(self)} tasks, {len(self.labels)} labels)"]
@@ -181,7 +181,7 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
             rows_of[example.label].append(row)
     parts = {example.part for example in corpus.examples}
     side_of_sentence: dict[str, str] = {}
-    sides, crossing, short = {}, 0, []
+    sides, left_out, short = {}, set(), []
     for label in labels:
         rows = [
             rows_of[label][place] for place in numpy_generator(seed, "rows", label).permutation(len(rows_of[label]))
@@ -201,11 +201,11 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
                         taken[side].append(row)
                         used.add(row)
                     else:
-                        crossing += 1
+                        left_out.add(row)
             if wanted[side] is not None and len(taken[side]) < wanted[side]:
                 short.append(f"{label}: {len(taken[side])} of {wanted[side]} for {side}")
         sides[label] = {side: sorted(taken[side]) for side in SIDES}
     if short:
         raise ConpetError(f"Too few examples once no sentence stands on two sides (and official parts are kept): "
                           f"{'; '.join(short)}. Ask for fewer.")
-    return sides, crossing
+    return sides, len(left_out - {row for taken in sides.values() for rows in taken.values() for row in rows})

@@ -141,7 +141,8 @@ def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, b
                 progress.n = stage
                 progress.refresh()
     except Stopped:
-        write_json(folder / "run.json", record)
+        if not record["stages_done"]:
+            write_json(folder / "run.json", record)        # so that the folder can be loaded
 
 
 def teller(progress: tqdm, learner: Learner, clock: Clock, on_step: OnStep | None) -> Callable[[Step], None]:
@@ -203,7 +204,7 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predic
         learner.parts[0].modules[0].save(folder / "modules" / selector)
     after = counted(learner)
     counts = {name: after[name] - before.get(name, 0) for name in after}
-    ledgers = {part.name: part.ledger for part in learner.parts}
+    ledgers = {part.name: list(part.ledger) for part in learner.parts}
     costs = {"stage": stage, **clock.report(), "counts": counts,
              "operations": operations(learner.features.backbone, counts),
              "training": [entry for ledger in ledgers.values() for entry in ledger if entry["stage"] == stage]}

@@ -248,7 +248,7 @@ def test_head_and_tail_of_a_table_may_not_overlap(tmp_path):
 
 
 def test_rows_of_a_table_without_text_or_label_are_counted_not_read(tmp_path):
-    corpus = table(tmp_path, {"text": ["Oll", " ", None, "Tarn"], "label": [7, 8, 9, None]})
+    corpus = table(tmp_path, {"text": ["Oll", " ", None, "Tarn"], "label": ["7", "8", "9", None]})
     assert seen(corpus) == [("Oll", "7")]
     assert corpus.report.read == 1 and corpus.report.skipped == {"empty text": 2, "no label": 1}
 

@@ -1,13 +1,10 @@
 """Costs: operations against a hand count, and stages that cost the same."""
 
-import time
-
 import pytest
-import torch
+from conftest import make_module, make_stream, quick
 
 import conpet_lib as cp
-from conftest import make_module, make_stream, quick
-from conpet_lib.costs import Clock, operations
+from conpet_lib.costs import operations
 
 COUNTS = {"prefix_tokens": 10, "top_tokens": 7, "top_rows": 3, "head_scores": 5,
           "top_tokens_trained": 6, "top_rows_trained": 2, "head_scores_trained": 4}
@@ -15,7 +12,7 @@ COUNTS = {"prefix_tokens": 10, "top_tokens": 7, "top_rows": 3, "head_scores": 5,
 
 @pytest.mark.parametrize("family, layer, exit_all", [
     ("bert", 4 * 16 * 16 + 2 * 16 * 32, 2 * 16 * 16),          # query, key, value, output; up, down
-    ("llama", 2 * 16 * 16 + 2 * 16 * 8 + 3 * 16 * 32, 2 * 16 * 8)])     # keys and values of one head of two; gate, up, down
+    ("llama", 2 * 16 * 16 + 2 * 16 * 8 + 3 * 16 * 32, 2 * 16 * 8)])     # one key head for two; gate, up, down
 @pytest.mark.parametrize("with_module", [False, True])
 def test_operations_agree_with_a_count_by_hand(tiny_models, family, layer, exit_all, with_module):
     backbone = cp.load_backbone(tiny_models[family], tuned_layers=2, exit_layer=3, device="cpu")
@@ -28,17 +25,13 @@ def test_operations_agree_with_a_count_by_hand(tiny_models, family, layer, exit_
         "top_trained": 3 * 2 * (weights_a_token * 6 + weights_a_row * 2), "head_trained": 3 * 2 * 16 * 4}
 
 
-def test_operations_of_nothing_are_zero(bert):
-    assert set(operations(bert, {}).values()) == {0}
-
-
 @pytest.mark.parametrize("kind", cp.LEARNERS)
 def test_every_stage_from_the_second_on_trains_on_as_many_rows(kind, bert, tmp_path):
-    run = cp.train(make_stream(5), bert, quick(kind), folder=tmp_path, bar=False)
+    run = cp.train(make_stream(4), bert, quick(kind, epochs=1), folder=tmp_path, bar=False)
     parts = 2 if kind == "dynamic" else 1
     for cost in run.costs[1:]:
         assert cost["counts"]["top_rows_trained"] == sum(part["rows_with_gradient"] for part in cost["training"])
-        assert [part["steps"] for part in cost["training"]] == [8] * parts
+        assert [part["steps"] for part in cost["training"]] == [4] * parts
     assert len({cost["counts"]["top_rows_trained"] for cost in run.costs[1:]}) == 1
     assert len({tuple(part["rows"] for part in cost["training"]) for cost in run.costs[1:]}) == 1
 
@@ -52,13 +45,3 @@ def test_every_stage_records_seconds_memory_passes_and_operations(learned):
             assert cost["operations"]["top_trained"] > cost["operations"]["head_trained"] > 0
             assert cost["operations"]["prefix"] > 0 and cost["counts"]["cache_misses"] > 0
     assert ["selector" in cost["wall"] for cost in learned["dynamic"].costs] == [False, True, True]
-
-
-def test_the_clock_books_time_under_what_was_done():
-    clock = Clock()
-    time.sleep(0.02)
-    clock.tick("prefix")
-    torch.ones(10).sum()
-    clock.tick("module")
-    wall = clock.report()["wall"]
-    assert wall["prefix"] >= 0.02 > wall["module"] > 0

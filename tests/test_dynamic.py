@@ -5,9 +5,9 @@ from contextlib import suppress
 import numpy as np
 import pytest
 import torch
+from conftest import WORDS, make_corpus, make_learner, make_module, make_stream, module_bytes, quick
 
 import conpet_lib as cp
-from conftest import WORDS, make_corpus, make_learner, make_module, make_stream, module_bytes, quick
 from conpet_lib.corpora import Example
 from conpet_lib.dynamic import FLOOR, choose_active, mask_inactive
 from conpet_lib.features import Features
@@ -62,8 +62,8 @@ def brute_logits(learner, rows, tasks, k: int, forced: bool) -> torch.Tensor:
     owners = [label for module in learner.modules for label in module.owner]
     logits = torch.cat([learner.features.scores(rows, module) for module in learner.modules], 1)[:, np.argsort(owners)]
     scores = learner.selector.task_scores(rows).tolist()
-    keep = torch.tensor([[learner.stream.task_of_label[label] in brute_choice(scores[row], k, tasks[row] if forced else None)
-                          for label in sorted(owners)] for row in range(len(rows))])
+    chosen = [brute_choice(row, k, task if forced else None) for row, task in zip(scores, tasks)]
+    keep = torch.tensor([[learner.stream.task_of_label[label] in few for label in sorted(owners)] for few in chosen])
     return torch.where(keep, logits, torch.tensor(-100.0))
 
 
@@ -74,7 +74,8 @@ def gradients(module) -> torch.Tensor:
 def test_inactive_modules_have_the_floor_in_every_label():
     torch.manual_seed(0)
     logits, active, owner = torch.randn(6, 9), torch.rand(6, 4) < 0.5, torch.tensor([0, 0, 1, 3, 3, 2, 1, 0, 2])
-    wanted = [[logits[row, label].item() if active[row, owner[label]] else -7.0 for label in range(9)] for row in range(6)]
+    wanted = [[logits[row, label].item() if active[row, owner[label]] else -7.0 for label in range(9)]
+              for row in range(6)]
     assert 0 < active.sum() < active.numel() and FLOOR == -100.0
     torch.testing.assert_close(mask_inactive(logits, active, owner, floor=-7.0), torch.tensor(wanted))
     assert mask_inactive(logits, ~active, owner)[active[:, owner]].unique().tolist() == [FLOOR]
@@ -134,26 +135,27 @@ def test_left_out_rows_change_the_gradient_only_by_the_factor_of_the_mean(backbo
     torch.testing.assert_close(ours, brute, rtol=1e-2, atol=1e-4 * brute.abs().max().item())
 
 
-@pytest.mark.parametrize("settings", [{}, {"active": 2}, {"modules": 2}, {"selector": "labels"}])
+@pytest.mark.parametrize("settings", [{}, {"active": 2}, {"modules": 2, "selector": "labels"}])
 def test_selector_and_modules_never_train_each_other(bert, settings):
-    seen = {"selector": [], "module": []}
+    seen = []        # at each step: stage, what trains, hashes of the trained module, of the others, of the selector
 
     def tell(step):
-        if step.doing in seen:
-            others = [module.fingerprint for module in learner.modules if module is not getattr(learner.fitting, "module", 0)]
-            own = learner.fitting.module.fingerprint if step.doing == "module" else None
-            selector = learner.selector.modules[0].fingerprint if learner.selector.modules else None
-            seen[step.doing].append((step.stage, tuple(others), own, selector))
+        if step.doing != "prefix":
+            own = learner.fitting.module if step.doing == "module" else None
+            seen.append((step.stage, step.doing, own and own.fingerprint,
+                         frozenset(module.fingerprint for module in learner.modules if module is not own),
+                         learner.selector.modules and learner.selector.modules[0].fingerprint))
 
     learner = make_learner("dynamic", make_stream(4), bert, tell=tell, **settings)
     for stage in range(1, 5):
         learner.fit(stage)
     for stage in range(2, 5):
-        selector, module = ([entry[1:] for entry in seen[doing] if entry[0] == stage] for doing in ("selector", "module"))
-        assert len({entry[2] for entry in selector}) > 1 and len({entry[1] for entry in module}) > 1
-        assert len({entry[0] for entry in selector}) == 1, "a module changed while the selector trained"
-        assert len({(entry[0], entry[2]) for entry in module}) == 1, "the selector or a frozen module changed"
-        assert set(module[0][0]) <= set(selector[0][0]) and len(module[0][0]) == min(stage, learner.budget) - 1
+        selector, module = ([entry[2:] for entry in seen if entry[:2] == (stage, part)]
+                            for part in ("selector", "module"))
+        assert len({chosen for _, _, chosen in selector}) > 1 and len({own for own, _, _ in module}) > 1
+        assert len({others for _, others, _ in selector}) == 1, "a module changed while the selector trained"
+        assert len({(others, chosen) for _, others, chosen in module}) == 1, "the selector or a frozen module changed"
+        assert module[0][1] <= selector[0][1] and len(module[0][1]) == min(stage, learner.budget) - 1
 
 
 def test_as_many_active_modules_as_there_are_equal_all_of_them(bert, tmp_path):
@@ -219,10 +221,10 @@ def test_beyond_the_budget_tasks_join_modules_in_turn(bert, tmp_path):
 
 @pytest.mark.parametrize("like", [0, 1])
 def test_beyond_the_budget_a_task_joins_the_most_similar_module(bert, like):
-    words = [WORDS[:4], WORDS[12:16]]
-    words.append(words[like])
+    words = [WORDS[:4], WORDS[12:16], WORDS[12 * like:12 * like + 4]]
     examples = [Example(key=f"{task}:{row}", text=f"{words[task][row % 4]} {words[task][row // 4]} {words[task][0]}",
-                        spans=((0, len(words[task][row % 4])),), label=f"type {task}") for task in range(3) for row in range(16)]
+                        spans=((0, len(words[task][row % 4])),), label=f"type {task}")
+                for task in range(3) for row in range(16)]
     rows = np.arange(48).reshape(3, 16)
     stream = Stream("made", "typing", examples, tuple(
         Task((f"type {task}",), rows[task, :10], rows[task, 10:13], rows[task, 13:]) for task in range(3)))
@@ -231,7 +233,7 @@ def test_beyond_the_budget_a_task_joins_the_most_similar_module(bert, like):
 
 def test_a_selector_of_labels_sums_them_into_tasks(bert):
     learner = trained(bert, selector="labels")
-    selector, (rows, tasks) = learner.selector.modules[0], rows_of(learner, "test")
+    selector, (rows, _) = learner.selector.modules[0], rows_of(learner, "test")
     likely = learner.features.scores_of(rows, selector).softmax(1)
     assert selector.owner == list(range(6))
     wanted = torch.stack([likely[:, learner.stream.task_of_label == task].sum(1) for task in range(3)], 1)

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from conftest import make_corpus, make_learner, make_stream, module_bytes, quick
 
 import conpet_lib as cp
-from conftest import make_corpus, make_learner, make_stream, module_bytes, quick
 
 EVERY = pytest.mark.parametrize("kind", cp.LEARNERS)
 
 
 @EVERY
 def test_a_seed_decides_the_run_to_the_last_byte(kind, tiny_models, tmp_path):
-    stream, runs = make_stream(3), []
+    stream, config, runs = make_stream(2), quick(kind, epochs=1), []
     for place, seed in enumerate((0, 0, 1)):
         backbone = cp.load_backbone(tiny_models["bert"], tuned_layers=2, device="cpu")
-        runs.append(cp.train(stream, backbone, quick(kind), seed=seed, folder=tmp_path / str(place), bar=False,
+        runs.append(cp.train(stream, backbone, config, seed=seed, folder=tmp_path / str(place), bar=False,
                              cache=tmp_path / f"cache-{place}"))
     one, again, other = runs
     assert module_bytes(other) != module_bytes(one) and not other.predictions.equals(one.predictions)
@@ -30,15 +30,15 @@ def test_a_seed_decides_the_run_to_the_last_byte(kind, tiny_models, tmp_path):
 @EVERY
 def test_a_stage_takes_as_many_steps_however_long_the_stream(kind, bert):
     steps = {}
-    for tasks in (2, 6):
-        learner = make_learner(kind, make_stream(tasks), bert, batch_limit=3, epochs=2)
+    for tasks in (2, 5):
+        learner = make_learner(kind, make_stream(tasks), bert, batch_limit=2, epochs=2)
         for stage in range(1, tasks + 1):
             learner.fit(stage)
         steps[tasks] = {(part.name, entry["stage"]): (entry["steps"], entry["rows"]) for part in learner.parts
                         for entry in part.ledger}
-    assert {count for count, _ in steps[6].values()} == {6}
-    assert steps[2].items() <= steps[6].items()
-    assert len({rows for (part, stage), (_, rows) in steps[6].items() if part == "module" and stage > 1}) == 1
+    assert {count for count, _ in steps[5].values()} == {4}
+    assert steps[2].items() <= steps[5].items()
+    assert len({rows for (part, stage), (_, rows) in steps[5].items() if part == "module" and stage > 1}) == 1
 
 
 class Watched(Sequence):
@@ -81,7 +81,7 @@ def test_shuffled_labels_cannot_be_learned(kind, learned, bert, tmp_path):
     shuffled = dataclasses.replace(corpus, examples=[
         dataclasses.replace(example, label=label) for example, label in zip(corpus.examples, labels)])
     stream = cp.make_stream(shuffled, 3, 2, train=12, valid=4, test=20)
-    run = cp.train(stream, bert, quick(kind, batch_limit=10, epochs=4), folder=tmp_path, bar=False)
+    run = cp.train(stream, bert, quick(kind, batch_limit=10, epochs=2), folder=tmp_path, bar=False)
     rows = len(run.predictions.query("stage == 3"))
     chance = 1 / len(stream.labels)
     bound = chance + 4 * (chance * (1 - chance) / rows) ** 0.5
@@ -116,7 +116,7 @@ def test_the_weights_of_the_best_epoch_are_kept(bert):
         ranks.append(((scores.argmax(1) == right).float().mean().item(),
                       -torch.nn.functional.cross_entropy(scores, right).item()))
     best = ranks.index(max(ranks))
-    assert len(ends) == 5 and 0 < best < 4, "the first epoch hardly learns, the last ones forget: neither can be the best"
+    assert len(ends) == 5 and 0 < best < 4, "the first epoch hardly learns, the last ones forget"
     assert all(torch.equal(kept[name], weight) for name, weight in ends[best].items())
     assert learner.ledger[0]["best_valid_accuracy"] == pytest.approx(ranks[best][0])
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from conftest import make_module, make_stream
 from peft import PeftModel
 from transformers import AutoModel
 
 import conpet_lib as cp
-from conftest import make_module, make_stream
 from conpet_lib.features import Features
 from conpet_lib.modules import PetModule
 

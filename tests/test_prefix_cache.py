@@ -5,11 +5,11 @@ import multiprocessing
 
 import pytest
 import torch
+from conftest import make_module, make_stream
 from safetensors import safe_open
 from transformers import AutoModel, AutoTokenizer
 
 import conpet_lib as cp
-from conftest import make_module, make_stream
 from conpet_lib.features import Features
 from conpet_lib.prefix_cache import PrefixCache
 
@@ -112,7 +112,8 @@ def fill_after(barrier, backbone, folder, prompts):
 def test_two_processes_may_fill_at_once(bert, tmp_path):
     forks = multiprocessing.get_context("fork")
     barrier = forks.Barrier(2)
-    workers = [forks.Process(target=fill_after, args=(barrier, bert, tmp_path, PROMPTS[start:start + 16])) for start in (0, 7)]
+    workers = [forks.Process(target=fill_after, args=(barrier, bert, tmp_path, part))
+               for part in (PROMPTS[:16], PROMPTS[7:])]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -74,6 +74,15 @@ def test_a_span_longer_than_the_room_still_gives_a_prompt_that_fits(tokenizer, k
         check_answer(tokenizer, encoded)
 
 
+@pytest.mark.parametrize("kind", ["typing", "relation"])
+def test_a_prompt_that_fits_is_not_cut_however_long_its_spans(tokenizer, kind):
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        one = random_example(kind, rng, long_span=60)
+        whole = Prompt(tokenizer, kind, 10_000).encode(one)
+        assert Prompt(tokenizer, kind, len(whole.tokens)).encode(one) == whole
+
+
 def test_a_cut_takes_the_words_furthest_from_the_span(tokenizer):
     text = " ".join(["north"] + ["grove"] * 30 + ["amber", "birch", "cedar"] + ["grove"] * 30 + ["yard"])
     tokens = tokenizer.convert_ids_to_tokens(Prompt(tokenizer, "typing", 30).encode(example(text, "birch")).tokens)

@@ -2,15 +2,18 @@
 
 A mention is a maximal run of one equal label other than `O`; neighbouring mentions of one type
 melt into one run, by the layout's design (about 1 % of them). Labels are `coarse-fine`.
-In the INTER and INTRA sets the mentions of other types are `O`.
+In the INTER and INTRA sets the mentions of other types are `O`. Copies with `B-` and `I-` before the
+label are read too.
 """
 
+import re
 from pathlib import Path
 
 from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, joined, wanted_path
 
 ADVICE = ("Wanted: Few-NERD's supervised/ folder with train.txt, dev.txt, test.txt, or one such file "
           "(github.com/thunlp/Few-NERD, CC BY-SA 4.0).")
+PREFIX = re.compile(r"^[BI]-(?=(art|building|event|location|organization|other|person|product)-)")
 PARTS = {"train": "train", "dev": "valid", "val": "valid", "test": "test"}
 
 
@@ -39,7 +42,7 @@ def read_file(file: Path, report: ReadReport) -> list[Example]:
             if not tab or not token or not label or "\t" in label:
                 faults.append(f"line {number}: expected token<TAB>label, found {len(line.split(chr(9)))} column(s)")
             tokens.append(token)
-            labels.append(label)
+            labels.append(PREFIX.sub("", label))
         elif tokens:
             text, starts = joined(tokens)
             runs = mentions(labels)

@@ -18,8 +18,9 @@ ADVICE = ("Wanted: FewRel's train_wiki.json and val_wiki.json (github.com/thunlp
 def read_fewrel(path: str | Path | None = None) -> Corpus:
     """FewRel: 700 sentences a relation officially; any JSON file in that layout is read."""
     path = wanted_path(path, "fewrel", ADVICE)
-    files = [path] if path.is_file() else sorted(
-        file for file in path.glob("*.json") if file.name not in ("pid2name.json", "reference_split.json"))
+    official = [path / name for name in ("train_wiki.json", "val_wiki.json") if (path / name).is_file()]
+    others = sorted(file for file in path.glob("*.json") if file.name != "pid2name.json")
+    files = [path] if path.is_file() else official or others       # other domains lie in the official folder too
     if not files:
         raise fault(path, ["no .json file in this folder"], ADVICE)
     names = relation_names(path if path.is_dir() else path.parent)

@@ -5,6 +5,7 @@ exclusive), for relations `head_start`, `head_end`, `tail_start`, `tail_end`; `p
 Without positions the whole text is classified.
 """
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pandas as pd
 from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, wanted_path
 
 ADVICE = "Wanted: a .csv, .tsv or .jsonl file with a column for the text and one for the label."
+JSON_LINES = (".jsonl", ".ndjson")
 GUESSES = {"text": ("text", "sentence", "content"), "label": ("label", "class", "type", "category")}
 POSITIONS = {"relation": (("head_start", "head_end"), ("tail_start", "tail_end")), "typing": (("start", "end"),),
              "text": ()}
@@ -35,11 +37,14 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
     kind = next(kind for kind, pairs in POSITIONS.items()
                 if all(column in table.columns for pair in pairs for column in pair))
     report, examples, faults = ReadReport(), [], []
-    for line, row in enumerate(table.to_dict("records"), 2):     # line 1 holds the column names
+    first = 1 if file.suffix in JSON_LINES else 2                # line 1 of a CSV holds the column names
+    for line, row in enumerate(table.to_dict("records"), first):
         words, name = row[names["text"]], row[names["label"]]
         if not isinstance(words, str) or not words.strip():
             report.skipped["empty text"] += 1
             continue
+        if isinstance(name, float) and name.is_integer():
+            name = int(name)                                     # pandas' floats of whole numbers with gaps
         if pd.isna(name) or not str(name).strip():
             report.skipped["no label"] += 1
             continue
@@ -52,8 +57,11 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
         if wrong:
             faults.append(f"line {line}: the span {wrong[0]} does not lie in the text ({len(words)} characters)")
             continue
+        if len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]:
+            faults.append(f"line {line}: head {spans[0]} and tail {spans[1]} overlap")
+            continue
         examples.append(Example(key=f"{file.stem}:{line}", text=words, spans=spans, label=str(name).strip(),
-                                part=row.get("part"), source=f"{file.name}, line {line}"))
+                                part=row.get("part") or None, source=f"{file.name}, line {line}"))
     if faults:
         raise fault(file, faults, "Positions count characters from 0; the end is exclusive.")
     report.read = len(examples)
@@ -62,9 +70,11 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
 
 def open_table(file: Path) -> pd.DataFrame:
     """The file as a DataFrame, its layout told by its ending."""
-    try:
-        if file.suffix in (".jsonl", ".ndjson"):
-            return pd.read_json(file, lines=True)
-        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",")
+    try:      # everything as text: a label "007" or "NA" is a label like others
+        if file.suffix in JSON_LINES:
+            lines = file.read_text(encoding="utf-8-sig").split("\n")
+            return pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
+        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", dtype=str, keep_default_na=False,
+                           encoding="utf-8-sig")
     except ValueError as error:
         raise fault(file, [str(error).splitlines()[0]], ADVICE) from None

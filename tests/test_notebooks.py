@@ -1,0 +1,107 @@
+"""The pages: each runs top to bottom, and each kept file is fit for a code host and for a reader."""
+
+import re
+
+import nbformat
+import pytest
+
+from conpet_lib.assets import cache_folder
+from conpet_lib.notebooks import FOLDER, HIDDEN, WIDGET, execute, tidy
+
+PAGES = sorted(FOLDER.glob("*.ipynb"))
+TIME = re.compile(r"\*\*What it needs\*\*: \d+\.\d minutes on \d+ cores .*, \d+\.\d GiB of memory\.")
+PATHS = re.compile(r"(?:(?<![\w.~<>])/(?:root|home|Users|tmp|var|work|private)/|[A-Z]:\\)")
+
+
+@pytest.fixture(scope="session")
+def pages_cache(tmp_path_factory):
+    """One cache for all pages, so that a later one loads what an earlier one trained. Set up before `own_cache`."""
+    place = tmp_path_factory.mktemp("pages")
+    assets = cache_folder() / "assets"
+    assets.mkdir(parents=True, exist_ok=True)
+    (place / "assets").symlink_to(assets.resolve())
+    return place
+
+
+def kept(path):
+    return nbformat.read(path, as_version=4)
+
+
+def prose(page) -> str:
+    return "\n".join(cell.source for cell in page.cells if cell.cell_type == "markdown")
+
+
+def outputs(page) -> list:
+    return [output for cell in page.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def check(page) -> None:
+    """What holds of a page that was run, kept or just now."""
+    nbformat.validate(page)
+    found = outputs(page)
+    assert not [output for output in found if output.output_type == "error"]
+    assert any("image/png" in output.get("data", {}) for output in found)
+    assert not any(WIDGET in output.get("data", {}) for output in found) and "widgets" not in page.metadata
+    texts = [text for output in found for kind, text in output.get("data", output).items() if kind.startswith("text")]
+    assert not [text for text in texts if PATHS.search(text)]
+    assert not [text for text in texts if "Warning" in text]
+    assert TIME.search(page.cells[0].source)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_runs_from_top_to_bottom(path, pages_cache, wordnet):
+    page = execute(path, pages_cache)
+    check(page)
+    assert [cell.source for cell in page.cells[1:]] == [cell.source for cell in kept(path).cells[1:]]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_kept_page_has_its_outputs_and_nothing_of_this_machine(path):
+    check(kept(path))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_a_page_asks_points_and_sums_up(path):
+    text = prose(kept(path))
+    wanted = ["**Goal**", "**What it needs**", "**Question.**", "**Notice**", "**Exercise 1**", "*Check*", "<details>"]
+    assert not [part for part in wanted if part not in text]
+    summary = text.split("## Summary")[1]
+    assert len(re.findall(r"^- ", summary, re.MULTILINE)) == 3
+    assert all(re.search(r"\(\d+ minutes?\)", line) for line in text.splitlines() if line.startswith("**Exercise"))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_cells_are_short_and_hold_no_machinery(path):
+    for cell in kept(path).cells:
+        if cell.cell_type == "code":
+            lines = cell.source.splitlines()
+            assert len(lines) <= 12
+            assert not [line for line in lines if re.match(r"\s*(def|for|while|class|with|try)\b", line)]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_no_corpus_text_is_kept(path, wordnet):
+    page = kept(path)
+    assert not [cell for cell in page.cells if HIDDEN in cell.metadata.get("tags", []) and cell.outputs]
+    written = nbformat.writes(page)
+    definitions = {example.sentence or example.text for example in wordnet.examples}
+    assert not [text for text in definitions if len(text.split()) >= 6 and text in written]
+
+
+def test_tidy_drops_views_timings_paths_and_hidden_outputs(tmp_path):
+    from nbformat import v4
+    output = v4.new_output("display_data", {WIDGET: {"model_id": "1"}, "text/plain": f"folder={tmp_path}/runs"})
+    bar = v4.new_output("stream", name="stderr", text=f"100% {tmp_path}")
+    cells = [v4.new_code_cell("1", outputs=[output, bar], metadata={"execution": {"iopub": "now"}}),
+             v4.new_code_cell("2", outputs=[output], metadata={"tags": [HIDDEN]})]
+    page = v4.new_notebook(cells=cells, metadata={"widgets": {"state": {}}})
+    tidy(page, {str(tmp_path): "<cache>"})
+    nbformat.validate(page)
+    assert "widgets" not in page.metadata and "execution" not in page.cells[0].metadata
+    assert page.cells[0].outputs[0].data == {"text/plain": "folder=<cache>/runs"}
+    assert page.cells[0].outputs[1].text == "100% <cache>" and page.cells[0].outputs[1].name == "stdout"
+    assert page.cells[1].outputs == []
+
+
+def test_the_five_pages_are_there_in_order():
+    assert [path.stem for path in PAGES] == ["01_data", "02_static", "03_dynamic", "04_selector", "05_forgetting"]

@@ -1,0 +1,79 @@
+"""Plots: every figure draws from a run, says its units, and leaves pyplot alone."""
+
+import pytest
+from conftest import make_corpus
+from matplotlib import pyplot
+
+from conpet_lib import plots
+
+FIGURES = {       # what is drawn -> (how, words that an axis, colour bar or caption must carry)
+    "average_curves": (lambda runs, _: plots.average_curves(list(runs.values())), "average accuracy (%)"),
+    "forgetting_curves": (lambda runs, _: plots.forgetting_curves(list(runs.values())), "accuracy (%)"),
+    "accuracy_heatmap": (lambda runs, _: plots.accuracy_heatmap(runs["static"]), "accuracy (%)"),
+    "accuracy_heatmaps": (lambda runs, _: plots.accuracy_heatmaps(list(runs.values())), "accuracy (%)"),
+    "comparison": (lambda runs, _: plots.comparison(list(runs.values())), "forgetting (points)"),
+    "selector_confusion": (lambda runs, _: plots.selector_confusion(runs["dynamic"]), "share of the task's rows (%)"),
+    "calibration": (lambda runs, _: plots.calibration(runs["dynamic"], stage=2), "task chosen rightly (%)"),
+    "replayed": (lambda runs, _: plots.replayed(runs["static"]), "rows drawn"),
+    "paired": (lambda runs, _: plots.paired(runs["static"], runs["vanilla"]), "Static ConPET minus Vanilla (points)"),
+    "selector_bound": (lambda runs, _: plots.selector_bound(runs["dynamic"]), "test rows (%)"),
+    "class_counts": (lambda *_: plots.class_counts(make_corpus(), need=10), "examples"),
+    "stream_picture": (lambda _, stream: plots.stream_picture(stream), "examples"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_says_its_units_and_leaves_pyplot_alone(name, learned, learnable, tmp_path):
+    draw, words = FIGURES[name]
+    ax = draw(learned, learnable)
+    places = [place for place in ax.figure.axes if place.has_data()]
+    assert places and words in {label for place in ax.figure.axes for label in (place.get_xlabel(), place.get_ylabel())}
+    assert all(place.get_xlabel() or place.get_ylabel() for place in places)
+    assert ax.get_title(loc="left")
+    file = plots.save(ax, tmp_path / "deep" / f"{name}.png", scale=1)
+    assert file.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") and file.stat().st_size > 5000
+    assert pyplot.get_fignums() == []
+
+
+def test_every_public_figure_is_drawn_here():
+    drawn = {name for name, thing in vars(plots).items() if callable(thing) and getattr(thing, "__module__", "") ==
+             plots.__name__ and thing.__annotations__.get("return") is plots.Axes}
+    assert drawn - {"heatmap"} == set(FIGURES)              # that one only fills an Axes for others
+
+
+def test_curves_show_percent_of_the_numbers_of_the_run(learned):
+    ax = plots.average_curves([learned["vanilla"], learned["static"]])
+    for line, kind in zip(ax.get_lines(), ("vanilla", "static")):
+        assert line.get_ydata().tolist() == pytest.approx((100 * learned[kind].average_accuracy).tolist())
+        assert line.get_xdata().tolist() == [1, 2, 3]
+    assert ax.get_ylim()[1] >= 100 and {text.get_text() for text in ax.texts} == {"Vanilla", "Static ConPET"}
+
+
+def test_paired_differences_are_those_of_the_same_rows(learned):
+    ax = plots.paired(learned["static"], learned["vanilla"])
+    static, vanilla = (learned[kind] for kind in ("static", "vanilla"))
+    by_task = 100 * (static.accuracy_matrix.loc[3] - vanilla.accuracy_matrix.loc[3])
+    overall = 100 * (static.whole_accuracy.loc[3] - vanilla.whole_accuracy.loc[3])
+    assert ax.get_lines()[0].get_xdata().tolist() == pytest.approx([overall, *by_task])
+
+
+def test_lost_labels_name_what_a_label_is_taken_for(learned, learnable):
+    table, last = plots.lost_labels(learned["vanilla"]), learned["vanilla"].predictions.query("stage == 3")
+    assert set(table.index) == set(learnable.labels)
+    assert table["lost"].is_monotonic_decreasing and table["lost"].iloc[0] > 0.5
+    for label, row in table.iterrows():
+        rows = last.query("label == @label")
+        assert row["at the end"] == pytest.approx((rows["predicted"] == label).mean())
+        wrong = rows.query("predicted != @label")["predicted"].value_counts()
+        assert row["taken for"] == "-" if wrong.empty else wrong[row["taken for"]] == wrong.max()
+
+
+def test_a_heatmap_has_the_matrix_in_its_cells(learned):
+    matrix = 100 * learned["dynamic"].accuracy_matrix
+    cells = [text.get_text() for text in plots.accuracy_heatmap(learned["dynamic"]).texts]
+    assert cells == [f"{value:.0f}" for value in matrix.to_numpy().ravel() if value == value]
+
+
+def test_learners_differ_in_colour_and_marker():
+    looks = [plots.looks(name) for name in ("vanilla", "static", "dynamic", "a new one")]
+    assert len({color for color, _ in looks}) == len({marker for _, marker in looks}) == 4
