@@ -16,9 +16,10 @@ width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that ord
 
 from conpet_lib import metrics, plots
 from conpet_lib.backbone import load_backbone
-from conpet_lib.config import DynamicConfig, StaticConfig, VanillaConfig
+from conpet_lib.config import DynamicConfig, StaticConfig, VanillaConfig, paper
 from conpet_lib.corpora import load_corpus
 from conpet_lib.errors import ConpetError
+from conpet_lib.forecast import forecast
 from conpet_lib.learners import Step
 from conpet_lib.registry import LEARNERS
 from conpet_lib.runs import load_run
@@ -26,5 +27,5 @@ from conpet_lib.tasks import make_stream
 from conpet_lib.training import train
 
 __version__ = "0.1.0"
-__all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "load_backbone",
-           "load_corpus", "load_run", "make_stream", "metrics", "plots", "train"]
+__all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "forecast",
+           "load_backbone", "load_corpus", "load_run", "make_stream", "metrics", "paper", "plots", "train"]

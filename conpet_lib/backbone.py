@@ -149,9 +149,7 @@ class Backbone:
         `layers_to_transform` does not match a bare LlamaModel, whose layer names have no prefix.
         """
         names = [f"{self.layers_name}.{number}.{name}" for number in range(self.boundary, self.exit_layer)
-                 for name, part in self.layers[number].named_modules()
-                 if isinstance(getattr(part, "base_layer", part), nn.Linear)
-                 and any(f".{name}".endswith(f".{target}") for target in targets)]
+                 for name, part in self.layers[number].named_modules() if is_target(name, part, targets)]
         if not names:
             linear = sorted({name for name, part in self.layers[-1].named_modules() if isinstance(part, nn.Linear)})
             raise ConpetError(f"No Linear module is named {', '.join(targets)}; the layers of {self.name} have: "
@@ -179,6 +177,12 @@ class Backbone:
     def __repr__(self) -> str:
         return (f"Backbone({self.name!r}, exit_layer={self.exit_layer}, tuned_layers={self.tuned_layers}, "
                 f"device={str(self.device)!r}, dtype={self.dtype}, {self.weights:,} weights)")
+
+
+def is_target(name: str, part: nn.Module, targets: tuple[str, ...]) -> bool:
+    """Whether a part of a layer is a Linear module (or LoRA around one) that a target names."""
+    return (isinstance(getattr(part, "base_layer", part), nn.Linear)
+            and any(f".{name}".endswith(f".{target}") for target in targets))
 
 
 def find_layers(model: nn.Module) -> tuple[str, nn.ModuleList]:

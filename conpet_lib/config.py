@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from conpet_lib.backbone import TARGETS
-from conpet_lib.errors import check
+from conpet_lib.errors import check, unknown
 
 
 def whole(value: object) -> bool:
@@ -31,19 +31,33 @@ class VanillaConfig:
     batch_limit: int | None = 30         # training batches an epoch; None is the Limitless bound
     epochs: int = 4                      # each with batches drawn afresh, validated at its end
     learning_rate: float = 2e-3          # of AdamW
+    later_learning_rate: float | None = None    # from stage `later_stage` on; None: the same throughout
+    later_stage: int = 2
     weight_decay: float = 0.01           # of AdamW
     epsilon: float = 1e-8                # of AdamW
     valid_examples: int = 160            # size of a stage's fixed validation set, half of it new
+    limit_first: bool = True             # whether the batch limit holds for stage 1 too; else an epoch is one pass
 
     def __post_init__(self):
-        for field in ("rank", "batch_size", "epochs", "valid_examples"):
+        for field in ("rank", "batch_size", "epochs", "valid_examples", "later_stage"):
             check(whole(getattr(self, field)), self, field, "a whole number of 1 or more")
         for field in ("alpha", "learning_rate", "epsilon"):
             check(getattr(self, field) > 0, self, field, "above 0")
+        check(self.later_learning_rate is None or self.later_learning_rate > 0, self, "later_learning_rate",
+              "above 0, or None")
         check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
         check(self.batch_limit is None or whole(self.batch_limit), self, "batch_limit",
               "a whole number of 1 or more batches, or None")
         check(isinstance(self.targets, tuple) and len(self.targets) > 0, self, "targets", "a tuple of names")
+
+    def limit(self, stage: int) -> int | None:
+        """The batch limit of a stage."""
+        return self.batch_limit if stage > 1 or self.limit_first else None
+
+    def rate(self, stage: int) -> float:
+        """The learning rate of a stage."""
+        later = stage >= self.later_stage and self.later_learning_rate is not None
+        return self.later_learning_rate if later else self.learning_rate
 
     def to_dict(self) -> dict:
         """The fields as plain values, with the learner's name."""
@@ -79,3 +93,25 @@ class DynamicConfig(StaticConfig):
         check(self.modules is None or whole(self.modules), self, "modules", "a whole number of 1 or more, or None")
         check(self.joining in ("similar", "in turn"), self, "joining", "'similar' or 'in turn'")
         check(self.selector in ("tasks", "labels"), self, "selector", "'tasks' or 'labels'")
+
+
+# The authors' settings for LLaMA-7B: batch limit (the 80 % of it that trains), epochs, learning rate, the later
+# one and its first stage. Source: configs/*.yaml, global_var.py of github.com/Raincleared-Song/ConPET at 1a37c13.
+PAPER = {
+    "fewnerd": (2000, 10, 5e-4, 1e-4, 3), "ontonotes": (1000, 10, 5e-4, 1e-4, 4), "bbn": (400, 10, 2e-4, None, 2),
+    "fewrel": (320, 10, 2e-4, None, 2), "tacred": (80, 20, 2e-4, None, 2), "ace": (80, 20, 2e-4, None, 2)}
+
+
+def paper(learner: type[VanillaConfig], corpus: str, **more: object) -> VanillaConfig:
+    """The authors' settings for a LLaMA-class backbone: rank 4, alpha 1, q and k projections, batch 8, AdamW eps 1e-4.
+
+    Args: learner: `StaticConfig` or `DynamicConfig`. corpus: a key of `PAPER`. more: fields that differ.
+    Use it with `load_backbone(..., tuned_layers="all")` and `train(..., max_tokens=128)` for relations, else 256.
+    Example: `paper(DynamicConfig, "fewrel").batch_limit` is 320.
+    """
+    if corpus not in PAPER:
+        raise unknown("corpus", corpus, PAPER)
+    limit, epochs, rate, later, first = PAPER[corpus]
+    return learner(**{"rank": 4, "alpha": 1.0, "targets": ("q_proj", "k_proj"), "batch_size": 8, "epsilon": 1e-4,
+                      "weight_decay": 0.01, "batch_limit": limit, "limit_first": False, "epochs": epochs,
+                      "learning_rate": rate, "later_learning_rate": later, "later_stage": first, **more})

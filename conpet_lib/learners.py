@@ -146,14 +146,14 @@ class Learner:
             stage,
             module,
             torch.optim.AdamW(
-                module.parameters(), lr=config.learning_rate, eps=config.epsilon, weight_decay=config.weight_decay
+                module.parameters(), lr=config.rate(stage), eps=config.epsilon, weight_decay=config.weight_decay
             ),
         )
 
     def batches(self, stage: int, epoch: int) -> list[Rows]:
         """The epoch's batches under dynamic replay; the same at every call."""
         return dynamic_replay(self.stream[stage - 1].train, [task.train for task in self.past(stage)],
-                              self.config.batch_size, self.config.new_share, self.config.batch_limit,
+                              self.config.batch_size, self.config.new_share, self.config.limit(stage),
                               self.generator("batches", stage, epoch), first=stage == 1)
 
     def past(self, stage: int) -> list[Task]:
@@ -268,7 +268,7 @@ class Vanilla(Learner):
     """No replay: a stage sees its own task alone. The lower bound of every plot."""
 
     def batches(self, stage: int, epoch: int) -> list[Rows]:
-        return no_replay(self.stream[stage - 1].train, self.config.batch_size, self.config.batch_limit,
+        return no_replay(self.stream[stage - 1].train, self.config.batch_size, self.config.limit(stage),
                          self.generator("batches", stage, epoch))
 
     def past(self, stage: int) -> list[Task]:

@@ -180,7 +180,8 @@ def counted(learner: Learner) -> dict:
     """What the run's features have counted so far."""
     features = learner.features
     report = dataclasses.asdict(features.cache.report)
-    return {**features.counts, "prefix_tokens": report.pop("tokens"),
+    return {**features.counts, "prefix_tokens": report.pop("tokens"), "logit_hits": features.logits.hits,
+            "logit_misses": features.logits.misses, "logit_bytes": features.logits.written,
             **{f"cache_{name}": value for name, value in report.items()}}
 
 

@@ -42,9 +42,16 @@ def shared_data():
 def make_corpus(labels: int = 8, rows: int = 12, kind: str = "typing", name: str = "tiny") -> Corpus:
     """A corpus that can be learned: each label has a word of its own in every text."""
     spans = {"typing": lambda word: ((0, len(word)),), "text": lambda word: ()}[kind]
-    examples = [Example(key=f"{name}:{label}:{row}", text=f"{WORDS[label]} {WORDS[(label + 7 * row) % 24]} number {row}",
-                        spans=spans(WORDS[label]), label=f"type {label:02}")
-                for label in range(labels) for row in range(rows)]
+    examples = [
+        Example(
+            key=f"{name}:{label}:{row}",
+            text=f"{WORDS[label]} {WORDS[(label + 7 * row) % 24]} number {row}",
+            spans=spans(WORDS[label]),
+            label=f"type {label:02}",
+        )
+        for label in range(labels)
+        for row in range(rows)
+    ]
     groups = {f"type {label:02}": f"group {label // 4}" for label in range(labels)}
     return Corpus(name, kind, examples, ReadReport(read=len(examples)), groups)
 
@@ -59,8 +66,12 @@ def make_stream(tasks: int = 4, labels_per_task: int = 2, rows: int = 12, **more
 def tiny_models(tmp_path_factory) -> dict[str, str]:
     """Folders of two tiny random models: "bert" (an encoder) and "llama" (a decoder), 4 layers of width 16."""
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]", "[unused2]", "[unused3]"]
-    words = specials + WORDS + "in this short sentence , is a kind of the relation to . : number".split() + [
-        str(number) for number in range(60)]
+    words = (
+        specials
+        + WORDS
+        + ["in", "this", "short", "sentence", ",", "is", "a", "kind", "of", "the", "relation", "to", ".", ":", "number"]
+        + [str(number) for number in range(60)]
+    )
     vocabulary = {word: place for place, word in enumerate(dict.fromkeys(words))}
     folders = {}
     for name in ("bert", "llama"):
@@ -70,14 +81,20 @@ def tiny_models(tmp_path_factory) -> dict[str, str]:
         torch.manual_seed(0)
         sizes = {"vocab_size": len(vocabulary), "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
                  "intermediate_size": 32, "max_position_embeddings": 160, "pad_token_id": 0}
-        model = BertModel(BertConfig(**sizes)) if name == "bert" else LlamaModel(LlamaConfig(num_key_value_heads=1, **sizes))
+        model = (
+            BertModel(BertConfig(**sizes))
+            if name == "bert"
+            else LlamaModel(LlamaConfig(num_key_value_heads=1, **sizes))
+        )
         with torch.no_grad():       # random models are nearly linear at their usual scale; make layers matter
             for weight in model.parameters():
                 if weight.dim() == 2:
                     weight.mul_(8)
         folder = tmp_path_factory.mktemp(f"tiny-{name}")
         model.save_pretrained(folder)
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", **marks).save_pretrained(folder)
+        PreTrainedTokenizerFast(
+            tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", **marks
+        ).save_pretrained(folder)
         folders[name] = str(folder)
     return folders
 
@@ -97,7 +114,10 @@ def bert(tiny_models):
 def quick(kind: str = "static", **more):
     """A config that trains in a blink."""
     from conpet_lib.registry import CONFIGS
-    return CONFIGS[kind](**{"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2, **more})
+
+    return CONFIGS[kind](
+        **{"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2, **more}
+    )
 
 
 @pytest.fixture(scope="session")

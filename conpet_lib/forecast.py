@@ -1,0 +1,138 @@
+"""Forecast: what a run will cost, before anything is trained.
+
+In: a stream, a backbone, a config. Out: parameters, bytes, passes and minutes; afterwards, beside what
+was measured. May import `learners` and `runs`. Start at `forecast`.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from transformers import AutoModel, AutoModelForCausalLM, PretrainedConfig
+
+from conpet_lib.backbone import TARGETS, Backbone, find_layers, is_target
+from conpet_lib.config import VanillaConfig
+from conpet_lib.features import Features
+from conpet_lib.registry import CONFIGS, LEARNERS
+from conpet_lib.runs import Run
+from conpet_lib.tasks import Stream
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a run will cost. Of a run with a batch limit no number grows with the stage but those of its tests."""
+
+    trained_parameters: int      # of all modules and the selector, heads included
+    share: float                 # of the backbone's parameters, a part of 1
+    full_tuning_ratio: float     # times fewer than full tuning would train
+    bytes_per_task: float        # weights on disk, float32, selector shared out over the tasks
+    passes_per_answer: int       # top passes: the selector's and those of the active modules; plus one prefix
+    cache_bytes: int             # prefix cache of all rows, if no other run has filled it
+    steps: int                   # optimiser steps
+    minutes: float | None        # on this machine, prefix included; None without calibration
+
+    def beside(self, run: Run) -> pd.DataFrame:
+        """Predicted and measured, a row a quantity."""
+        folder = run.folder / "modules"
+        weights = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+        measured = run.summary()
+        rows = {"trained parameters": (self.trained_parameters, measured["trained parameters"]),
+                "bytes a task": (self.bytes_per_task, weights / len(run.record["stream"]["tasks"])),
+                "optimiser steps": (self.steps, measured["steps"]),
+                "minutes": (self.minutes, measured["seconds"] / 60)}
+        return pd.DataFrame(rows, index=["predicted", "measured"]).T
+
+
+def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool = True) -> Forecast:
+    """What `train(stream, backbone, config)` will cost.
+
+    Args: calibrate: run a few steps and passes on rows of the first task (a few seconds) to predict the minutes.
+    Returns: a `Forecast`. Minutes assume that the prefix cache is empty and nothing else runs.
+    """
+    adapter = sum(shape.numel() for shape in backbone.register(
+        backbone.lora(config.rank, config.alpha, config.targets)).values())
+    width, stages, labels = backbone.hidden_size + 1, len(stream), len(stream.labels)
+    modules = min(config.modules or stages, stages) if config.learner == "dynamic" else 1
+    trained = modules * adapter + labels * width
+    selects = modules > 1
+    if selects:
+        trained += adapter + width * (labels if config.selector == "labels" else stages)
+    active = min(config.active, modules) if selects else 1
+    own_rows = selects and active == 1 and config.teacher_forcing      # a module is trained on rows of its own alone
+    alone = config.learner == "vanilla" or (own_rows and modules == stages)
+    steps = [steps_of(stream, config, stage, alone) for stage in range(1, stages + 1)]
+    selecting = [steps_of(stream, config, stage, False) for stage in range(2, stages + 1)] if selects else []
+    rows = sum(len(side) for task in stream for side in (task.train, task.valid, task.test))
+    times, tokens = calibration(stream, backbone, config) if calibrate else (None, 40.0)
+    minutes = None
+    if times:
+        small, full = (
+            times["step"](config.batch_size * share) for share in (config.new_share if own_rows else 1.0, 1.0)
+        )
+        training = steps[0] * full + sum(steps[1:]) * small + sum(selecting) * full
+        valid = stages * config.epochs * config.valid_examples * (2 if selects else 1)
+        tests = sum(len(task.test) * (stages - place) for place, task in enumerate(stream)) * (active + selects)
+        minutes = (rows * times["prefix"] + training + (valid + tests) * times["row"]) / 60
+    return Forecast(
+        trained_parameters=trained, share=trained / backbone.weights, full_tuning_ratio=backbone.weights / trained,
+        bytes_per_task=4 * trained / stages, passes_per_answer=active + selects,
+        cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps) + sum(selecting),
+        minutes=minutes)
+
+
+def steps_of(stream: Stream, config: VanillaConfig, stage: int, alone: bool) -> int:
+    """Optimiser steps of one learner in a stage; `alone` if it sees the new task's rows alone."""
+    if config.limit(stage) is not None:
+        return config.epochs * config.limit(stage)
+    seen = stream[stage - 1:stage] if alone else stream[:stage]
+    return config.epochs * -(-sum(len(task.train) for task in seen) // config.batch_size)
+
+
+def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig) -> tuple[dict, float]:
+    """Seconds a prefix row, an inference row and a step (a function of its rows); and mean tokens a row."""
+    rows = stream[0].train[:32]
+    with tempfile.TemporaryDirectory() as folder:
+        features = Features(stream.examples, stream.kind, backbone, Path(folder))
+        tokens = float(np.mean([len(features.encode(int(row)).tokens) for row in rows]))
+        features.fill(rows[:2])
+        prefix = seconds(lambda: features.fill(rows[2:])) / max(1, len(rows) - 2)
+        learner = LEARNERS["static"](stream, features, CONFIGS["static"](
+            rank=config.rank, alpha=config.alpha, targets=config.targets), 0)
+        fitting = learner.begin(1)
+        small, large = (np.resize(rows, max(1, count)) for count in (config.batch_size // 2, config.batch_size))
+        learner.train_on(large, fitting)
+        at = [min(seconds(lambda part=part: learner.train_on(part, fitting)) for _ in range(5))
+              for part in (small, large)]
+        row = seconds(lambda: features.scores_of(np.resize(rows, 64), fitting.module)) / 64
+    slope = max(0.0, (at[1] - at[0]) / max(1, len(large) - len(small)))
+    return {"prefix": prefix, "row": row, "step": lambda count: max(0.0, at[1] + slope * (count - len(large)))}, tokens
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall seconds of one call."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def pet_size(config: PretrainedConfig, rank: int = 4, tuned_layers: int | str = "all",
+             targets: tuple[str, ...] = TARGETS) -> tuple[int, int]:
+    """(weights of one adapter, weights of the whole model), counted from a config without loading weights.
+
+    Example: for LLaMA-7B's shapes, rank 4 on q_proj and k_proj of all layers: (2097152, 6738415616).
+    """
+    with torch.device("meta"):
+        try:
+            model = AutoModelForCausalLM.from_config(config)
+        except ValueError:                                  # an encoder has no causal head
+            model = AutoModel.from_config(config)
+    _, layers = find_layers(model)
+    tuned = layers if tuned_layers == "all" else layers[len(layers) - tuned_layers:]
+    adapter = sum(rank * sum(part.weight.shape) for layer in tuned for name, part in layer.named_modules()
+                  if is_target(name, part, targets))
+    return adapter, sum(weight.numel() for weight in model.parameters())
