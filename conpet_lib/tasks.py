@@ -102,15 +102,23 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
     counts = corpus.counts()
     wanted = {"train": train, "valid": valid, "test": test}
     need = max(1, sum(count or 0 for count in wanted.values()))
-    enough = sorted(label for label, count in counts.items() if count >= need)
-    report = {"labels with too few examples": {label: counts[label] for label in sorted(set(counts) - set(enough))}}
-    if labels is None:
-        chosen = draw_labels(corpus, enough, counts, tasks, labels_per_task, grouping, split_seed, need)
-    else:
-        chosen = [tuple(group) for group in labels]
-        check_labels(chosen, counts, need)
-    sides, crossing = draw_rows(corpus, [label for group in chosen for label in group], wanted, split_seed)
-    report["rows left out, their sentence stands on another side"] = crossing
+    short: dict[str, int] = {label: count for label, count in counts.items() if count < need}
+    while True:
+        if labels is None:
+            enough = sorted(set(counts) - set(short))
+            chosen = draw_labels(corpus, enough, counts, tasks, labels_per_task, grouping, split_seed, need)
+        else:
+            chosen = [tuple(group) for group in labels]
+            check_labels(chosen, counts, need)
+        sides, crossing, lacking = draw_rows(corpus, [label for group in chosen for label in group], wanted, split_seed)
+        if not lacking:
+            break
+        if labels is not None:
+            raise ConpetError(f"Too few examples once no sentence stands on two sides (and official parts are kept): "
+                              f"{'; '.join(text.strip() for text in lacking.values())}. Ask for fewer.")
+        short |= {label: counts[label] for label in lacking}       # draw again without them
+    report = {"labels with too few examples": dict(sorted(short.items())),
+              "rows left out, their sentence stands on another side": crossing}
     order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
     built = [
         Task(
@@ -169,8 +177,8 @@ def check_labels(chosen: list[tuple[str, ...]], counts: dict, need: int) -> None
                           f"The corpus has: {', '.join(f'{label} ({counts[label]})' for label in sorted(counts))}.")
 
 
-def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tuple[dict, int]:
-    """Rows of each label on each side, and how many rows were left out for their sentence.
+def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tuple[dict, int, dict]:
+    """Rows of each label on each side, how many were left out for their sentence, and which labels have too few.
 
     Labels take their rows in turn, in a shuffled order; a sentence belongs to the side that takes
     it first, so a row whose sentence stands on another side is left out.
@@ -181,7 +189,7 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
             rows_of[example.label].append(row)
     parts = {example.part for example in corpus.examples}
     side_of_sentence: dict[str, str] = {}
-    sides, left_out, short = {}, set(), []
+    sides, left_out, lacking = {}, set(), {}
     for label in labels:
         rows = [
             rows_of[label][place] for place in numpy_generator(seed, "rows", label).permutation(len(rows_of[label]))
@@ -203,9 +211,8 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
                     else:
                         left_out.add(row)
             if wanted[side] is not None and len(taken[side]) < wanted[side]:
-                short.append(f"{label}: {len(taken[side])} of {wanted[side]} for {side}")
+                lacking.setdefault(label, f"{label}: ")
+                lacking[label] += f"{len(taken[side])} of {wanted[side]} for {side} "
         sides[label] = {side: sorted(taken[side]) for side in SIDES}
-    if short:
-        raise ConpetError(f"Too few examples once no sentence stands on two sides (and official parts are kept): "
-                          f"{'; '.join(short)}. Ask for fewer.")
-    return sides, len(left_out - {row for taken in sides.values() for rows in taken.values() for row in rows})
+    taken_rows = {row for taken in sides.values() for rows in taken.values() for row in rows}
+    return sides, len(left_out - taken_rows), lacking

@@ -166,3 +166,12 @@ def test_label_numbers_follow_the_order_of_the_stages():
         numbers = stream.label_numbers(task.train)
         assert set(stream.task_of_label[numbers]) == {number}
         assert [stream.labels[place] for place in numbers] == [stream.examples[row].label for row in task.train]
+
+
+def test_a_label_whose_sentences_repeat_is_drawn_only_if_it_has_enough_different_ones():
+    plain = make_corpus(3, 12)
+    examples = [replace(example, sentence="said of all" if example.label == "type 00" and place % 12 > 5 else "")
+                for place, example in enumerate(plain.examples)]
+    stream = cp.make_stream(replace(plain, examples=examples), 2, 1, train=6, valid=2, test=2)
+    assert set(stream.labels) == {"type 01", "type 02"}
+    assert stream.report["labels with too few examples"] == {"type 00": 12}
