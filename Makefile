@@ -12,7 +12,7 @@ BIN      := .venv/bin
 # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup run test test-all lab notebooks
+.PHONY: setup run test test-all lab notebooks reference
 
 setup: .venv/.setup-done
 
@@ -37,3 +37,8 @@ lab: setup
 
 notebooks: setup
 	$(BIN)/python -m conpet_lib.notebooks
+
+# Ours against the authors' code: make reference DATA=folder-with-val_wiki.json [SEEDS=5] [MISHAPS=--mishaps]
+SEEDS ?= 1
+reference: setup
+	$(BIN)/python scripts/reference.py $(DATA) --seeds $(SEEDS) $(MISHAPS)

@@ -44,7 +44,7 @@ class Backbone:
         hidden_size: width of the hidden states.
         weights: number of weights of the whole model, layers above the exit included.
         device, dtype: where and in what type it computes; bfloat16 means autocast.
-        fingerprint: hash of the weights that run, with device and type.
+        fingerprint: hash of the weights that run and the model's config, with device and type.
     """
 
     def __init__(self, name: str, model: nn.Module, tokenizer, exit_layer: int, tuned_layers: int | str,
@@ -52,20 +52,24 @@ class Backbone:
         self.name, self.tokenizer, self.device, self.dtype = name, tokenizer, device, dtype
         self.weights = sum(weight.numel() for weight in model.parameters())
         self.layers_name, self.layers = find_layers(model)
-        if not 1 <= exit_layer <= len(self.layers):
+        if not isinstance(exit_layer, int) or not 1 <= exit_layer <= len(self.layers):
             raise ConpetError(
-                f"exit_layer={exit_layer}: {name} has {len(self.layers)} layers; use 1 to {len(self.layers)}."
+                f"exit_layer={exit_layer!r}: {name} has {len(self.layers)} layers; use 1 to {len(self.layers)}."
             )
         tuned_layers = exit_layer if tuned_layers == "all" else tuned_layers
-        if not 1 <= tuned_layers <= exit_layer:
-            raise ConpetError(f"tuned_layers={tuned_layers}: use 1 to {exit_layer} (the exit layer), or 'all'.")
+        if not isinstance(tuned_layers, int) or not 1 <= tuned_layers <= exit_layer:
+            raise ConpetError(f"tuned_layers={tuned_layers!r}: use 1 to {exit_layer} (the exit layer), or 'all'.")
         del self.layers[exit_layer:]                       # what lies above the exit never runs
         self.exit_layer, self.tuned_layers, self.boundary = exit_layer, tuned_layers, exit_layer - tuned_layers
         if getattr(model, "pooler", None) is not None:
             model.pooler = None                            # nothing reads it
         self.model = model.to(device).eval().requires_grad_(False)
         self.hidden_size = model.config.hidden_size
-        self.fingerprint = digest(*(part for item in model.state_dict().items() for part in item), device.type, dtype)
+        shape = {key: value for key, value in model.config.to_dict().items()
+                 if key not in ("_name_or_path", "transformers_version")}
+        self.fingerprint = digest(
+            *(part for item in model.state_dict().items() for part in item), shape, device.type, dtype
+        )
         self.registered: dict | None = None                # the PEFT configuration now in the model
         self.call: dict = {}                               # what the running call reads and leaves; see `_gate`
         self.busy = threading.Lock()
@@ -169,6 +173,7 @@ class Backbone:
                 for name, child in list(parent.named_children()):
                     if isinstance(child, BaseTunerLayer):
                         setattr(parent, name, child.get_base_layer())
+            vars(self.model).pop("peft_config", None)
             inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
             self.model.requires_grad_(False)
             self.registered = config.to_dict()
@@ -210,7 +215,11 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
 
     Example: `load_backbone("minilm-l6", tuned_layers=2).boundary` is 4.
     """
-    place = torch.device(device) if device else accelerate.PartialState().device
+    try:
+        place = torch.device(device) if device else accelerate.PartialState().device
+        torch.empty(1, device=place)
+    except (RuntimeError, AssertionError) as error:        # torch asserts that it was built for the device
+        raise ConpetError(f"device={device!r} cannot be used ({str(error).splitlines()[0]}); try 'cpu'.") from None
     kind = dtype or ("bfloat16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "float32")
     if kind not in ("float32", "bfloat16"):
         raise ConpetError(f"dtype={kind!r}: use 'float32' or 'bfloat16'.")
@@ -227,8 +236,11 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
             f"The backbone {name!r} could not be loaded: {str(error).splitlines()[0]} Give a folder with a "
             f"Hugging Face model, a name on the hub, or one of: minilm-l6, smollm2-135m."
         ) from error
-    return Backbone(name, model, tokenizer, exit_layer or EXIT_LAYERS.get(name) or model.config.num_hidden_layers,
-                    tuned_layers or TUNED_LAYERS.get(name, 1), place, getattr(torch, kind))
+    if exit_layer is None:
+        exit_layer = EXIT_LAYERS.get(name, model.config.num_hidden_layers)
+    if tuned_layers is None:
+        tuned_layers = TUNED_LAYERS.get(name, 1)
+    return Backbone(name, model, tokenizer, exit_layer, tuned_layers, place, getattr(torch, kind))
 
 
 def convert_gguf(folder: Path) -> None:

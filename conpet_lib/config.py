@@ -41,8 +41,9 @@ class VanillaConfig:
     def __post_init__(self):
         for field in ("rank", "batch_size", "epochs", "valid_examples", "later_stage"):
             check(whole(getattr(self, field)), self, field, "a whole number of 1 or more")
-        for field in ("alpha", "learning_rate", "epsilon"):
+        for field in ("alpha", "epsilon"):
             check(getattr(self, field) > 0, self, field, "above 0")
+        check(0 < self.learning_rate <= 1, self, "learning_rate", "above 0, at most 1")
         check(self.later_learning_rate is None or self.later_learning_rate > 0, self, "later_learning_rate",
               "above 0, or None")
         check(self.weight_decay >= 0, self, "weight_decay", "0 or more")

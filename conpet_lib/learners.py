@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from conpet_lib.config import StaticConfig, VanillaConfig
+from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
 from conpet_lib.modules import PetModule
 from conpet_lib.replay import Rows, dynamic_replay, no_replay, spread
@@ -38,8 +39,8 @@ class Step:
 
     stage: int
     stages: int
-    doing: str              # "prefix", "selector", "module" or "evaluation"
-    done: int               # of `total`: optimiser steps, prompts or rows
+    doing: str              # "prefix", "selector" or "module"
+    done: int               # of `total`: prompts or optimiser steps
     total: int
     loss: float | None = None
 
@@ -114,7 +115,7 @@ class Learner:
                 self.tell(Step(stage=stage, stages=len(self.stream), doing=self.name, total=total,
                                done=fitting.epoch * len(batches) + fitting.step, loss=loss))
             score = self.score(valid, stage)
-            if fitting.best_score is None or score > fitting.best_score:
+            if fitting.best_score is None or score > fitting.best_score or not len(valid):
                 fitting.best_score = score
                 fitting.best = {name: weight.clone() for name, weight in fitting.module.state_dict().items()}
             fitting.epoch, fitting.step = fitting.epoch + 1, 0
@@ -184,7 +185,7 @@ class Learner:
         fitting.optimiser.step()
         value = loss.item()
         if not np.isfinite(value):
-            raise FloatingPointError(
+            raise ConpetError(
                 f"The loss of stage {fitting.stage} became {value} in epoch {fitting.epoch + 1}. "
                 f"Likely cause: learning_rate={self.config.learning_rate} or alpha={self.config.alpha} is too high.")
         return value

@@ -103,8 +103,8 @@ def forgetting_curves(runs: Sequence) -> Axes:
         average = 100 * run.average_accuracy
         ax.plot(average.index, average, color=color, marker=marker, linewidth=4, markersize=9)
         accuracy_axes(ax, len(matrix), "accuracy (%)" if ax is panels[0] else "")
-        ax.set_title(f"{NAMES.get(run.name, run.name)}\nends at {average.iloc[-1]:.1f} %, "
-                     f"forgets {100 * run.forgetting:.1f} points", loc="left", pad=14)
+        lost = f", forgets {100 * run.forgetting:.1f} points" if len(matrix) > 1 else ""
+        ax.set_title(f"{NAMES.get(run.name, run.name)}\nends at {average.iloc[-1]:.1f} %{lost}", loc="left", pad=14)
     says = ["thin lines: each task, numbered where it is learned", "thick line: average over the tasks seen"]
     panels[0].figure.supxlabel(("\n" if len(panels) == 1 else "; ").join(says), fontsize=12)
     return panels[0]

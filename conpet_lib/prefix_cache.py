@@ -55,7 +55,7 @@ class PrefixCache:
     def __init__(self, backbone: Backbone, folder: Path, limit: int = 8 * 2**30):
         self.backbone, self.limit = backbone, limit
         self.folder = (
-            Path(folder) / f"{backbone.name.replace('/', '-')}-{backbone.fingerprint[:16]}-at-{backbone.boundary}"
+            Path(folder) / f"{Path(backbone.name).name[:40]}-{backbone.fingerprint[:16]}-at-{backbone.boundary}"
         )
         self.report = CacheReport()
         self.states: dict[str, Tensor] = {}        # prompt key -> (tokens, hidden), a view into a mapped shard
@@ -80,7 +80,7 @@ class PrefixCache:
                 if path.stem.split("-")[-1] != digest(path.read_bytes()):
                     raise ValueError("the content does not fit the name")
                 with safe_open(path, "pt") as file:
-                    keys, lengths = (json.loads(file.metadata()[name]) for name in ("keys", "lengths"))
+                    keys, lengths = zip(*json.loads(file.metadata()["rows"]))
                     states = file.get_tensor("states")
             except FileNotFoundError:
                 continue                            # another process dropped it for its size limit
@@ -88,7 +88,7 @@ class PrefixCache:
                 path.unlink(missing_ok=True)
                 self.report.rebuilt += 1
                 continue
-            self.states.update(zip(keys, states.split(lengths)))
+            self.states.update(zip(keys, states.split(list(lengths))))
             self.shards.add(path.name)
         self.report.bytes = sum(path.stat().st_size for path in self.files() if path.exists())
 
@@ -151,7 +151,7 @@ class PrefixCache:
         for dtype in sorted({state.dtype for state in fresh.values()}, key=str):
             chosen = {key: state for key, state in fresh.items() if state.dtype == dtype}
             content = save({"states": torch.cat(list(chosen.values()))}, {
-                "keys": json.dumps(list(chosen)), "lengths": json.dumps([len(state) for state in chosen.values()])})
+                "rows": json.dumps([[key, len(state)] for key, state in chosen.items()])})
             write_atomically(self.folder / f"{digest(*chosen)[:12]}-{digest(content)}.safetensors",
                              lambda path, content=content: path.write_bytes(content))
         self.look()

@@ -42,6 +42,7 @@ def read_record(folder: Path) -> dict:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         found = record["format"]
+        learner = record["config"]["learner"] if found == FORMAT else None
     except (ValueError, KeyError, TypeError) as error:
         raise ConpetError(
             f"{path} is not a run record ({error}). Restore the file, or train in another folder."
@@ -49,6 +50,8 @@ def read_record(folder: Path) -> dict:
     if found != FORMAT:
         raise ConpetError(f"{path} has format {found}; this version of conpet_lib reads format {FORMAT}. "
                           "Load it with the version that wrote it, or train again.")
+    if learner not in LEARNERS:
+        raise unknown("learner", learner, LEARNERS)
     return record
 
 
@@ -89,6 +92,8 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """The ledger: a row a stage and test example; keys, labels and numbers, no text."""
+        if not self.record["stages_done"]:
+            raise ConpetError(f"{self.folder}: no stage is done yet. Call train again to go on.")
         return pd.concat([pd.read_parquet(path) for path in self._files("predictions", "parquet")], ignore_index=True)
 
     @cached_property
@@ -217,6 +222,4 @@ def load_run(folder: str | Path, backbone: Backbone | None = None) -> Run:
     Raises: ConpetError if the folder holds no run, or one of another format.
     """
     record = read_record(Path(folder))
-    if record["config"]["learner"] not in LEARNERS:
-        raise unknown("learner", record["config"]["learner"], LEARNERS)
     return Run(Path(folder), record, backbone)

@@ -81,7 +81,9 @@ def test_cached_and_fresh_features_agree_to_half_precision(backbone, tmp_path):
         assert (cached - fresh).abs().max() < 0.02
     with safe_open(shards(features.cache)[0], "pt") as file:
         assert file.get_tensor("states").dtype == torch.float16
-        assert len(file.get_tensor("states")) == sum(json.loads(file.metadata()["lengths"]))     # real tokens only
+        assert len(file.get_tensor("states")) == sum(
+            length for _, length in json.loads(file.metadata()["rows"])
+        )  # real tokens only
 
 
 @pytest.mark.parametrize("damage", [
