@@ -36,7 +36,7 @@ lab: setup
 	$(BIN)/jupyter lab --notebook-dir=notebooks
 
 notebooks: setup
-	$(BIN)/python -m conpet_lib.notebooks
+	$(BIN)/python scripts/run_notebooks.py
 
 # Ours against the authors' code: make reference DATA=folder-with-val_wiki.json [SEEDS=5] [MISHAPS=--mishaps]
 SEEDS ?= 1

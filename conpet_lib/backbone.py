@@ -67,9 +67,8 @@ class Backbone:
         self.hidden_size = model.config.hidden_size
         shape = {key: value for key, value in model.config.to_dict().items()
                  if key not in ("_name_or_path", "transformers_version")}
-        self.fingerprint = digest(
-            *(part for item in model.state_dict().items() for part in item), shape, device.type, dtype
-        )
+        self.fingerprint = digest(*(part for item in model.state_dict().items() for part in item), shape, device.type,
+                                  dtype)
         self.registered: dict | None = None                # the PEFT configuration now in the model
         self.call: dict = {}                               # what the running call reads and leaves; see `_gate`
         self.busy = threading.Lock()

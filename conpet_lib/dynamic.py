@@ -67,9 +67,8 @@ class Selector(StaticConPET):
     def begin(self, stage: int) -> Fitting:
         if not self.modules:
             self.modules.append(self.new_module(0))
-        seen = (
-            np.arange(stage) if self.config.selector == "tasks" else np.flatnonzero(self.stream.task_of_label < stage)
-        )
+        seen = (np.arange(stage) if self.config.selector == "tasks"
+                else np.flatnonzero(self.stream.task_of_label < stage))
         return self.start(stage, self.modules[0], seen.tolist())
 
     def targets(self, rows: Rows) -> Tensor:
@@ -81,9 +80,9 @@ class Selector(StaticConPET):
     def task_scores(self, rows: Rows) -> Tensor:
         """`(rows, tasks)` probabilities of the tasks seen."""
         likely = self.features.scores_of(rows, self.modules[0]).softmax(1)
-        return (
-            likely if self.config.selector == "tasks" else sum_by(likely, self.stream.task_of_label[: likely.shape[1]])
-        )
+        if self.config.selector == "labels":
+            likely = sum_by(likely, self.stream.task_of_label[:likely.shape[1]])
+        return likely
 
 
 class DynamicConPET(StaticConPET):
@@ -136,10 +135,8 @@ class DynamicConPET(StaticConPET):
         if self.config.joining == "in turn" or len(self.modules) == 1:
             return (stage - 1) % len(self.modules)
         means = [self.features.features_of(task.train).mean(0) for task in self.stream[:stage]]
-        centres = [
-            torch.stack([means[task] for task, owner in enumerate(self.module_of_task) if owner == number]).mean(0)
-            for number in range(len(self.modules))
-        ]
+        centres = [torch.stack([means[task] for task, owner in enumerate(self.module_of_task)
+                                if owner == number]).mean(0) for number in range(len(self.modules))]
         return int(torch.stack([(means[-1] - centre).norm() for centre in centres]).argmin())
 
     def past(self, stage: int) -> list[Task]:
@@ -174,9 +171,8 @@ class DynamicConPET(StaticConPET):
         needless = len(self.modules) <= self.config.active or (self.config.active == 1 and true is not None)
         if needless and true is None:
             return torch.ones(len(rows), len(self.modules), dtype=torch.bool)
-        return choose_active(
-            None if needless else self.module_scores(rows), self.config.active, len(self.modules), true
-        )
+        return choose_active(None if needless else self.module_scores(rows), self.config.active, len(self.modules),
+                             true)
 
     def keep(self, rows: Rows, stage: int) -> Rows:
         """The rows for which the module in training is active; no other gives it a gradient."""

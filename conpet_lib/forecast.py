@@ -71,9 +71,8 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     times, tokens = calibration(stream, backbone, config) if calibrate else (None, 40.0)
     minutes = None
     if times:
-        small, full = (
-            times["step"](config.batch_size * share) for share in (config.new_share if own_rows else 1.0, 1.0)
-        )
+        small, full = (times["step"](config.batch_size * share) for share in (config.new_share if own_rows else 1.0,
+                                                                              1.0))
         training = steps[0] * full + sum(steps[1:]) * small + sum(selecting) * full
         valid = stages * config.epochs * config.valid_examples * (2 if selects else 1)
         tests = sum(len(task.test) * (stages - place) for place, task in enumerate(stream)) * (active + selects)

@@ -143,13 +143,8 @@ class Learner:
         module.grow([label for label in new_labels if label not in module.owner])
         module.requires_grad_(True)
         config = self.config
-        return Fitting(
-            stage,
-            module,
-            torch.optim.AdamW(
-                module.parameters(), lr=config.rate(stage), eps=config.epsilon, weight_decay=config.weight_decay
-            ),
-        )
+        return Fitting(stage, module, torch.optim.AdamW(module.parameters(), lr=config.rate(stage), eps=config.epsilon,
+                                                        weight_decay=config.weight_decay))
 
     def batches(self, stage: int, epoch: int) -> list[Rows]:
         """The epoch's batches under dynamic replay; the same at every call."""

@@ -59,9 +59,8 @@ class LogitCache:
                 part = list(keys[start:start + 500])
                 asked = f"SELECT key, value FROM scores WHERE key IN ({','.join('?' * len(part))})"
                 found.update(base.execute(asked, part))
-            missing = np.array(
-                [place for place, key in enumerate(keys) if len(found.get(key, b"")) != 4 * width], dtype=int
-            )
+            missing = np.array([place for place, key in enumerate(keys) if len(found.get(key, b"")) != 4 * width],
+                               dtype=int)
             self.hits += len(keys) - len(missing)
             self.misses += len(missing)
             if len(missing):

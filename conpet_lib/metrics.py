@@ -92,9 +92,8 @@ def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
     chosen = predictions["task"] == predictions["chosen_task"]
     within = predictions["label"].astype(str) == predictions["within_task"].astype(str)
     kind = np.select([right, ~chosen, ~within], ["right", "wrong module", "wrong label"], "lost in the softmax")
-    table = (
-        pd.Series(kind, index=predictions.index).groupby(predictions["stage"]).value_counts(normalize=True).unstack()
-    )
+    table = (pd.Series(kind,
+                       index=predictions.index).groupby(predictions["stage"]).value_counts(normalize=True).unstack())
     return table.reindex(columns=["right", "wrong module", "wrong label", "lost in the softmax"]).fillna(0.0)
 
 

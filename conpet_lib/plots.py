@@ -143,9 +143,8 @@ def comparison(runs: Sequence) -> Axes:
                               (right, [100 * run.forgetting for run in runs], "forgetting (points)")):
         ax.barh(names, values, color=[looks(run.name)[0] for run in runs])
         for place, value in enumerate(values):
-            ax.annotate(
-                f"{value:.1f}", (value, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=13
-            )
+            ax.annotate(f"{value:.1f}", (value, place), xytext=(4, 0), textcoords="offset points", va="center",
+                        fontsize=13)
         ax.set(xlabel=label, xlim=(min(0, *values), 115))
         ax.invert_yaxis()
     right.set_yticklabels([])
@@ -194,9 +193,8 @@ def replayed(run, part: str = "module") -> Axes:
         bottom += values
     ax.set(xlabel="stage", ylabel="rows drawn")
     ax.legend(title="task", fontsize=11, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    ax.set_title(
-        f"{NAMES.get(run.name, run.name)}, {part}: each stage draws as many rows; the past shares its half", loc="left"
-    )
+    ax.set_title(f"{NAMES.get(run.name, run.name)}, {part}: each stage draws as many rows; the past shares its half",
+                 loc="left")
     return ax
 
 
@@ -205,11 +203,9 @@ def stream_picture(stream) -> Axes:
     ax = axes(11, 1.5 + 0.55 * len(stream))[0]
     names = [f"{number}. {textwrap.shorten(', '.join(task.labels), 80)}" for number, task in enumerate(stream, 1)]
     left = np.zeros(len(stream))
-    for side, color in zip(("train", "valid", "test"), PALETTE):
+    for side, name, color in zip(("train", "valid", "test"), ("training", "validation", "test"), PALETTE):
         sizes = np.array([len(getattr(task, side)) for task in stream])
-        ax.barh(
-            names, sizes, left=left, color=color, label={"train": "training", "valid": "validation"}.get(side, side)
-        )
+        ax.barh(names, sizes, left=left, color=color, label=name)
         left += sizes
     ax.invert_yaxis()
     ax.tick_params("y", labelsize=12)

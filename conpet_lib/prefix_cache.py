@@ -54,9 +54,8 @@ class PrefixCache:
 
     def __init__(self, backbone: Backbone, folder: Path, limit: int = 8 * 2**30):
         self.backbone, self.limit = backbone, limit
-        self.folder = (
-            Path(folder) / f"{Path(backbone.name).name[:40]}-{backbone.fingerprint[:16]}-at-{backbone.boundary}"
-        )
+        self.folder = (Path(folder) /
+                       f"{Path(backbone.name).name[:40]}-{backbone.fingerprint[:16]}-at-{backbone.boundary}")
         self.report = CacheReport()
         self.states: dict[str, Tensor] = {}        # prompt key -> (tokens, hidden), a view into a mapped shard
         self.shards: set[str] = set()

@@ -17,13 +17,11 @@ MASK = "[MASK]"
 
 # Per kind of corpus: the template of a bidirectional encoder, then that of a causal decoder, whose
 # prompt ends where the answer would begin. "typing" and "relation" of encoders are the authors'.
-TEMPLATES = {
-    "definition": ("{text} In short, {span} is a kind of [MASK].", "{text} In short, {span} is a kind of"),
-    "typing": ("{text} In this sentence, {span} is a [MASK].", "{text} In short, {span} is a kind of"),
-    "relation": ("{text} In this sentence, {tail} is the [MASK] of {head}.",
-                 "{text} In this sentence, the relation of {tail} to {head} is"),
-    "text": ("{text} In short, this is about [MASK].", "{text} In short, this is about"),
-}
+TEMPLATES = {"definition": ("{text} In short, {span} is a kind of [MASK].", "{text} In short, {span} is a kind of"),
+             "typing": ("{text} In this sentence, {span} is a [MASK].", "{text} In short, {span} is a kind of"),
+             "relation": ("{text} In this sentence, {tail} is the [MASK] of {head}.",
+                          "{text} In this sentence, the relation of {tail} to {head} is"),
+             "text": ("{text} In short, this is about [MASK].", "{text} In short, this is about")}
 # Around each span in the text: the authors' unused tokens where the vocabulary has them, else words.
 # A definition begins with its noun and needs no mark.
 MARKED = ("typing", "relation")

@@ -180,14 +180,8 @@ class Run:
             learner.selector = copy.copy(learner.selector)
             learner.selector.features = learner.features
         answers = learner.answer(np.arange(len(examples)))
-        return pd.DataFrame(
-            {
-                "label": [learner.stream.labels[label] for label in answers.label],
-                "task": answers.task + 1,
-                "module": answers.module,
-                "confidence": answers.confidence,
-            }
-        )
+        return pd.DataFrame({"label": [learner.stream.labels[label] for label in answers.label],
+                             "task": answers.task + 1, "module": answers.module, "confidence": answers.confidence})
 
     def __repr__(self) -> str:
         done, all_stages = self.record["stages_done"], len(self.record["stream"]["tasks"])
@@ -197,12 +191,8 @@ class Run:
 
 def marked(text: str, kind: str) -> Example:
     """An example from a marked string; see `Run.predict`."""
-    patterns = {
-        "typing": [r"\[(.+?)\]"],
-        "relation": [r"\[(.+?)\]", r"\{(.+?)\}"],
-        "definition": [r"^([^:]+):"],
-        "text": [],
-    }
+    patterns = {"typing": [r"\[(.+?)\]"], "relation": [r"\[(.+?)\]", r"\{(.+?)\}"], "definition": [r"^([^:]+):"],
+                "text": []}
     found = [re.search(pattern, text) for pattern in patterns[kind]]
     if not all(found):
         hints = {"typing": "[span]", "relation": "[head] and {tail}", "definition": "noun: definition"}

@@ -120,16 +120,9 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
     report = {"labels with too few examples": dict(sorted(short.items())),
               "rows left out, their sentence stands on another side": crossing}
     order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
-    built = [
-        Task(
-            chosen[place],
-            *(
-                np.array([row for label in chosen[place] for row in sides[label][side]], dtype=np.int64)
-                for side in ("train", "valid", "test")
-            ),
-        )
-        for place in order
-    ]
+    built = [Task(chosen[place],
+                  *(np.array([row for label in chosen[place] for row in sides[label][side]], dtype=np.int64)
+                    for side in ("train", "valid", "test"))) for place in order]
     return Stream(corpus.name, corpus.kind, corpus.examples, tuple(built), report)
 
 
@@ -191,9 +184,8 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
     side_of_sentence: dict[str, str] = {}
     sides, left_out, lacking = {}, set(), {}
     for label in labels:
-        rows = [
-            rows_of[label][place] for place in numpy_generator(seed, "rows", label).permutation(len(rows_of[label]))
-        ]
+        rows = [rows_of[label][place] for place in numpy_generator(seed, "rows",
+                                                                   label).permutation(len(rows_of[label]))]
         taken, used = {side: [] for side in SIDES}, set()
         for side in SIDES:
             limit = wanted[side]

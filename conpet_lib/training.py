@@ -105,9 +105,8 @@ def open_record(folder: Path, about: dict) -> dict:
         return {"format": FORMAT, **about, "environment": environment(), "stages_done": 0, "modules": [],
                 "module_of_task": [], "selector": None, "ledgers": {}}
     record = read_record(folder)
-    there, asked = (
-        pd.json_normalize({name: part[name] for name in about}).iloc[0].to_dict() for part in (record, about)
-    )
+    there, asked = (pd.json_normalize({name: part[name] for name in about}).iloc[0].to_dict() for part in (record,
+                                                                                                           about))
     differ = [f"{name} ({there.get(name)!r} there, {value!r} asked)" for name, value in asked.items()
               if there.get(name) != value]
     if differ:

@@ -4,9 +4,9 @@ import re
 
 import nbformat
 import pytest
+from run_notebooks import FOLDER, HIDDEN, WIDGET, execute, tidy
 
 from conpet_lib.assets import cache_folder
-from conpet_lib.notebooks import FOLDER, HIDDEN, WIDGET, execute, tidy
 
 PAGES = sorted(FOLDER.glob("*.ipynb"))
 TIME = re.compile(r"\*\*What it needs\*\*: \d+\.\d minutes on \d+ cores .*, \d+\.\d GiB of memory\.")

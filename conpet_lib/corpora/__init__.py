@@ -15,12 +15,8 @@ from conpet_lib.corpora.table import read_table
 from conpet_lib.corpora.wordnet import read_wordnet
 from conpet_lib.errors import unknown
 
-CORPORA: dict[str, Callable[..., Corpus]] = {
-    "wordnet": read_wordnet,
-    "fewrel": read_fewrel,
-    "fewnerd": read_fewnerd,
-    "table": read_table,
-}
+CORPORA: dict[str, Callable[..., Corpus]] = {"wordnet": read_wordnet, "fewrel": read_fewrel, "fewnerd": read_fewnerd,
+                                             "table": read_table}
 
 
 def load_corpus(name: str, path: str | Path | None = None, **columns: str) -> Corpus:

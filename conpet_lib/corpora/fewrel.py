@@ -28,9 +28,8 @@ def read_fewrel(path: str | Path | None = None) -> Corpus:
     for file in files:
         examples += read_file(file, report)
     report.read = len(examples)
-    report.notes += [
-        f"relation {label} is {names[label]!r}" for label in sorted({e.label for e in examples} & set(names))
-    ]
+    report.notes += [f"relation {label} is {names[label]!r}"
+                     for label in sorted({e.label for e in examples} & set(names))]
     return Corpus("fewrel", "relation", examples, report)
 
 

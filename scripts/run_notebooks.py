@@ -1,7 +1,7 @@
 """Notebooks: run the pages and keep their outputs, in a form that code hosts show.
 
 In: notebook files. Out: the same files with fresh outputs, and what a page needs (minutes, memory) in its first
-cell. Knows nothing of learning. `python -m conpet_lib.notebooks 02_static` runs one page, without names all;
+cell. Knows nothing of learning. `python scripts/run_notebooks.py 02_static` runs one page, without names all;
 each as if it were the first one opened: assets are there, runs and prefixes are not.
 """
 
