@@ -17,9 +17,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 setup: .venv/.setup-done
 
 .venv/.setup-done: pyproject.toml constraints.txt
+	@echo "Installing the pinned dependencies into .venv (once, a few minutes) ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
 	$(BIN)/python -m ipykernel install --prefix .venv --name conpet --display-name "ConPET"
 	touch $@
 
