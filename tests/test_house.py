@@ -17,7 +17,8 @@ from conpet_lib.errors import ConpetError
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = sorted((ROOT / "conpet_lib").rglob("*.py"))
-HOSTS = {"arxiv.org", "creativecommons.org", "doi.org", "download.pytorch.org", "github.com", "huggingface.co", "wordnet.princeton.edu",
+HOSTS = {"arxiv.org", "creativecommons.org", "doi.org", "download.pytorch.org", "github.com",
+         "huggingface.co", "wordnet.princeton.edu",
          "www.w3.org"}      # that a text of ours may link to
 MACHINE = re.compile(r"(?<![\w./])/(?:work|root|home|Users|tmp/w)/\S*")
 
