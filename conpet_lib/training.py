@@ -142,6 +142,9 @@ def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, b
     except Stopped:
         if not record["stages_done"]:
             write_json(folder / "run.json", record)        # so that the folder can be loaded
+    finally:
+        for part in learner.parts:      # a learner that holds what holds it keeps its mapped cache until much later
+            part.tell = None
 
 
 def teller(progress: tqdm, learner: Learner, clock: Clock, on_step: OnStep | None) -> Callable[[Step], None]:

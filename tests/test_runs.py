@@ -1,5 +1,6 @@
 """Runs: trained once, resumed to the same bytes, refused where they do not fit, and asked for answers."""
 
+import gc
 import json
 import platform
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 from conftest import make_corpus, make_stream, module_bytes, quick
 
 import conpet_lib as cp
+from conpet_lib.prefix_cache import PrefixCache
 
 KINDS = [*((kind, {}) for kind in cp.LEARNERS), ("dynamic", {"active": 2}), ("dynamic", {"modules": 2})]
 
@@ -185,3 +187,14 @@ def test_the_record_is_json_without_a_trace_of_the_machine(tiny_models, tmp_path
         json.loads(content)
         for secret in (str(tmp_path), str(folder.parent), str(Path.home()), platform.node()):
             assert secret not in content, path
+
+
+def test_a_training_that_has_ended_keeps_no_cache_mapped(bert, tmp_path):
+    gc.collect()
+    gc.disable()
+    try:
+        for name in ("static", "dynamic"):
+            cp.train(make_stream(2), bert, quick(name), folder=tmp_path / name, bar=False)
+        assert [kept for kept in gc.get_objects() if isinstance(kept, PrefixCache)] == []
+    finally:
+        gc.enable()
