@@ -1,5 +1,5 @@
 # make run      set up, then train vanilla, Static and Dynamic ConPET on the default stream
-# make test     set up, then the tests; make test-all adds the long checks
+# make test     set up, then the tests; make test-all: the long checks, which make test leaves out
 # make lab      JupyterLab on the notebooks
 # make notebooks  run the notebooks and keep their outputs
 # Settings: BACKBONE=minilm-l6|smollm2-135m, DEVICE=cpu|cuda|mps, SEED=0, PYTHON=python3
@@ -31,7 +31,7 @@ test: setup
 	$(BIN)/python -m pytest -m "not long"
 
 test-all: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m long
 
 lab: setup
 	$(BIN)/jupyter lab --notebook-dir=notebooks

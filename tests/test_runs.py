@@ -195,6 +195,6 @@ def test_a_training_that_has_ended_keeps_no_cache_mapped(bert, tmp_path):
     try:
         for name in ("static", "dynamic"):
             cp.train(make_stream(2), bert, quick(name), folder=tmp_path / name, bar=False)
-        assert [kept for kept in gc.get_objects() if isinstance(kept, PrefixCache)] == []
+        assert [kept for kept in gc.get_objects() if type(kept) is PrefixCache] == []
     finally:
         gc.enable()
