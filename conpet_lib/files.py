@@ -1,6 +1,6 @@
-"""Files: atomic writes, and hashes of what is in them.
+"""Files: atomic writes, hashes of what is in them, and reads that check them.
 
-In: bytes, text or tensors, and a path. Out: a file that is whole or absent.
+In: bytes, text, tensors or tables, and a path. Out: a file that is whole or absent.
 Knows nothing of corpora, backbones or runs.
 """
 
@@ -11,8 +11,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
+
+from conpet_lib.errors import ConpetError
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
@@ -51,7 +54,28 @@ def write_json(path: Path, value: object) -> Path:
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, str] | None = None) -> Path:
     """Write tensors as safetensors, atomically; `about` is kept in the file's header."""
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return write_atomically(path, lambda name: save_file(flat, name, metadata=about))
+    return write_atomically(path, lambda name: name.write_bytes(save(flat, about)))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> Path:
+    """Write a DataFrame as Parquet, atomically."""
+    return write_atomically(path, lambda name: table.to_parquet(name, index=False))
+
+
+def read_checked(path: Path, wanted: str) -> bytes:
+    """The content of a file, which must have the digest `wanted`.
+
+    Raises: ConpetError if the file is gone, torn, or was changed.
+    """
+    try:
+        content = Path(path).read_bytes()
+        fault = "" if digest(content) == wanted else "it is torn or was changed: its hash is not the recorded one"
+    except OSError as error:
+        fault = error.strerror
+    if fault:
+        raise ConpetError(f"{path} cannot be read: {fault}. Restore the file from a copy, or train again in another "
+                          "folder.")
+    return content
 
 
 def digest(*parts: object) -> str:

@@ -57,10 +57,30 @@ class Fitting:
     best_score: tuple[float, float] | None = None        # (accuracy, minus loss) on the validation rows
     best: dict[str, Tensor] = field(default_factory=dict)
 
+    def state(self) -> tuple[dict[str, Tensor], dict]:
+        """Tensors and plain values from which `go_on` continues to the same bits: weights, best so far, moments."""
+        groups = {"module": self.module.state_dict(), "best": self.best}
+        groups |= {f"{place}": moments for place, moments in self.optimiser.state_dict()["state"].items()}
+        tensors = {f"{group}/{name}": weight for group, weights in groups.items() for name, weight in weights.items()}
+        return tensors, {"epoch": self.epoch, "step": self.step, "best_score": self.best_score}
+
+    def go_on(self, tensors: dict[str, Tensor], values: dict) -> None:
+        """Take the state that `state` gave, in a stage that has just begun."""
+        groups: dict[str, dict] = {"module": {}, "best": {}}
+        for name, weight in tensors.items():
+            group, name = name.split("/")
+            groups.setdefault(group, {})[name] = weight
+        self.module.load_state_dict(groups.pop("module"))
+        self.best = groups.pop("best")
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": {
+            int(place): moments for place, moments in groups.items()}})
+        self.epoch, self.step = values["epoch"], values["step"]
+        self.best_score = tuple(values["best_score"]) if values["best_score"] else None
+
 
 @dataclass
 class Answers:
-    """A learner's answers to rows; every array is `(rows,)`."""
+    """A learner's answers to rows; every array but `ranking` is `(rows,)`."""
 
     label: np.ndarray           # predicted label number
     module: np.ndarray          # the module that gave it
@@ -68,6 +88,7 @@ class Answers:
     confidence: np.ndarray      # probability of the predicted label
     margin: np.ndarray          # its distance to the second most probable label
     task_confidence: np.ndarray # probability of the chosen task
+    ranking: np.ndarray         # (rows, tasks): tasks, the most probable first
     within: np.ndarray          # what the true task's labels alone would give: the bound of a perfect choice of task
 
 
@@ -79,7 +100,8 @@ class Learner:
         module_of_task: the module of each task seen.
         drawn: stage -> Counter of training rows drawn in it.
         ledger: one dict a stage: steps, rows, rows with a gradient, distinct rows.
-        fitting: the stage in training, None between stages.
+        fitting: the stage in training, kept until the whole stage is written.
+        checkpoint: the state, as of `Fitting.state`, that the next `fit` goes on from, or None.
     """
 
     name = "module"
@@ -92,6 +114,7 @@ class Learner:
         self.drawn: dict[int, Counter] = {}
         self.ledger: list[dict] = []
         self.fitting: Fitting | None = None
+        self.checkpoint: tuple[dict[str, Tensor], dict] | None = None
 
     @property
     def parts(self) -> list["Learner"]:
@@ -103,8 +126,13 @@ class Learner:
     def fit(self, stage: int) -> None:
         """Train stage `stage`, from 1."""
         fitting = self.fitting = self.begin(stage)
-        self.features.fill(self.draws(stage), lambda done, total: self.tell(
+        if self.checkpoint:
+            fitting.go_on(*self.checkpoint)
+            self.checkpoint = None
+        rows = self.draws(stage)
+        self.features.fill(rows, lambda done, total: self.tell(
             Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
+        self.keep(rows, stage)      # a selector's scores in one pass of one shape, wherever a resumed stage goes on
         total = sum(len(self.batches(stage, epoch)) for epoch in range(self.config.epochs))
         valid = self.keep(self.valid_rows(stage), stage)
         while fitting.epoch < self.config.epochs:
@@ -219,7 +247,6 @@ class Learner:
             "stage": stage, "part": self.name, "steps": len(batches), "rows": sum(map(len, batches)),
             "rows_with_gradient": sum(map(len, kept)), "distinct_rows": len(self.drawn[stage]),
             "best_valid_accuracy": fitting.best_score[0]})
-        self.fitting = None
 
     def draws(self, stage: int) -> Rows:
         """The distinct rows that the stage trains and validates on: their prefixes are made ahead."""
@@ -252,7 +279,8 @@ class Learner:
             within = logits.masked_fill(others, -torch.inf).argmax(1).numpy()
         return Answers(label=label, module=np.array(self.module_of_task)[task_of_label[label]],
                        task=task_scores.argmax(1).numpy(), confidence=best[:, 0], margin=best[:, 0] - best[:, 1],
-                       task_confidence=task_scores.max(1).values.numpy(), within=within)
+                       task_confidence=task_scores.max(1).values.numpy(), within=within,
+                       ranking=task_scores.argsort(dim=1, descending=True, stable=True).numpy())
 
 
 def sum_by(scores: Tensor, group: np.ndarray) -> Tensor:

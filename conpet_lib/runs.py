@@ -4,22 +4,26 @@ In: a folder that `train` wrote. Out: a `Run`: accuracy matrix, predictions, cos
 May import everything left of it in the data flow; training, plots and widgets import it.
 Start at `load_run`.
 
-    run.json                     config, stream, backbone, environment, stages done; written last
-    predictions/stage-01.parquet every test row seen: label, answer, module, confidence
+    run.json                     config, stream, backbone, environment, stages done, hashes of all files; written last
+    predictions/stage-01.parquet the ledger: every test row seen, its label, answer, module, confidence, margin
     replay/stage-01.parquet      which rows were drawn, how often
-    costs/stage-01.json          seconds, memory, passes, operations
+    costs/stage-01.json          seconds, memory, bytes on disk, passes, operations
     modules/0-stage-1/           weights as a PEFT folder, the head beside them; selector likewise
+    checkpoint.safetensors       the stage in training
 """
 
 import copy
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError
 
 from conpet_lib import metrics
 from conpet_lib.backbone import Backbone, load_backbone
@@ -27,23 +31,34 @@ from conpet_lib.corpora import Example
 from conpet_lib.dynamic import DynamicConPET
 from conpet_lib.errors import ConpetError, unknown
 from conpet_lib.features import Features
+from conpet_lib.files import digest, read_checked
 from conpet_lib.learners import Learner
 from conpet_lib.registry import CONFIGS, LEARNERS
 from conpet_lib.tasks import Stream, Task
 
-FORMAT = 1
+FORMAT = 2          # 1: without hashes
+
+
+def seal(record: dict) -> str:
+    """The hash of a record's content, which it carries as `digest`."""
+    return digest(json.dumps({name: value for name, value in record.items() if name != "digest"}))
 
 
 def read_record(folder: Path) -> dict:
-    """`run.json` of a folder, checked."""
+    """`run.json` of a folder, checked: format, hash, and that no name in it leads out of the folder."""
     path = Path(folder) / "run.json"
     if not path.is_file():
         raise ConpetError(f"{folder} holds no run (no run.json). Runs are made with train(..., folder=).")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(path.read_bytes())
         found = record["format"]
-        learner = record["config"]["learner"] if found == FORMAT else None
-    except (ValueError, KeyError, TypeError) as error:
+        if found == FORMAT:
+            learner, names = record["config"]["learner"], [*record["files"], *record["modules"], record["selector"]]
+            if record["digest"] != seal(record):
+                raise ValueError("it was changed after it was written")
+            if not all(re.fullmatch(r"[\w-]+(/[\w-]+)*(\.\w+)?", name) for name in names if name is not None):
+                raise ValueError("it names files outside of its folder")
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise ConpetError(
             f"{path} is not a run record ({error}). Restore the file, or train in another folder."
         ) from None
@@ -60,13 +75,20 @@ def restore(folder: Path, record: dict, stream: Stream, features: Features) -> L
     config = CONFIGS[record["config"]["learner"]]
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record["config"].items()}
     learner = LEARNERS[fields.pop("learner")](stream, features, config(**fields), record["seed"])
-    for number, name in enumerate(record["modules"]):
-        learner.modules.append(learner.new_module(number).load(folder / "modules" / name))
+    for name, wanted in record["files"].items():
+        if name.startswith("modules/"):
+            read_checked(folder / name, wanted)
+    try:
+        for number, name in enumerate(record["modules"]):
+            learner.modules.append(learner.new_module(number).load(folder / "modules" / name))
+        if record["selector"]:
+            selector = learner.selector.new_module(0).load(folder / "modules" / record["selector"])
+            learner.selector.modules.append(selector)
+            learner.selector.ledger = list(record["ledgers"]["selector"])
+    except (SafetensorError, OSError, KeyError, RuntimeError) as error:
+        raise ConpetError(f"{folder}: the module {name} cannot be read ({error}). Restore it, or train again.") from None
     learner.module_of_task = list(record["module_of_task"])
     learner.ledger = list(record["ledgers"].get("module", []))
-    if record["selector"]:
-        learner.selector.modules.append(learner.selector.new_module(0).load(folder / "modules" / record["selector"]))
-        learner.selector.ledger = list(record["ledgers"]["selector"])
     return learner
 
 
@@ -94,22 +116,33 @@ class Run:
         """The ledger: a row a stage and test example; keys, labels and numbers, no text."""
         if not self.record["stages_done"]:
             raise ConpetError(f"{self.folder}: no stage is done yet. Call train again to go on.")
-        return pd.concat([pd.read_parquet(path) for path in self._files("predictions", "parquet")], ignore_index=True)
+        return self._table("predictions")
 
     @cached_property
     def replayed(self) -> pd.DataFrame:
         """What was drawn for training: stage, part ("module" or "selector"), key, task, count."""
-        tables = [pd.read_parquet(path).assign(stage=stage)
-                  for stage, path in enumerate(self._files("replay", "parquet"), 1)]
-        return pd.concat(tables, ignore_index=True)
+        return self._table("replay")
 
     @cached_property
     def costs(self) -> list[dict]:
-        """One dict a stage: seconds by kind, memory, counts, operations, training ledger."""
-        return [json.loads(path.read_text(encoding="utf-8")) for path in self._files("costs", "json")]
+        """One dict a stage: seconds and memory by what was done, disk, counts, operations, training ledger."""
+        return self._read("costs", "json", json.loads)
 
-    def _files(self, kind: str, ending: str) -> list[Path]:
-        return [self.folder / kind / f"stage-{stage:02}.{ending}" for stage in range(1, self.record["stages_done"] + 1)]
+    def _table(self, kind: str) -> pd.DataFrame:
+        tables = self._read(kind, "parquet", lambda content: pq.read_table(pa.BufferReader(content)))
+        return pa.concat_tables(tables).to_pandas()         # joined before pandas sees them: three times faster
+
+    def _read(self, kind: str, ending: str, parse: Callable[[bytes], object]) -> list:
+        """The files of a kind, one a stage, each checked against its hash."""
+        found = []
+        for stage in range(1, self.record["stages_done"] + 1):
+            name = f"{kind}/stage-{stage:02}.{ending}"
+            content = read_checked(self.folder / name, self.record["files"].get(name, ""))
+            try:
+                found.append(parse(content))
+            except ValueError as error:
+                raise ConpetError(f"{self.folder / name} cannot be read ({error}). Restore it, or train again.") from None
+        return found
 
     @property
     def accuracy_matrix(self) -> pd.DataFrame:
@@ -137,10 +170,32 @@ class Run:
         """One number a stage for a learner with a selector, else None."""
         return metrics.selector_accuracy(self.predictions) if self.record["selector"] else None
 
+    def forgotten(self, task: int) -> pd.DataFrame:
+        """The test examples of a task (from 1) that were once right and are wrong after the last stage.
+
+        Returns: key, label, lost (the stage at which it became wrong for good), now (what it is taken for).
+        """
+        rows = self.predictions[self.predictions["task"] == task]
+        right = rows["label"] == rows["predicted"]
+        lost = rows[right].groupby("key")["stage"].max() + 1
+        now = rows[~right & (rows["stage"] == self.record["stages_done"])].set_index("key")
+        found = now.join(lost.rename("lost"), how="inner").rename(columns={"predicted": "now"})
+        return found.reset_index()[["key", "label", "lost", "now"]]
+
+    @property
+    def memory(self) -> pd.DataFrame:
+        """Bytes, a row a stage: largest of host and device while training and while answering; on disk by kind."""
+        doings = {"training": ("selector", "module"), "inference": ("evaluation",)}
+        return pd.DataFrame([{
+            **{f"{place} {name}": max(cost[place].get(doing, 0) for doing in doing_names)
+               for place in ("host", "device") for name, doing_names in doings.items()},
+            **{f"disk {kind}": size for kind, size in cost["disk"].items()}} for cost in self.costs],
+            index=pd.RangeIndex(1, len(self.costs) + 1, name="stage"))
+
     def summary(self) -> dict:
         """The numbers of one row of the comparison table, at the last stage; seconds and bytes."""
         seconds = {kind: sum(cost["wall"].get(kind, 0.0) for cost in self.costs)
-                   for kind in ("prefix", "selector", "module", "evaluation")}
+                   for kind in ("prefix", "selector", "module", "evaluation", "checkpoint")}
         steps = [part for cost in self.costs for part in cost["training"]]
         return {
             "learner": self.name, "average accuracy": self.average_accuracy.iloc[-1],
@@ -151,7 +206,7 @@ class Run:
             "steps": sum(part["steps"] for part in steps),
             "rows with gradient": sum(part["rows_with_gradient"] for part in steps),
             "seconds": sum(seconds.values()), "seconds of prefix": seconds["prefix"],
-            "peak memory": max(cost["peak_memory"] for cost in self.costs)}
+            "peak memory": max(size for cost in self.costs for size in cost["host"].values())}
 
     @cached_property
     def learner(self) -> Learner:
@@ -165,12 +220,15 @@ class Run:
         features = Features((), kind, backbone, max_tokens=about["max_tokens"])
         return restore(self.folder, self.record, stream, features)
 
-    def predict(self, texts: Sequence[Example | str]) -> pd.DataFrame:
+    def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
         """Answers to new text.
 
-        Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}`
-            for relations, `noun: definition` for WordNet, plain text otherwise.
-        Returns: a row a text: label, task (from 1), module, confidence.
+        Args:
+            texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}`
+                for relations, `noun: definition` for WordNet, plain text otherwise.
+            batch: texts read at a time.
+        Returns: a row a text: label, task (from 1), module, confidence, ranking (all tasks, the selector's or else
+            the module's most probable first).
         """
         learner = copy.copy(self.learner)
         examples = [text if isinstance(text, Example) else marked(text, learner.stream.kind) for text in texts]
@@ -179,9 +237,18 @@ class Run:
         if isinstance(learner, DynamicConPET):
             learner.selector = copy.copy(learner.selector)
             learner.selector.features = learner.features
-        answers = learner.answer(np.arange(len(examples)))
-        return pd.DataFrame({"label": [learner.stream.labels[label] for label in answers.label],
-                             "task": answers.task + 1, "module": answers.module, "confidence": answers.confidence})
+        tables = []
+        for start in range(0, max(1, len(examples)), batch):
+            answers = learner.answer(np.arange(start, min(start + batch, len(examples))))
+            tables.append(pd.DataFrame({
+                "label": [learner.stream.labels[label] for label in answers.label], "task": answers.task + 1,
+                "module": answers.module, "confidence": answers.confidence, "ranking": (answers.ranking + 1).tolist()}))
+        return pd.concat(tables, ignore_index=True)
+
+    def export(self, folder: str | Path) -> Path:
+        """Standard PEFT folders of all modules, heads and labels beside them, and a model card; see `exporting`."""
+        from conpet_lib.exporting import export
+        return export(self, Path(folder))
 
     def __repr__(self) -> str:
         done, all_stages = self.record["stages_done"], len(self.record["stream"]["tasks"])

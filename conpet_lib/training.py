@@ -1,8 +1,7 @@
 """Training: one call makes a run, stage by stage, and can be repeated.
 
-In: a stream, a backbone, a config, a seed, a folder. Out: a `Run` in the folder. A stage ends with
-its files and then `run.json`, so that a kill loses one stage at most; since every draw has a named
-seed, the stage that is trained again gives the same weights.
+In: a stream, a backbone, a config, a seed, a folder. Out: a `Run` in the folder. A stage ends with its files and
+then `run.json`, which has their hashes; within a stage `checkpoints` keeps what was trained.
 May import all that learners need, and `runs`. Start at `train`.
 """
 
@@ -11,6 +10,8 @@ import json
 import os
 import platform
 import shutil
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -24,13 +25,14 @@ from tqdm.auto import tqdm
 
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone
+from conpet_lib.checkpoints import Checkpoint
 from conpet_lib.config import VanillaConfig
 from conpet_lib.costs import Clock, operations
 from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
-from conpet_lib.files import digest, write_atomically, write_json
+from conpet_lib.files import digest, write_json, write_table
 from conpet_lib.learners import Learner, Step
-from conpet_lib.runs import FORMAT, Run, load_run, read_record, restore
+from conpet_lib.runs import FORMAT, Run, load_run, read_record, restore, seal
 from conpet_lib.tasks import Stream
 
 OnStep = Callable[[Step], object]
@@ -42,7 +44,7 @@ class Stopped(Exception):
 
 def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int = 0, folder: str | Path | None = None,
           on_step: OnStep | None = None, bar: bool = True, cache: Path | None = None, max_tokens: int = 128,
-          threads: int = 1) -> Run:
+          threads: int = 1, checkpoint_every: float = 10.0) -> Run:
     """Train a learner on a stream, stage by stage, and record everything in a folder.
 
     Args:
@@ -56,23 +58,28 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
         max_tokens: longer prompts are cut around their spans.
         threads: CPU threads. Default 1: a step of a small backbone has matrices too small to share (two threads
             were slower as soon as anything else ran), and the last digits then do not depend on the machine's cores.
+        checkpoint_every: seconds of training that a kill may cost; see `Checkpoint`.
     Returns: the `Run`; `run.finished` is False if it was stopped.
-    Raises: ConpetError if the folder holds a run of other arguments, or is in use.
+    Raises: ConpetError if the folder holds a run of other arguments, is in use, vanishes or cannot be written;
+        KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept.
     """
     about = describe(stream, backbone, config, seed, max_tokens)
     folder = Path(folder) if folder else cache_folder() / "runs" / f"{config.learner}-{digest(json.dumps(about))[:16]}"
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / ".lock", timeout=0):
-            record = open_record(folder, about)
-            if record["stages_done"] < len(stream):
+        if open_record(folder, about)["stages_done"] < len(stream):
+            folder.mkdir(parents=True, exist_ok=True)
+            with filelock.FileLock(folder / ".lock", timeout=0), cpu_threads(threads):
+                record = open_record(folder, about)      # read again: another process may have gone on meanwhile
                 features = Features(stream.examples, stream.kind, backbone, cache, max_tokens)
-                learner = restore(folder, record, stream, features)
-                with cpu_threads(threads):
-                    work(folder, record, learner, on_step, bar)
-            return load_run(folder, backbone)
+                work(folder, record, restore(folder, record, stream, features), on_step, bar, checkpoint_every)
     except filelock.Timeout:
         raise ConpetError(f"{folder} is in use by another process. Wait for it, or choose another folder=.") from None
+    except OSError as error:
+        raise ConpetError(f"The run in {folder} stopped: {error}. See that there is room on the disk and that the "
+                          "folder can be written; what was finished is kept, and the same call goes on.") from error
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"The run in {folder} was interrupted; the same call goes on from there.") from None
+    return load_run(folder, backbone)
 
 
 @contextmanager
@@ -103,10 +110,10 @@ def open_record(folder: Path, about: dict) -> dict:
     """The record of the run in a folder, or a new one; refuses a run of other arguments by the field that differs."""
     if not (folder / "run.json").is_file():
         return {"format": FORMAT, **about, "environment": environment(), "stages_done": 0, "modules": [],
-                "module_of_task": [], "selector": None, "ledgers": {}}
+                "module_of_task": [], "selector": None, "ledgers": {}, "files": {}}
     record = read_record(folder)
-    there, asked = (pd.json_normalize({name: part[name] for name in about}).iloc[0].to_dict() for part in (record,
-                                                                                                           about))
+    there, asked = (pd.json_normalize({name: part[name] for name in about}).iloc[0].to_dict()
+                    for part in (record, about))
     differ = [f"{name} ({there.get(name)!r} there, {value!r} asked)" for name, value in asked.items()
               if there.get(name) != value]
     if differ:
@@ -122,44 +129,73 @@ def environment() -> dict:
             **{name: version(name) for name in ("torch", "transformers", "peft", "numpy", "pandas")}}
 
 
-def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, bar: bool) -> None:
-    """Train the stages that are missing; each ends with its files, then `run.json`, so that a kill loses one stage."""
+def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, bar: bool, every: float) -> None:
+    """Train the stages that are missing."""
+    for left in folder.rglob(".writing-*"):      # of a process that was killed while it wrote
+        left.unlink()
+    write_record(folder, record)                 # so that the folder is known from now on
     progress = tqdm(total=len(learner.stream), initial=record["stages_done"], disable=not bar,
                     bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]")
     try:
         with progress:
             for stage in range(record["stages_done"] + 1, len(learner.stream) + 1):
-                clock, before = Clock(), counted(learner)
-                tell = teller(progress, learner, clock, on_step)
+                checkpoint = Checkpoint(folder, every)
+                spent = checkpoint.load(learner, stage)
+                clock, before = Clock(spent), Counter(counted(learner))
+                before.subtract(spent.get("counts", {}))
+                tell = teller(progress, learner, clock, before, checkpoint, on_step)
                 for part in learner.parts:
                     part.tell = tell
                 learner.fit(stage)
                 predictions = evaluate(learner, stage, tell)
                 clock.tick("evaluation")
-                write_stage(folder, record, learner, stage, predictions, clock, before)
+                write_stage(folder, record, learner, stage, predictions, spending(clock, learner, before))
+                checkpoint.drop()
+                for part in learner.parts:
+                    part.fitting = None
                 progress.n = stage
                 progress.refresh()
     except Stopped:
-        if not record["stages_done"]:
-            write_json(folder / "run.json", record)        # so that the folder can be loaded
+        pass
     finally:
         for part in learner.parts:      # a learner that holds what holds it keeps its mapped cache until much later
             part.tell = None
 
 
-def teller(progress: tqdm, learner: Learner, clock: Clock, on_step: OnStep | None) -> Callable[[Step], None]:
-    """What a learner calls at each step: books time, moves the bar, asks whether to stop."""
+def teller(progress: tqdm, learner: Learner, clock: Clock, before: Counter, checkpoint: Checkpoint,
+           on_step: OnStep | None) -> Callable[[Step], None]:
+    """What a learner calls at each step: books time, moves the bar, asks whether to stop, keeps a checkpoint."""
+    names = [part.name for part in learner.parts]
+
     def tell(step: Step) -> None:
         clock.tick(step.doing)
-        names = [part.name for part in learner.parts]
-        if step.doing in names:
+        trained = step.doing in names
+        if trained:
             inside = (names.index(step.doing) + step.done / step.total) / len(names)
             progress.n = max(progress.n, step.stage - 1 + inside)
         progress.set_description(f"{learner.config.learner} {step.stage}/{step.stages} {step.doing}", refresh=False)
         progress.update(0)
-        if on_step and on_step(step):
+        stop = on_step and on_step(step)
+        if trained and (stop or time.monotonic() >= checkpoint.due):
+            still_there(checkpoint.file.parent)
+            checkpoint.save(learner, step.stage, spending(clock, learner, before))
+            clock.tick("checkpoint")
+        if stop:
             raise Stopped
     return tell
+
+
+def still_there(folder: Path) -> None:
+    """Refuse to write into a run folder that was removed meanwhile: its earlier stages would be missing."""
+    if not (folder / ".lock").exists():
+        raise ConpetError(f"{folder} has vanished while its run was trained. Put it back, and the same call goes on; "
+                          "or the same call begins anew.")
+
+
+def spending(clock: Clock, learner: Learner, before: Counter) -> dict:
+    """What the stage has cost so far, in every process that trained it."""
+    after = counted(learner)
+    return {**clock.report(), "counts": {name: after[name] - before[name] for name in after}}
 
 
 def evaluate(learner: Learner, stage: int, tell: Callable[[Step], None]) -> pd.DataFrame:
@@ -187,41 +223,52 @@ def counted(learner: Learner) -> dict:
             **{f"cache_{name}": value for name, value in report.items()}}
 
 
-def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predictions: pd.DataFrame, clock: Clock,
-                before: dict) -> None:
-    """Write a stage's files under new names, then the record that points to them, then drop what it replaced."""
-    write_table(folder / "predictions" / f"stage-{stage:02}.parquet", predictions)
-    stream = learner.stream
-    drawn = [(part.name, row, count) for part in learner.parts for row, count in part.drawn.get(stage, {}).items()]
-    rows = [row for _, row, _ in drawn]
-    write_table(folder / "replay" / f"stage-{stage:02}.parquet", pd.DataFrame({
-        "part": [name for name, _, _ in drawn], "key": [stream.examples[row].key for row in rows],
-        "task": stream.task_of_label[stream.label_numbers(rows)] + 1, "count": [count for _, _, count in drawn]}))
-    names = list(record["modules"])
+def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predictions: pd.DataFrame,
+                costs: dict) -> None:
+    """Write a stage's files under new names, then the record that has their hashes, then drop what it replaced."""
+    still_there(folder)
+    stream, names, selector = learner.stream, list(record["modules"]), record["selector"]
+    drawn = pd.DataFrame([(part.name, row, count) for part in learner.parts
+                          for row, count in part.drawn.get(stage, {}).items()], columns=["part", "row", "count"])
+    rows = drawn.pop("row").to_numpy(dtype=np.int64)
+    drawn.insert(0, "stage", stage)
+    drawn.insert(1, "key", [stream.examples[row].key for row in rows])
+    drawn.insert(2, "task", stream.task_of_label[stream.label_numbers(rows)] + 1)
+    written = [write_table(folder / "predictions" / f"stage-{stage:02}.parquet", predictions),
+               write_table(folder / "replay" / f"stage-{stage:02}.parquet", drawn)]
     trained = learner.module_of_task[stage - 1]
     names[trained:trained + 1] = [f"{trained}-stage-{stage}"]
-    learner.modules[trained].save(folder / "modules" / names[trained])
-    selector = record["selector"]
+    saved = {names[trained]: learner.modules[trained]}
     if len(learner.parts) > 1 and learner.parts[0].modules:
         selector = f"selector-stage-{stage}"
-        learner.parts[0].modules[0].save(folder / "modules" / selector)
-    after = counted(learner)
-    counts = {name: after[name] - before.get(name, 0) for name in after}
+        saved[selector] = learner.parts[0].modules[0]
+    for name, module in saved.items():
+        module.save(folder / "modules" / name)
+        written += (folder / "modules" / name).iterdir()
     ledgers = {part.name: list(part.ledger) for part in learner.parts}
-    costs = {"stage": stage, **clock.report(), "counts": counts,
-             "operations": operations(learner.features.backbone, counts),
+    kept = [name for name in record["files"]
+            if not name.startswith("modules/") or name.split("/")[1] in [*names, selector]]
+    paths = [folder / name for name in kept] + written
+    disk = Counter({"prefix_cache": learner.features.cache.report.bytes})
+    for path in paths:
+        disk["selector" if path.parent.name == selector else path.relative_to(folder).parts[0]] += path.stat().st_size
+    costs = {"stage": stage, **costs, "disk": disk, "operations": operations(learner.features.backbone,
+                                                                             costs["counts"]),
              "training": [entry for ledger in ledgers.values() for entry in ledger if entry["stage"] == stage]}
-    write_json(folder / "costs" / f"stage-{stage:02}.json", costs)
-    record.update(stages_done=stage, modules=names, selector=selector, module_of_task=list(learner.module_of_task),
-                  trained_weights=sum(module.size for part in learner.parts for module in part.modules),
-                  backbone_weights=learner.features.backbone.weights,
-                  ledgers=ledgers)
-    write_json(folder / "run.json", record)
+    written.append(write_json(folder / "costs" / f"stage-{stage:02}.json", costs))
+    record.update(
+        stages_done=stage, modules=names, selector=selector, module_of_task=list(learner.module_of_task),
+        trained_weights=sum(module.size for part in learner.parts for module in part.modules),
+        backbone_weights=learner.features.backbone.weights, ledgers=ledgers,
+        files={**{name: record["files"][name] for name in kept},
+               **{path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in written}})
+    write_record(folder, record)
     for place in (folder / "modules").iterdir():
         if place.name not in [*names, selector]:
             shutil.rmtree(place)
 
 
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a DataFrame as Parquet, atomically."""
-    write_atomically(path, lambda name: table.to_parquet(name, index=False))
+def write_record(folder: Path, record: dict) -> None:
+    """Write `run.json` with the hash of its content."""
+    record["digest"] = seal(record)
+    write_json(folder / "run.json", record)
