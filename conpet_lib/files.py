@@ -18,7 +18,7 @@ from safetensors.torch import save
 from conpet_lib.errors import ConpetError
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it.
 
     A reader sees the old file, the new file or none, never half of one. The temporary file
@@ -27,21 +27,19 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
     try:
         write(Path(name))
-        with open(name, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(name, 0o644)    # mkstemp makes files that only their owner can read
+        os.fsync(handle)
+        os.fchmod(handle, 0o644)    # mkstemp makes files that only their owner can read
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
     finally:
-        os.close(folder)
+        os.close(handle)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
     return path
 
 
@@ -63,19 +61,15 @@ def write_table(path: Path, table: pd.DataFrame) -> Path:
 
 
 def read_checked(path: Path, wanted: str) -> bytes:
-    """The content of a file, which must have the digest `wanted`.
-
-    Raises: ConpetError if the file is gone, torn, or was changed.
-    """
+    """The content of a file; refuses one that is gone, or whose digest is not `wanted`: it is torn or was changed."""
+    fault = "its hash is not the recorded one, so it is torn or was changed"
     try:
-        content = Path(path).read_bytes()
-        fault = "" if digest(content) == wanted else "it is torn or was changed: its hash is not the recorded one"
+        content = path.read_bytes()
+        if digest(content) == wanted:
+            return content
     except OSError as error:
         fault = error.strerror
-    if fault:
-        raise ConpetError(f"{path} cannot be read: {fault}. Restore the file from a copy, or train again in another "
-                          "folder.")
-    return content
+    raise ConpetError(f"{path} cannot be read: {fault}. Restore the file, or train again in another folder.")
 
 
 def digest(*parts: object) -> str:

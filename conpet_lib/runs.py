@@ -15,6 +15,7 @@ Start at `load_run`.
 import copy
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +35,7 @@ from conpet_lib.features import Features
 from conpet_lib.files import digest, read_checked
 from conpet_lib.learners import Learner
 from conpet_lib.registry import CONFIGS, LEARNERS
+from conpet_lib.replay import cut
 from conpet_lib.tasks import Stream, Task
 
 FORMAT = 2          # 1: without hashes
@@ -51,20 +53,16 @@ def read_record(folder: Path) -> dict:
         raise ConpetError(f"{folder} holds no run (no run.json). Runs are made with train(..., folder=).")
     try:
         record = json.loads(path.read_bytes())
-        found = record["format"]
-        if found == FORMAT:
-            learner, names = record["config"]["learner"], [*record["files"], *record["modules"], record["selector"]]
-            if record["digest"] != seal(record):
-                raise ValueError("it was changed after it was written")
-            if not all(re.fullmatch(r"[\w-]+(/[\w-]+)*(\.\w+)?", name) for name in names if name is not None):
-                raise ValueError("it names files outside of its folder")
+        if record["format"] != FORMAT:
+            raise ConpetError(f"{path} has format {record['format']}; this version of conpet_lib reads format {FORMAT}. "
+                              "Load it with the version that wrote it, or train again.")
+        learner, names = record["config"]["learner"], [*record["files"], *record["modules"], record["selector"] or "-"]
+        if record["digest"] != seal(record):
+            raise ValueError("it was changed after it was written")
+        if not all(re.fullmatch(r"[\w-]+(/[\w-]+)*(\.\w+)?", name) for name in names):
+            raise ValueError("it names files outside of its folder")
     except (ValueError, KeyError, TypeError, OSError) as error:
-        raise ConpetError(
-            f"{path} is not a run record ({error}). Restore the file, or train in another folder."
-        ) from None
-    if found != FORMAT:
-        raise ConpetError(f"{path} has format {found}; this version of conpet_lib reads format {FORMAT}. "
-                          "Load it with the version that wrote it, or train again.")
+        raise ConpetError(f"{path} is not a run record ({error}). Restore the file, or train in another folder.") from None
     if learner not in LEARNERS:
         raise unknown("learner", learner, LEARNERS)
     return record
@@ -114,8 +112,6 @@ class Run:
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """The ledger: a row a stage and test example; keys, labels and numbers, no text."""
-        if not self.record["stages_done"]:
-            raise ConpetError(f"{self.folder}: no stage is done yet. Call train again to go on.")
         return self._table("predictions")
 
     @cached_property
@@ -129,8 +125,11 @@ class Run:
         return self._read("costs", "json", json.loads)
 
     def _table(self, kind: str) -> pd.DataFrame:
-        tables = self._read(kind, "parquet", lambda content: pq.read_table(pa.BufferReader(content)))
-        return pa.concat_tables(tables).to_pandas()         # joined before pandas sees them: three times faster
+        """Joined before pandas sees it: three times faster."""
+        if not self.record["stages_done"]:
+            raise ConpetError(f"{self.folder}: no stage is done yet. Call train again to go on.")
+        return pa.concat_tables(self._read(kind, "parquet", lambda content: pq.read_table(pa.BufferReader(content)))
+                                ).to_pandas()
 
     def _read(self, kind: str, ending: str, parse: Callable[[bytes], object]) -> list:
         """The files of a kind, one a stage, each checked against its hash."""
@@ -175,27 +174,25 @@ class Run:
 
         Returns: key, label, lost (the stage at which it became wrong for good), now (what it is taken for).
         """
-        rows = self.predictions[self.predictions["task"] == task]
-        right = rows["label"] == rows["predicted"]
-        lost = rows[right].groupby("key")["stage"].max() + 1
-        now = rows[~right & (rows["stage"] == self.record["stages_done"])].set_index("key")
-        found = now.join(lost.rename("lost"), how="inner").rename(columns={"predicted": "now"})
-        return found.reset_index()[["key", "label", "lost", "now"]]
+        rows = self.predictions[self.predictions["task"] == task].rename(columns={"predicted": "now"})
+        right = rows["label"] == rows["now"]
+        lost = (rows[right].groupby("key")["stage"].max() + 1).rename("lost")
+        wrong = rows[~right & (rows["stage"] == self.record["stages_done"])]
+        return wrong.merge(lost, on="key")[["key", "label", "lost", "now"]]
 
     @property
     def memory(self) -> pd.DataFrame:
         """Bytes, a row a stage: largest of host and device while training and while answering; on disk by kind."""
         doings = {"training": ("selector", "module"), "inference": ("evaluation",)}
-        return pd.DataFrame([{
-            **{f"{place} {name}": max(cost[place].get(doing, 0) for doing in doing_names)
-               for place in ("host", "device") for name, doing_names in doings.items()},
-            **{f"disk {kind}": size for kind, size in cost["disk"].items()}} for cost in self.costs],
+        return pd.DataFrame([
+            {f"{place} {name}": max(cost[place].get(doing, 0) for doing in parts)
+             for place in ("host", "device") for name, parts in doings.items()}
+            | {f"disk {kind}": size for kind, size in cost["disk"].items()} for cost in self.costs],
             index=pd.RangeIndex(1, len(self.costs) + 1, name="stage"))
 
     def summary(self) -> dict:
         """The numbers of one row of the comparison table, at the last stage; seconds and bytes."""
-        seconds = {kind: sum(cost["wall"].get(kind, 0.0) for cost in self.costs)
-                   for kind in ("prefix", "selector", "module", "evaluation", "checkpoint")}
+        seconds = sum((Counter(cost["wall"]) for cost in self.costs), Counter())
         steps = [part for cost in self.costs for part in cost["training"]]
         return {
             "learner": self.name, "average accuracy": self.average_accuracy.iloc[-1],
@@ -205,7 +202,7 @@ class Run:
             "share of backbone": self.record["trained_weights"] / self.record["backbone_weights"],
             "steps": sum(part["steps"] for part in steps),
             "rows with gradient": sum(part["rows_with_gradient"] for part in steps),
-            "seconds": sum(seconds.values()), "seconds of prefix": seconds["prefix"],
+            "seconds": seconds.total(), "seconds of prefix": seconds["prefix"],
             "peak memory": max(size for cost in self.costs for size in cost["host"].values())}
 
     @cached_property
@@ -226,7 +223,7 @@ class Run:
         Args:
             texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}`
                 for relations, `noun: definition` for WordNet, plain text otherwise.
-            batch: texts read at a time.
+            batch: texts answered at a time.
         Returns: a row a text: label, task (from 1), module, confidence, ranking (all tasks, the selector's or else
             the module's most probable first).
         """
@@ -237,13 +234,11 @@ class Run:
         if isinstance(learner, DynamicConPET):
             learner.selector = copy.copy(learner.selector)
             learner.selector.features = learner.features
-        tables = []
-        for start in range(0, max(1, len(examples)), batch):
-            answers = learner.answer(np.arange(start, min(start + batch, len(examples))))
-            tables.append(pd.DataFrame({
-                "label": [learner.stream.labels[label] for label in answers.label], "task": answers.task + 1,
-                "module": answers.module, "confidence": answers.confidence, "ranking": (answers.ranking + 1).tolist()}))
-        return pd.concat(tables, ignore_index=True)
+        found = [learner.answer(rows) for rows in cut(np.arange(len(examples)), batch) or [np.arange(0)]]
+        return pd.concat([pd.DataFrame({
+            "label": [learner.stream.labels[label] for label in answers.label], "task": answers.task + 1,
+            "module": answers.module, "confidence": answers.confidence, "ranking": (answers.ranking + 1).tolist()})
+            for answers in found], ignore_index=True)
 
     def export(self, folder: str | Path) -> Path:
         """Standard PEFT folders of all modules, heads and labels beside them, and a model card; see `exporting`."""
@@ -278,5 +273,4 @@ def load_run(folder: str | Path, backbone: Backbone | None = None) -> Run:
 
     Raises: ConpetError if the folder holds no run, or one of another format.
     """
-    record = read_record(Path(folder))
-    return Run(Path(folder), record, backbone)
+    return Run(Path(folder), read_record(Path(folder)), backbone)

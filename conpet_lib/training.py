@@ -12,8 +12,7 @@ import platform
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -65,10 +64,12 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
     """
     about = describe(stream, backbone, config, seed, max_tokens)
     folder = Path(folder) if folder else cache_folder() / "runs" / f"{config.learner}-{digest(json.dumps(about))[:16]}"
+    before = torch.get_num_threads()
     try:
         if open_record(folder, about)["stages_done"] < len(stream):
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / ".lock", timeout=0), cpu_threads(threads):
+            with filelock.FileLock(folder / ".lock", timeout=0):
+                torch.set_num_threads(threads)
                 record = open_record(folder, about)      # read again: another process may have gone on meanwhile
                 features = Features(stream.examples, stream.kind, backbone, cache, max_tokens)
                 work(folder, record, restore(folder, record, stream, features), on_step, bar, checkpoint_every)
@@ -79,18 +80,9 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
                           "folder can be written; what was finished is kept, and the same call goes on.") from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"The run in {folder} was interrupted; the same call goes on from there.") from None
-    return load_run(folder, backbone)
-
-
-@contextmanager
-def cpu_threads(count: int) -> Iterator[None]:
-    """Run with so many of torch's CPU threads, then with as many as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
     finally:
         torch.set_num_threads(before)
+    return load_run(folder, backbone)
 
 
 def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int, max_tokens: int) -> dict:
@@ -133,26 +125,13 @@ def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, b
     """Train the stages that are missing."""
     for left in folder.rglob(".writing-*"):      # of a process that was killed while it wrote
         left.unlink()
-    write_record(folder, record)                 # so that the folder is known from now on
+    write_record(folder, record)                 # from now on the folder is that of this run
     progress = tqdm(total=len(learner.stream), initial=record["stages_done"], disable=not bar,
                     bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]")
     try:
         with progress:
             for stage in range(record["stages_done"] + 1, len(learner.stream) + 1):
-                checkpoint = Checkpoint(folder, every)
-                spent = checkpoint.load(learner, stage)
-                clock, before = Clock(spent), Counter(counted(learner))
-                before.subtract(spent.get("counts", {}))
-                tell = teller(progress, learner, clock, before, checkpoint, on_step)
-                for part in learner.parts:
-                    part.tell = tell
-                learner.fit(stage)
-                predictions = evaluate(learner, stage, tell)
-                clock.tick("evaluation")
-                write_stage(folder, record, learner, stage, predictions, spending(clock, learner, before))
-                checkpoint.drop()
-                for part in learner.parts:
-                    part.fitting = None
+                train_stage(folder, record, learner, stage, progress, on_step, Checkpoint(folder, every))
                 progress.n = stage
                 progress.refresh()
     except Stopped:
@@ -162,12 +141,19 @@ def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, b
             part.tell = None
 
 
-def teller(progress: tqdm, learner: Learner, clock: Clock, before: Counter, checkpoint: Checkpoint,
-           on_step: OnStep | None) -> Callable[[Step], None]:
-    """What a learner calls at each step: books time, moves the bar, asks whether to stop, keeps a checkpoint."""
-    names = [part.name for part in learner.parts]
+def train_stage(folder: Path, record: dict, learner: Learner, stage: int, progress: tqdm, on_step: OnStep | None,
+                checkpoint: Checkpoint) -> None:
+    """Train, test and write one stage, from its checkpoint where there is one."""
+    spent = checkpoint.load(learner, stage)
+    clock, before, names = Clock(spent), Counter(counted(learner)), [part.name for part in learner.parts]
+    before.subtract(spent.get("counts", {}))
+
+    def costs() -> dict:
+        """What the stage has cost so far, in every process that trained it."""
+        return {**clock.report(), "counts": {name: value - before[name] for name, value in counted(learner).items()}}
 
     def tell(step: Step) -> None:
+        """What the learner calls at each step: books time, moves the bar, keeps a checkpoint, asks whether to stop."""
         clock.tick(step.doing)
         trained = step.doing in names
         if trained:
@@ -177,25 +163,29 @@ def teller(progress: tqdm, learner: Learner, clock: Clock, before: Counter, chec
         progress.update(0)
         stop = on_step and on_step(step)
         if trained and (stop or time.monotonic() >= checkpoint.due):
-            still_there(checkpoint.file.parent)
-            checkpoint.save(learner, step.stage, spending(clock, learner, before))
+            still_there(folder)
+            checkpoint.save(learner, stage, costs())
             clock.tick("checkpoint")
         if stop:
             raise Stopped
-    return tell
+
+    for part in learner.parts:
+        part.tell = tell
+    learner.fit(stage)
+    predictions = evaluate(learner, stage, tell)
+    clock.tick("evaluation")
+    still_there(folder)
+    write_stage(folder, record, learner, stage, predictions, costs())
+    checkpoint.file.unlink(missing_ok=True)
+    for part in learner.parts:
+        part.fitting = None
 
 
 def still_there(folder: Path) -> None:
     """Refuse to write into a run folder that was removed meanwhile: its earlier stages would be missing."""
     if not (folder / ".lock").exists():
         raise ConpetError(f"{folder} has vanished while its run was trained. Put it back, and the same call goes on; "
-                          "or the same call begins anew.")
-
-
-def spending(clock: Clock, learner: Learner, before: Counter) -> dict:
-    """What the stage has cost so far, in every process that trained it."""
-    after = counted(learner)
-    return {**clock.report(), "counts": {name: after[name] - before[name] for name in after}}
+                          "else the same call begins anew.")
 
 
 def evaluate(learner: Learner, stage: int, tell: Callable[[Step], None]) -> pd.DataFrame:
@@ -226,16 +216,14 @@ def counted(learner: Learner) -> dict:
 def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predictions: pd.DataFrame,
                 costs: dict) -> None:
     """Write a stage's files under new names, then the record that has their hashes, then drop what it replaced."""
-    still_there(folder)
     stream, names, selector = learner.stream, list(record["modules"]), record["selector"]
-    drawn = pd.DataFrame([(part.name, row, count) for part in learner.parts
-                          for row, count in part.drawn.get(stage, {}).items()], columns=["part", "row", "count"])
-    rows = drawn.pop("row").to_numpy(dtype=np.int64)
-    drawn.insert(0, "stage", stage)
-    drawn.insert(1, "key", [stream.examples[row].key for row in rows])
-    drawn.insert(2, "task", stream.task_of_label[stream.label_numbers(rows)] + 1)
-    written = [write_table(folder / "predictions" / f"stage-{stage:02}.parquet", predictions),
-               write_table(folder / "replay" / f"stage-{stage:02}.parquet", drawn)]
+    drawn = [(part.name, row, count) for part in learner.parts for row, count in part.drawn.get(stage, {}).items()]
+    rows = np.array([row for _, row, _ in drawn], dtype=np.int64)
+    replayed = pd.DataFrame({
+        "stage": stage, "part": [name for name, _, _ in drawn], "key": [stream.examples[row].key for row in rows],
+        "task": stream.task_of_label[stream.label_numbers(rows)] + 1, "count": [count for _, _, count in drawn]})
+    written = [write_table(folder / kind / f"stage-{stage:02}.parquet", table)
+               for kind, table in (("predictions", predictions), ("replay", replayed))]
     trained = learner.module_of_task[stage - 1]
     names[trained:trained + 1] = [f"{trained}-stage-{stage}"]
     saved = {names[trained]: learner.modules[trained]}
@@ -246,25 +234,24 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predic
         module.save(folder / "modules" / name)
         written += (folder / "modules" / name).iterdir()
     ledgers = {part.name: list(part.ledger) for part in learner.parts}
-    kept = [name for name in record["files"]
-            if not name.startswith("modules/") or name.split("/")[1] in [*names, selector]]
-    paths = [folder / name for name in kept] + written
+    files = {name: wanted for name, wanted in record["files"].items()
+             if not name.startswith("modules/") or name.split("/")[1] in (*names, selector)}
+    files |= {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in written}
     disk = Counter({"prefix_cache": learner.features.cache.report.bytes})
-    for path in paths:
-        disk["selector" if path.parent.name == selector else path.relative_to(folder).parts[0]] += path.stat().st_size
-    costs = {"stage": stage, **costs, "disk": disk, "operations": operations(learner.features.backbone,
-                                                                             costs["counts"]),
-             "training": [entry for ledger in ledgers.values() for entry in ledger if entry["stage"] == stage]}
-    written.append(write_json(folder / "costs" / f"stage-{stage:02}.json", costs))
+    for name in files:
+        kind, place = name.split("/")[:2]
+        disk["selector" if place == selector else kind] += (folder / name).stat().st_size
+    place = write_json(folder / "costs" / f"stage-{stage:02}.json", {
+        "stage": stage, **costs, "disk": disk, "operations": operations(learner.features.backbone, costs["counts"]),
+        "training": [entry for ledger in ledgers.values() for entry in ledger if entry["stage"] == stage]})
     record.update(
         stages_done=stage, modules=names, selector=selector, module_of_task=list(learner.module_of_task),
         trained_weights=sum(module.size for part in learner.parts for module in part.modules),
         backbone_weights=learner.features.backbone.weights, ledgers=ledgers,
-        files={**{name: record["files"][name] for name in kept},
-               **{path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in written}})
+        files={**files, f"costs/{place.name}": digest(place.read_bytes())})
     write_record(folder, record)
     for place in (folder / "modules").iterdir():
-        if place.name not in [*names, selector]:
+        if place.name not in (*names, selector):
             shutil.rmtree(place)
 
 
