@@ -6,11 +6,11 @@ seed, the stage that is trained again gives the same weights.
 May import all that learners need, and `runs`. Start at `train`.
 """
 
-import dataclasses
 import json
 import os
 import platform
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -129,7 +129,7 @@ def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, b
     try:
         with progress:
             for stage in range(record["stages_done"] + 1, len(learner.stream) + 1):
-                clock, before = Clock(), counted(learner)
+                clock, before = Clock(), learner.features.counts
                 tell = teller(progress, learner, clock, on_step)
                 for part in learner.parts:
                     part.tell = tell
@@ -178,17 +178,8 @@ def evaluate(learner: Learner, stage: int, tell: Callable[[Step], None]) -> pd.D
         "task_confidence": answers.task_confidence, "within_task": names[answers.within]})
 
 
-def counted(learner: Learner) -> dict:
-    """What the run's features have counted so far."""
-    features = learner.features
-    report = dataclasses.asdict(features.cache.report)
-    return {**features.counts, "prefix_tokens": report.pop("tokens"), "logit_hits": features.logits.hits,
-            "logit_misses": features.logits.misses, "logit_bytes": features.logits.written,
-            **{f"cache_{name}": value for name, value in report.items()}}
-
-
 def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predictions: pd.DataFrame, clock: Clock,
-                before: dict) -> None:
+                before: Counter) -> None:
     """Write a stage's files under new names, then the record that points to them, then drop what it replaced."""
     write_table(folder / "predictions" / f"stage-{stage:02}.parquet", predictions)
     stream = learner.stream
@@ -205,8 +196,7 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predic
     if len(learner.parts) > 1 and learner.parts[0].modules:
         selector = f"selector-stage-{stage}"
         learner.parts[0].modules[0].save(folder / "modules" / selector)
-    after = counted(learner)
-    counts = {name: after[name] - before.get(name, 0) for name in after}
+    counts = {name: count - before[name] for name, count in learner.features.counts.items()}
     ledgers = {part.name: list(part.ledger) for part in learner.parts}
     costs = {"stage": stage, **clock.report(), "counts": counts,
              "operations": operations(learner.features.backbone, counts),
