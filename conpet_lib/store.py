@@ -113,7 +113,7 @@ class Store:
         base.execute(f"PRAGMA mmap_size={self.limit}")
         base.execute("PRAGMA journal_mode=WAL")             # readers do not wait for a writer
         base.execute("PRAGMA synchronous=NORMAL")
-        base.execute("CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, type TEXT NOT NULL, width INTEGER NOT NULL, "
-                     "checksum INTEGER NOT NULL, value BLOB NOT NULL)")
+        base.execute("CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, type TEXT NOT NULL, width INTEGER "
+                     "NOT NULL, checksum INTEGER NOT NULL, value BLOB NOT NULL)")
         self.base = base
         return base
