@@ -37,16 +37,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     if not all(run.finished for run in runs):
         return 1
-    folder = options.folder / options.backbone.replace("/", "-") / f"seed-{options.seed}"
-    print("\n" + table(runs).to_string())
-    print(
-        f"\nStatic minus Dynamic: {100 * (runs[1].average_accuracy.iloc[-1] - runs[2].average_accuracy.iloc[-1]):+.1f} "
-        "points of average accuracy (one seed)."
-    )
+    folder, (_, static, dynamic) = runs[0].folder.parent, (100 * run.average_accuracy.iloc[-1] for run in runs)
+    print(f"\n{table(runs).to_string()}\n\nStatic minus Dynamic: {static - dynamic:+.1f} points of average accuracy "
+          "(one seed).")
     curves = plots.save(plots.forgetting_curves(runs), folder / "forgetting_curves.png")
     matrices = plots.save(plots.accuracy_heatmaps(runs), folder / "accuracy_matrices.png")
-    print(f"\nForgetting curves: {curves}\nAccuracy matrices: {matrices}\nRuns:              {folder}")
-    print("The notebooks: make lab")
+    print(f"\nForgetting curves: {curves}\nAccuracy matrices: {matrices}\nRuns:              {folder}\n"
+          "The notebooks:     make lab")
     return 0
 
 

@@ -1,9 +1,9 @@
 """The answer row: the exit layer computed for one token instead of all.
 
-In the exit layer only the answer position is read. Keys and values are needed for all tokens, but
-query, attention output and MLP for the answer token alone. Two layer families have such a short
-form here, BERT and LLaMA; any other runs its whole layer. Each function calls the layer's own
-Linear modules, so LoRA in them works as in the whole layer, and equals it to rounding.
+In the exit layer only the answer position is read. Keys and values are needed for all tokens, but query, attention
+output and MLP for the answer token alone. Two layer families have such a short form here, BERT and LLaMA; any other
+runs its whole layer. Each function calls the layer's own Linear modules, so LoRA in them works as in the whole layer,
+and equals it to rounding.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: f
     """
     keys, values = (part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (keys, values))
     mixed = scaled_dot_product_attention(query, keys, values, attn_mask=real[:, None, None, :], scale=scaling)
-    return mixed.transpose(1, 2).reshape(len(mixed), 1, -1)     
+    return mixed.transpose(1, 2).reshape(len(mixed), 1, -1)
 
 
 def heads(projected: Tensor, head_width: int) -> Tensor:

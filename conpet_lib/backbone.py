@@ -1,9 +1,8 @@
 """Backbone: the frozen language model, cut at a boundary.
 
-In: token numbers, or hidden states at the boundary. Out: hidden states at the boundary
-(`prefix`), or the answer feature at the exit layer (`top`), with a PET module's weights or without.
-May import `assets`. Knows nothing of tasks, replay, heads or losses.
-Start at `load_backbone`; `Backbone.top` is what every learner calls.
+In: token numbers, or hidden states at the boundary. Out: hidden states at the boundary (`prefix`), or the answer
+feature at the exit layer (`top`), with a PET module's weights or without. May import `assets`. Knows nothing of tasks,
+replay, heads or losses. Start at `load_backbone`; `Backbone.top` is what every learner calls.
 """
 
 import threading
@@ -22,7 +21,7 @@ from transformers.utils import logging as transformers_logging
 from conpet_lib.answer_row import ANSWER_ROW, pick
 from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.errors import ConpetError
-from conpet_lib.files import digest
+from conpet_lib.files import digest, write_tensors
 
 # Exit layers of the packaged backbones: smollm2's middle layers separate better than its last (README).
 EXIT_LAYERS = {"minilm-l6": 6, "smollm2-135m": 18}
@@ -53,9 +52,8 @@ class Backbone:
         self.weights = sum(weight.numel() for weight in model.parameters())
         self.layers_name, self.layers = find_layers(model)
         if not isinstance(exit_layer, int) or not 1 <= exit_layer <= len(self.layers):
-            raise ConpetError(
-                f"exit_layer={exit_layer!r}: {name} has {len(self.layers)} layers; use 1 to {len(self.layers)}."
-            )
+            raise ConpetError(f"exit_layer={exit_layer!r}: {name} has {len(self.layers)} layers; use 1 to "
+                              f"{len(self.layers)}.")
         tuned_layers = exit_layer if tuned_layers == "all" else tuned_layers
         if not isinstance(tuned_layers, int) or not 1 <= tuned_layers <= exit_layer:
             raise ConpetError(f"tuned_layers={tuned_layers!r}: use 1 to {exit_layer} (the exit layer), or 'all'.")
@@ -64,9 +62,8 @@ class Backbone:
         if getattr(model, "pooler", None) is not None:
             model.pooler = None                            # nothing reads it
         self.model = model.to(device).eval().requires_grad_(False)
-        self.hidden_size = model.config.hidden_size
-        shape = {key: value for key, value in model.config.to_dict().items()
-                 if key not in ("_name_or_path", "transformers_version")}
+        self.hidden_size, shape = model.config.hidden_size, model.config.to_dict()
+        shape = {key: shape[key] for key in shape if key not in ("_name_or_path", "transformers_version")}
         self.fingerprint = digest(*(part for item in model.state_dict().items() for part in item), shape, device.type,
                                   dtype)
         self.registered: dict | None = None                # the PEFT configuration now in the model
@@ -107,7 +104,8 @@ class Backbone:
              answer: Tensor | None = None, ids: Tensor | None = None, short: bool = True) -> Tensor:
         """One call of the model through the gates; one thread at a time."""
         inputs = {"input_ids": ids} if hidden is None else {"inputs_embeds": hidden}
-        with self.busy, self._autocast():
+        wide = self.dtype == torch.float32
+        with self.busy, nullcontext() if wide else torch.autocast(self.device.type, dtype=self.dtype):
             self.call = {"hidden": hidden, "real": real, "answer": answer, "short": short, "result": None,
                          "tuples": getattr(self, "tuples", False)}
             torch.func.functional_call(self.model, dict(adapter or {}), kwargs={
@@ -115,17 +113,11 @@ class Backbone:
             result, self.call = self.call["result"], {}
         return result
 
-    def _autocast(self):
-        if self.dtype == torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self.dtype)
-
     @torch.no_grad()
     def prefix(self, ids: Tensor, real: Tensor) -> Tensor:
-        """Hidden states at the boundary.
+        """Hidden states `(batch, tokens, hidden)` at the boundary, on the backbone's device; padding has no meaning.
 
         Args: `ids` `(batch, tokens)` int64, `real` `(batch, tokens)` bool, both on any device.
-        Returns: `(batch, tokens, hidden)` on the backbone's device; padding rows hold no meaning.
         """
         return self._run(None, ids=ids.to(self.device), real=real.to(self.device))
 
@@ -163,9 +155,8 @@ class Backbone:
     def register(self, config: LoraConfig) -> dict[str, torch.Size]:
         """Put PEFT's layers for this configuration into the model; name -> shape of a module's weights.
 
-        Modules are handed to `top`, which uses their weights for that call alone, so one set of PEFT
-        layers serves any number of modules, and switching between them costs nothing. Another
-        rank or other targets replace the layers.
+        Modules are handed to `top`, which uses their weights for that call alone, so one set of PEFT layers serves any
+        number of modules, and switching between them costs nothing. Another rank or other targets replace the layers.
         """
         if self.registered != config.to_dict():
             for parent in list(self.model.modules()):
@@ -222,34 +213,25 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
     kind = dtype or ("bfloat16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "float32")
     if kind not in ("float32", "bfloat16"):
         raise ConpetError(f"dtype={kind!r}: use 'float32' or 'bfloat16'.")
-    if name in ASSETS:
-        folder = asset_folder(name, prepare=convert_gguf if name == "smollm2-135m" else None)
-    else:
-        folder = Path(name) if Path(name).is_dir() else name
+    folder = asset_folder(name, convert_gguf if name == "smollm2-135m" else None) if name in ASSETS else name
     transformers_logging.disable_progress_bar()
     try:
         model = AutoModel.from_pretrained(folder, dtype=torch.float32)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
-        raise ConpetError(
-            f"The backbone {name!r} could not be loaded: {str(error).splitlines()[0]} Give a folder with a "
-            f"Hugging Face model, a name on the hub, or one of: minilm-l6, smollm2-135m."
-        ) from error
-    if exit_layer is None:
-        exit_layer = EXIT_LAYERS.get(name, model.config.num_hidden_layers)
-    if tuned_layers is None:
-        tuned_layers = TUNED_LAYERS.get(name, 1)
+        raise ConpetError(f"The backbone {name!r} could not be loaded: {str(error).splitlines()[0]} Give a folder with "
+                          "a Hugging Face model, a name on the hub, or one of: minilm-l6, smollm2-135m.") from error
+    exit_layer = EXIT_LAYERS.get(name, model.config.num_hidden_layers) if exit_layer is None else exit_layer
+    tuned_layers = TUNED_LAYERS.get(name, 1) if tuned_layers is None else tuned_layers
     return Backbone(name, model, tokenizer, exit_layer, tuned_layers, place, getattr(torch, kind))
 
 
 def convert_gguf(folder: Path) -> None:
     """Turn the one GGUF file in a folder into safetensors, config and tokenizer; about half a minute, once."""
-    from safetensors.torch import save_file
     file = next(folder.glob("*.gguf"))
     model = AutoModel.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
     AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
     del model.config.quantization_config                   # the weights are plain float32 now
     model.config.save_pretrained(folder)
-    save_file({name: weight.contiguous() for name, weight in model.state_dict().items()},
-              folder / "model.safetensors", metadata={"format": "pt"})
+    write_tensors(folder / "model.safetensors", model.state_dict(), {"format": "pt"})
     file.unlink()

@@ -24,11 +24,13 @@ from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError, unknown
 from conpet_lib.files import digest
+from conpet_lib.registry import CONFIGS
 from conpet_lib.runs import Run, load_run
 from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream
 from conpet_lib.training import describe, train
 
+BACKBONE = "fingerprint", "exit_layer", "tuned_layers", "max_tokens"      # columns from the record of the backbone
 load_once = lru_cache(maxsize=1)(load_backbone)      # a worker process trains many runs on one backbone
 
 
@@ -104,16 +106,13 @@ def table_of(runs: Iterable[Run | Path], problems: dict | None = None) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-BACKBONE = "fingerprint", "exit_layer", "tuned_layers", "max_tokens"      # columns from the record of the backbone
-
-
 def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: str = "average accuracy") -> pd.DataFrame:
     """Mean paired difference of each two values of a column, with 95 % intervals; a pair has one stream and seed.
 
     Args: runs: runs, or rows of `runs_table`. by, measure: columns of `runs_table`.
     Returns: a row a comparison: one, other, difference (one minus other), low and high (Student's t), bootstrap low
         and high (percentile, 9,999 draws of pairs: too narrow for few), agree (false where one interval holds zero and
-        the other does not), pairs, seeds, and the columns of the backbone that differ, in `not held equal`.
+        the other does not), pairs, seeds, and in `not held equal` the settings that both have and that differ besides `by`.
     Raises: ConpetError for unfinished runs, and for runs that cannot be paired since their data differ.
     """
     table = runs if isinstance(runs, pd.DataFrame) else table_of(runs)
@@ -134,7 +133,8 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
     for names in itertools.combinations(values, 2):
         one, other = (table[table[by] == name].set_index(["stream", "seed"]).sort_index() for name in names)
         gain = (one[measure] - other[measure]).to_numpy(dtype=float)
-        plain = [side[[*BACKBONE, *SETTINGS]].drop(columns=by, errors="ignore").astype(object).fillna("None").astype(str)
+        shared = set.intersection(*(set(CONFIGS[name].__dataclass_fields__) for name in (*one["learner"], *other["learner"])))
+        plain = [side[sorted({*shared, *BACKBONE} - {by})].astype(object).fillna("None").astype(str)
                  for side in (one, other)]
         found.append({"one": names[0], "other": names[1], "difference": gain.mean(), **intervals(gain),
                       "pairs": len(gain), "seeds": table["seed"].nunique(),

@@ -29,14 +29,14 @@ class VanillaConfig:
     targets: tuple[str, ...] = TARGETS   # Linear modules that carry LoRA, by the end of their names
     batch_size: int = 16                 # examples, new and replayed together
     batch_limit: int | None = 30         # training batches an epoch; None is the Limitless bound
+    limit_first: bool = True             # whether the batch limit holds for stage 1 too; else an epoch is one pass
     epochs: int = 4                      # each with batches drawn afresh, validated at its end
-    learning_rate: float = 2e-3          # of AdamW
+    learning_rate: float = 2e-3          # of AdamW, as are the next four
     later_learning_rate: float | None = None    # from stage `later_stage` on; None: the same throughout
     later_stage: int = 2
-    weight_decay: float = 0.01           # of AdamW
-    epsilon: float = 1e-8                # of AdamW
+    weight_decay: float = 0.01
+    epsilon: float = 1e-8
     valid_examples: int = 160            # size of a stage's fixed validation set, half of it new
-    limit_first: bool = True             # whether the batch limit holds for stage 1 too; else an epoch is one pass
 
     def __post_init__(self):
         for field in ("rank", "batch_size", "epochs", "valid_examples", "later_stage"):
@@ -83,8 +83,8 @@ class DynamicConfig(StaticConfig):
 
     learner: ClassVar[str] = "dynamic"
     active: int = 1                      # modules that answer an example, chosen by the selector (the paper: 1)
-    modules: int | None = None  # module budget; None: one for each task
-    joining: str = "similar"  # once the budget is spent, a task joins the most "similar" module, or "in turn"
+    modules: int | None = None           # module budget; None: one for each task
+    joining: str = "similar"             # the budget spent, a task joins the most "similar" module, or "in turn"
     teacher_forcing: bool = True         # in training the true task's module is always active
     selector: str = "tasks"              # what the selector is trained on: "tasks" (the paper) or "labels"
 

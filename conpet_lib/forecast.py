@@ -5,7 +5,7 @@ was measured. May import `learners` and `runs`. Start at `forecast`.
 """
 
 import tempfile
-import time
+import timeit
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +38,7 @@ class Forecast:
 
     def beside(self, run: Run) -> pd.DataFrame:
         """Predicted and measured, a row a quantity."""
-        folder = run.folder / "modules"
-        weights = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+        weights = sum(path.stat().st_size for path in (run.folder / "modules").rglob("*.safetensors"))
         measured = run.summary()
         rows = {"trained parameters": (self.trained_parameters, measured["trained parameters"]),
                 "bytes a task": (self.bytes_per_task, weights / len(run.record["stream"]["tasks"])),
@@ -114,9 +113,7 @@ def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig) -> tu
 
 def seconds(work: Callable[[], object]) -> float:
     """Wall seconds of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    return timeit.timeit(work, number=1)
 
 
 def pet_size(config: PretrainedConfig, rank: int = 4, tuned_layers: int | str = "all",

@@ -1,8 +1,7 @@
 """Learners: how a stage is trained. A method overrides one or two steps of `Learner`.
 
-In: a stream, its features, a config, a seed. Out: trained modules and answers to rows.
-May import `features`, `modules`, `replay`, `config`. Knows nothing of folders, runs or plots.
-Start at `Learner.fit`.
+In: a stream, its features, a config, a seed. Out: trained modules and answers to rows. May import `features`,
+`modules`, `replay`, `config`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.
 
     fit(stage)               the same for every learner
       begin(stage)           open or go on with a module       <- Dynamic

@@ -12,10 +12,14 @@ import numpy as np
 import pandas as pd
 
 
+def is_right(predictions: pd.DataFrame, answer: str = "predicted") -> pd.Series:
+    """Whether the label in the column `answer` is the true one, for each row of the ledger."""
+    return predictions["label"].astype(str) == predictions[answer].astype(str)
+
+
 def accuracy_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     """R from the ledger: `(stages, tasks)`, index "stage" and columns "task", both from 1."""
-    right = (predictions["label"].astype(str) == predictions["predicted"].astype(str)).rename("right")
-    means = right.groupby([predictions["stage"], predictions["task"]]).mean()
+    means = is_right(predictions).groupby([predictions["stage"], predictions["task"]]).mean()
     return means.unstack("task").rename_axis(index="stage", columns="task")
 
 
@@ -32,8 +36,7 @@ def whole_accuracy(predictions: pd.DataFrame) -> pd.Series:
 
     Equals average accuracy where all tasks have as many test rows. Source: "whole accuracy" of ConPET.
     """
-    right = predictions["label"].astype(str) == predictions["predicted"].astype(str)
-    return right.groupby(predictions["stage"]).mean().rename("whole_accuracy")
+    return is_right(predictions).groupby(predictions["stage"]).mean().rename("whole_accuracy")
 
 
 def forgetting(R: np.ndarray) -> float:
@@ -77,8 +80,7 @@ def selector_accuracy(predictions: pd.DataFrame) -> pd.Series:
 
 def oracle_accuracy(predictions: pd.DataFrame) -> pd.Series:
     """One number a stage: accuracy if the right task were always chosen; an upper bound of Dynamic with k = 1."""
-    right = predictions["label"].astype(str) == predictions["within_task"].astype(str)
-    return right.groupby(predictions["stage"]).mean().rename("oracle_accuracy")
+    return is_right(predictions, "within_task").groupby(predictions["stage"]).mean().rename("oracle_accuracy")
 
 
 def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -88,13 +90,10 @@ def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
     true task first; `wrong label`: the true task's module would have been wrong too; `lost in the softmax`: the
     selector and the label within the task are right, but another active module scored higher (k > 1).
     """
-    right = predictions["label"].astype(str) == predictions["predicted"].astype(str)
-    chosen = predictions["task"] == predictions["chosen_task"]
-    within = predictions["label"].astype(str) == predictions["within_task"].astype(str)
-    kind = np.select([right, ~chosen, ~within], ["right", "wrong module", "wrong label"], "lost in the softmax")
-    table = (pd.Series(kind,
-                       index=predictions.index).groupby(predictions["stage"]).value_counts(normalize=True).unstack())
-    return table.reindex(columns=["right", "wrong module", "wrong label", "lost in the softmax"]).fillna(0.0)
+    names = ["right", "wrong module", "wrong label", "lost in the softmax"]
+    kind = np.select([is_right(predictions), predictions["task"] != predictions["chosen_task"],
+                      ~is_right(predictions, "within_task")], names[:3], names[3])
+    return pd.crosstab(predictions["stage"], kind, normalize="index").reindex(columns=names, fill_value=0.0)
 
 
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:

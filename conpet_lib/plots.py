@@ -17,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from conpet_lib import metrics
+
 # One colour and one marker a learner, in the whole project.
 PALETTE = sns.color_palette("colorblind")
 LOOKS = {"vanilla": (PALETTE[7], "s"), "static": (PALETTE[0], "o"), "dynamic": (PALETTE[1], "D")}
@@ -24,9 +26,9 @@ NAMES = {"vanilla": "Vanilla", "static": "Static ConPET", "dynamic": "Dynamic Co
 SEQUENTIAL = "cividis"      # even in grey, and for the colour-blind
 
 
-def looks(learner: str) -> tuple:
-    """Colour and marker of a learner."""
-    return LOOKS.get(learner, (PALETTE[3], "^"))
+def looks(run) -> tuple[str, tuple, str]:
+    """Name, colour and marker of a run's learner."""
+    return NAMES.get(run.name, run.name), *LOOKS.get(run.name, (PALETTE[3], "^"))
 
 
 class Shown(Axes):
@@ -75,11 +77,11 @@ def average_curves(runs: Sequence, ax: Axes | None = None) -> Axes:
     ax = ax or axes()[0]
     ends, stages = [], 1
     for run in runs:
-        color, marker = looks(run.name)
+        name, color, marker = looks(run)
         values = 100 * run.average_accuracy
         stages = max(stages, len(run.record["stream"]["tasks"]))
-        ax.plot(values.index, values, color=color, marker=marker, label=NAMES.get(run.name, run.name))
-        ends.append((values.index[-1], values.iloc[-1], NAMES.get(run.name, run.name), color))
+        ax.plot(values.index, values, color=color, marker=marker, label=name)
+        ends.append((values.index[-1], values.iloc[-1], name, color))
     accuracy_axes(ax, stages, "average accuracy (%)")
     label_ends(ax, ends)
     ax.set_title("What is left after each stage, over all tasks seen", loc="left")
@@ -93,9 +95,9 @@ def forgetting_curves(runs: Sequence) -> Axes:
     """
     panels = axes(5.2 * len(runs) + 0.8, 4.8, len(runs))
     for ax, run in zip(panels, runs):
-        color, marker = looks(run.name)
-        matrix, shades = 100 * run.accuracy_matrix, sns.color_palette("crest", run.accuracy_matrix.shape[1])
-        for task, shade in zip(matrix.columns, shades):
+        name, color, marker = looks(run)
+        matrix = 100 * run.accuracy_matrix
+        for task, shade in zip(matrix.columns, sns.color_palette("crest", matrix.shape[1])):
             line = matrix[task].dropna()
             ax.plot(line.index, line, color=shade, linewidth=1.5, alpha=0.9, marker=".", markersize=6)
             ax.annotate(str(task), (line.index[0], line.iloc[0]), xytext=(0, 5), textcoords="offset points",
@@ -104,7 +106,7 @@ def forgetting_curves(runs: Sequence) -> Axes:
         ax.plot(average.index, average, color=color, marker=marker, linewidth=4, markersize=9)
         accuracy_axes(ax, len(matrix), "accuracy (%)" if ax is panels[0] else "")
         lost = f", forgets {100 * run.forgetting:.1f} points" if len(matrix) > 1 else ""
-        ax.set_title(f"{NAMES.get(run.name, run.name)}\nends at {average.iloc[-1]:.1f} %{lost}", loc="left", pad=14)
+        ax.set_title(f"{name}\nends at {average.iloc[-1]:.1f} %{lost}", loc="left", pad=14)
     says = ["thin lines: each task, numbered where it is learned", "thick line: average over the tasks seen"]
     panels[0].figure.supxlabel(("\n" if len(panels) == 1 else "; ").join(says), fontsize=12)
     return panels[0]
@@ -118,38 +120,15 @@ def heatmap(table: pd.DataFrame, ax: Axes, says: str, bar: bool = True) -> Axes:
     return ax
 
 
-def accuracy_heatmap(run, ax: Axes | None = None, bar: bool = True) -> Axes:
-    """The accuracy matrix R[k, i] with its values in the cells (%)."""
-    matrix = 100 * run.accuracy_matrix
-    ax = heatmap(matrix, ax or axes(0.62 * matrix.shape[1] + 3, 0.6 * len(matrix) + 1.8)[0], "accuracy (%)", bar)
-    ax.set(xlabel="task tested", ylabel="after stage")
-    ax.set_title(f"{NAMES.get(run.name, run.name)}: read a column downwards to see forgetting", loc="left", fontsize=13)
-    return ax
-
-
 def accuracy_heatmaps(runs: Sequence) -> Axes:
-    """The accuracy matrices of several runs side by side; returns the first panel's Axes."""
+    """The accuracy matrices R[k, i] of runs side by side, values in the cells (%); returns the first panel's Axes."""
     panels = axes(5.2 * len(runs) + 0.5, 5.4, len(runs))
     for ax, run in zip(panels, runs):
-        accuracy_heatmap(run, ax, bar=ax is panels[-1]).set_title(NAMES.get(run.name, run.name), loc="left")
+        heatmap(100 * run.accuracy_matrix, ax, "accuracy (%)", bar=ax is panels[-1])
+        ax.set(xlabel="task tested", ylabel="after stage")
+        ax.set_title(looks(run)[0], loc="left")
+    panels[0].figure.supxlabel("read a column downwards to see forgetting", fontsize=12)
     return panels[0]
-
-
-def comparison(runs: Sequence) -> Axes:
-    """Last average accuracy and forgetting of each run, as bars with their values."""
-    left, right = axes(11, 1.2 + 0.7 * len(runs), 2)
-    names = [NAMES.get(run.name, run.name) for run in runs]
-    for ax, values, label in ((left, [100 * run.average_accuracy.iloc[-1] for run in runs], "average accuracy (%)"),
-                              (right, [100 * run.forgetting for run in runs], "forgetting (points)")):
-        ax.barh(names, values, color=[looks(run.name)[0] for run in runs])
-        for place, value in enumerate(values):
-            ax.annotate(f"{value:.1f}", (value, place), xytext=(4, 0), textcoords="offset points", va="center",
-                        fontsize=13)
-        ax.set(xlabel=label, xlim=(min(0, *values), 115))
-        ax.invert_yaxis()
-    right.set_yticklabels([])
-    left.set_title("What is right at the end, and what was lost on the way", loc="left")
-    return left
 
 
 def selector_confusion(run, stage: int | None = None) -> Axes:
@@ -166,11 +145,10 @@ def selector_confusion(run, stage: int | None = None) -> Axes:
 
 def calibration(run, stage: int | None = None) -> Axes:
     """How often the selector is right, by how sure it is; on the diagonal it knows what it knows."""
-    from conpet_lib import metrics
     stage = stage or run.record["stages_done"]
     table = 100 * metrics.calibration(run.predictions[run.predictions["stage"] == stage])
     ax = axes(6, 5)[0]
-    color, marker = looks(run.name)
+    _, color, marker = looks(run)
     ax.plot([0, 100], [0, 100], color="0.6", linestyle="--")
     ax.plot(table["confidence"], table["accuracy"], color=color, marker=marker)
     for _, row in table.iterrows():
@@ -193,8 +171,7 @@ def replayed(run, part: str = "module") -> Axes:
         bottom += values
     ax.set(xlabel="stage", ylabel="rows drawn")
     ax.legend(title="task", fontsize=11, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    ax.set_title(f"{NAMES.get(run.name, run.name)}, {part}: each stage draws as many rows; the past shares its half",
-                 loc="left")
+    ax.set_title(f"{looks(run)[0]}, {part}: each stage draws as many rows; the past shares its half", loc="left")
     return ax
 
 
@@ -231,11 +208,10 @@ def class_counts(corpus, need: int = 120) -> Axes:
 
 def selector_bound(run) -> Axes:
     """Average accuracy beside its two factors: how often the task is chosen rightly, and how good the modules are."""
-    from conpet_lib import metrics
     ax = axes(11, 5)[0]
     lines = [("label right, task told", metrics.oracle_accuracy(run.predictions), PALETTE[2], "^"),
              ("task right (selector)", metrics.selector_accuracy(run.predictions), PALETTE[4], "v"),
-             ("label right (answer)", run.average_accuracy, *looks(run.name))]
+             ("label right (answer)", run.average_accuracy, *looks(run)[1:])]
     for _, values, shade, marker in lines:
         ax.plot(values.index, 100 * values, color=shade, marker=marker)
     accuracy_axes(ax, len(run.average_accuracy), "test rows (%)")
@@ -257,11 +233,10 @@ def paired(one, other) -> Axes:
     groups = [("all", gain)] + [(f"{task}", gain[last[0]["task"] == task]) for task in last[0]["task"].unique()]
     ax = axes(9, 1.8 + 0.4 * len(groups))[0]
     ax.errorbar([rows.mean() for _, rows in groups], [name for name, _ in groups], fmt="o", capsize=4,
-                xerr=[1.96 * rows.std() / len(rows) ** 0.5 for _, rows in groups], color=looks(one.name)[0])
+                xerr=[1.96 * rows.std() / len(rows) ** 0.5 for _, rows in groups], color=looks(one)[1])
     ax.axvline(0, color="0.5", linestyle="--")
     ax.invert_yaxis()
-    names = [NAMES.get(run.name, run.name) for run in (one, other)]
-    ax.set(xlabel=f"{names[0]} minus {names[1]} (points)", ylabel="task")
+    ax.set(xlabel=f"{looks(one)[0]} minus {looks(other)[0]} (points)", ylabel="task")
     ax.set_title("Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)", loc="left")
     return ax
 

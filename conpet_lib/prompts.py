@@ -1,9 +1,8 @@
 """Prompts: from an example to token numbers with an answer position.
 
-In: an `Example` and a tokenizer. Out: `Encoded`: token numbers, the answer position, and whether
-text was cut. The prompt is built from pieces, so that the answer position is known by construction
-and never searched for. May import `corpora`. Knows nothing of models.
-Start at `Prompt.encode`.
+In: an `Example` and a tokenizer. Out: `Encoded`: token numbers, the answer position, and whether text was cut. The
+prompt is built from pieces, so that the answer position is known by construction and never searched for.
+May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
 """
 
 import re

@@ -5,7 +5,6 @@ then `run.json`, which has their hashes; within a stage `checkpoints` keeps what
 May import all that learners need, and `runs`. Start at `train`.
 """
 
-import dataclasses
 import json
 import os
 import platform
@@ -145,12 +144,12 @@ def train_stage(folder: Path, record: dict, learner: Learner, stage: int, progre
                 checkpoint: Checkpoint) -> None:
     """Train, test and write one stage, from its checkpoint where there is one."""
     spent = checkpoint.load(learner, stage)
-    clock, before, names = Clock(spent), Counter(counted(learner)), [part.name for part in learner.parts]
+    clock, before, names = Clock(spent), learner.features.counts, [part.name for part in learner.parts]
     before.subtract(spent.get("counts", {}))
 
     def costs() -> dict:
         """What the stage has cost so far, in every process that trained it."""
-        return {**clock.report(), "counts": {name: value - before[name] for name, value in counted(learner).items()}}
+        return {**clock.report(), "counts": {name: value - before[name] for name, value in learner.features.counts.items()}}
 
     def tell(step: Step) -> None:
         """What the learner calls at each step: books time, moves the bar, keeps a checkpoint, asks whether to stop."""
@@ -204,15 +203,6 @@ def evaluate(learner: Learner, stage: int, tell: Callable[[Step], None]) -> pd.D
         "task_confidence": answers.task_confidence, "within_task": names[answers.within]})
 
 
-def counted(learner: Learner) -> dict:
-    """What the run's features have counted so far."""
-    features = learner.features
-    report = dataclasses.asdict(features.cache.report)
-    return {**features.counts, "prefix_tokens": report.pop("tokens"), "logit_hits": features.logits.hits,
-            "logit_misses": features.logits.misses, "logit_bytes": features.logits.written,
-            **{f"cache_{name}": value for name, value in report.items()}}
-
-
 def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predictions: pd.DataFrame,
                 costs: dict) -> None:
     """Write a stage's files under new names, then the record that has their hashes, then drop what it replaced."""
@@ -237,7 +227,7 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predic
     files = {name: wanted for name, wanted in record["files"].items()
              if not name.startswith("modules/") or name.split("/")[1] in (*names, selector)}
     files |= {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in written}
-    disk = Counter({"prefix_cache": learner.features.cache.report.bytes})
+    disk = Counter({"prefix_cache": learner.features.prefixes.store.bytes})
     for name in files:
         kind, place = name.split("/")[:2]
         disk["selector" if place == selector else kind] += (folder / name).stat().st_size

@@ -2,14 +2,17 @@
 
 Their results on this split (their BERT + LoRA path, minilm-l6, one thread) stand in `THEIRS`. Ours runs
 with the same data, split, backbone, rank, projections, batch size, steps and epochs, in two places:
-(a) the authors': LoRA in all layers; (b) LoRA in the two last layers, over a cached prefix. Each of
-three mishaps of their code can be put back alone with --mishaps. Every run is kept under --folder
-and resumed or loaded by the same command.
+(a) the authors': LoRA in all layers; (b) LoRA in the two last layers, over a cached prefix. Each of three
+mishaps of their code can be put back alone with --mishaps. Each run has a process and a prefix cache of its own,
+is kept under --folder, and is resumed or loaded by the same command.
 """
 
 import argparse
 import json
+import multiprocessing
+import shutil
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -21,7 +24,7 @@ import torch
 
 import conpet_lib as cp
 from conpet_lib.dynamic import DynamicConPET
-from conpet_lib.files import digest
+from conpet_lib.files import digest, write_json
 from conpet_lib.registry import CONFIGS, LEARNERS
 from conpet_lib.replay import dynamic_replay
 from conpet_lib.tasks import Stream, Task
@@ -110,17 +113,37 @@ def reference_stream(folder: Path) -> Stream:
     if missing:
         raise cp.ConpetError(f"{folder}: {len(missing)} of {len(wanted)} rows of the reference split are not in this "
                              "FewRel. Wanted: the folder with the official val_wiki.json.")
-    tasks = tuple(
-        Task(
-            tuple(labels),
-            *(
-                np.array([row_of[name] for label in labels for name in split["rows"][label][side]])
-                for side in ("train", "valid", "test")
-            ),
-        )
-        for labels in split["tasks"]
-    )
+    tasks = tuple(Task(tuple(labels), *(np.array([row_of[name] for label in labels for name in
+                                                  split["rows"][label][side]]) for side in ("train", "valid", "test")))
+                  for labels in split["tasks"])
     return Stream(corpus.name, corpus.kind, corpus.examples, tasks)
+
+
+def measured(folder: Path, data: Path, place: str, name: str, seed: int) -> dict:
+    """One line of the table; the run is trained, or loaded, in a process of its own, so that its memory is its own."""
+    imported = psutil.Process().memory_info().rss
+    configs = {"static": cp.StaticConfig, "dynamic": cp.DynamicConfig, **register_mishaps()}
+    backbone = cp.load_backbone("minilm-l6", device="cpu", **PLACES[place])
+    # a prefix cache a run: a second one would find the first one's rows, and both must pay for theirs
+    run = cp.train(reference_stream(data), backbone, configs[name](**SETTINGS), seed=seed,
+                   folder=folder / f"{place}-{name.replace(' ', '-')}-{seed}",
+                   cache=folder / f"cache-{place}-{name.replace(' ', '-')}-{seed}")
+    summary, seconds = run.summary(), [sum(cost["wall"].values()) for cost in run.costs]
+    return {"learner": name, "place": place, "seed": seed, **stages(100 * run.average_accuracy),
+            "selector": 100 * summary["selector accuracy"], "seconds": sum(seconds),
+            "of it prefix": summary["seconds of prefix"], "CPU seconds": sum(cost["cpu"] for cost in run.costs),
+            "MiB": summary["peak memory"] / 2**20, "imports MiB": imported / 2**20, "steps": summary["steps"],
+            "rows with gradient": summary["rows with gradient"]}
+
+
+def kept(folder: Path, data: Path, place: str, name: str, seed: int) -> dict:
+    """The line from its record, measured first if there is none."""
+    record = folder / f"{place}-{name.replace(' ', '-')}-{seed}.json"
+    if not record.is_file():
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            write_json(record, pool.submit(measured, folder, data, place, name, seed).result())
+        shutil.rmtree(folder / f"cache-{place}-{name.replace(' ', '-')}-{seed}", ignore_errors=True)
+    return json.loads(record.read_text(encoding="utf-8"))
 
 
 def main() -> int:
@@ -129,33 +152,28 @@ def main() -> int:
     parser.add_argument("data", type=Path, help="folder with FewRel's val_wiki.json")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--places", default="ab", help="a: all layers tuned; b: two tuned layers over a cached prefix")
-    parser.add_argument("--mishaps", action="store_true", help="also put each mishap back alone")
+    parser.add_argument("--mishaps", action="store_true", help="also put each mishap back alone, in place a")
     parser.add_argument("--folder", type=Path, default=Path("runs/reference"))
     options = parser.parse_args()
-    mishaps, rows = register_mishaps(), []
     try:
-        stream = reference_stream(options.data)
+        reference_stream(options.data)
+        rows = [kept(options.folder, options.data, place, name, seed) for seed in range(options.seeds)
+                for place in options.places for name in ("static", "dynamic")]
+        if options.mishaps:
+            rows += [kept(options.folder, options.data, "a", name, seed) for seed in range(options.seeds)
+                     for name in MISHAPS]
     except cp.ConpetError as error:
         print(error, file=sys.stderr)
         return 1
-    imported = psutil.Process().memory_info().rss
-    for seed in range(options.seeds):
-        for place in options.places:
-            backbone = cp.load_backbone("minilm-l6", device="cpu", **PLACES[place])
-            configs = [cp.StaticConfig(**SETTINGS), cp.DynamicConfig(**SETTINGS)]
-            configs += [config(**SETTINGS) for config in mishaps.values()] if options.mishaps else []
-            for config in configs:
-                folder = options.folder / f"{place}-{config.learner.replace(', ', '-').replace(' ', '-')}-{seed}"
-                run = cp.train(
-                    stream, backbone, config, seed=seed, folder=folder, cache=options.folder / f"cache-{seed}"
-                )
-                rows.append(row(run, place, seed, imported))
-    for learner, results in THEIRS.items():
-        rows += [{"learner": learner, "place": "theirs", "seed": seed, **stages(accuracy), "seconds": wall, "MiB": peak}
-                 for seed, (accuracy, wall, peak) in zip((100, 200), results)]
-    table = pd.DataFrame(rows).sort_values(["learner", "place", "seed"])
-    print("\n" + table.round(1).to_string(index=False))
-    table.to_csv(options.folder / "table.csv", index=False)
+    ours, theirs = pd.DataFrame(rows), pd.DataFrame(
+        [{"learner": learner, "place": "theirs", "seed": seed, **stages(accuracy), "seconds": wall, "MiB": peak}
+         for learner, results in THEIRS.items() for seed, (accuracy, wall, peak) in zip((100, 200), results)])
+    print("\n" + pd.concat([ours, theirs]).sort_values(["learner", "place", "seed"]).round(1).to_string(index=False))
+    print("\nOver seeds:\n" + over_seeds(ours).to_string())
+    if set(options.places) >= {"a", "b"}:
+        print("\n(b) against (a), on the same seed and machine:\n" + against(ours).to_string())
+    if options.mishaps:
+        print("\nWhat each mishap alone costs, in points, paired by seed:\n" + mishap_costs(ours).to_string())
     return 0
 
 
@@ -164,13 +182,26 @@ def stages(accuracy) -> dict:
     return {f"stage {stage}": value for stage, value in enumerate(accuracy, 1)}
 
 
-def row(run, place: str, seed: int, imported: int) -> dict:
-    """One line of the table; memory is that above what the imports take."""
-    summary = run.summary()
-    return {"learner": run.name, "place": place, "seed": seed, **stages(100 * run.average_accuracy),
-            "selector": 100 * summary["selector accuracy"], "seconds": summary["seconds"],
-            "of it prefix": summary["seconds of prefix"], "MiB": (summary["peak memory"] - imported) / 2**20,
-            "steps": summary["steps"], "rows with gradient": summary["rows with gradient"]}
+def over_seeds(ours: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation over seeds of last accuracy and selector accuracy, in %."""
+    return ours.groupby(["learner", "place"])[["stage 4", "selector"]].agg(["mean", "std", "count"]).round(1)
+
+
+def against(ours: pd.DataFrame) -> pd.DataFrame:
+    """Place b as a share of place a: seconds with and without the prefix, memory above what the imports take."""
+    table = ours.assign(**{"seconds, warm cache": ours["seconds"] - ours["of it prefix"],
+                           "MiB above imports": ours["MiB"] - ours["imports MiB"]})
+    names = ["seconds", "seconds, warm cache", "CPU seconds", "MiB above imports"]
+    a, b = (table[table["place"] == place].set_index(["learner", "seed"])[names] for place in "ab")
+    a = a.assign(**{"seconds, warm cache": a["seconds"]})       # what a run without a cached prefix takes
+    return (b / a).dropna().groupby("learner").agg(["mean", "min", "max"]).round(2)
+
+
+def mishap_costs(ours: pd.DataFrame) -> pd.DataFrame:
+    """Last accuracy and selector accuracy of Dynamic with a mishap minus those without, mean and standard deviation."""
+    table = ours[ours["place"] == "a"].set_index(["learner", "seed"])[["stage 4", "selector"]]
+    costs = table[table.index.isin(list(MISHAPS), level="learner")].sub(table.loc["dynamic"], level="seed")
+    return costs.groupby("learner").agg(["mean", "std", "count"]).round(1)
 
 
 if __name__ == "__main__":

@@ -40,18 +40,11 @@ def shared_data():
 
 
 def make_corpus(labels: int = 8, rows: int = 12, kind: str = "typing", name: str = "tiny") -> Corpus:
-    """A corpus that can be learned: each label has a word of its own in every text."""
-    spans = {"typing": lambda word: ((0, len(word)),), "text": lambda word: ()}[kind]
-    examples = [
-        Example(
-            key=f"{name}:{label}:{row}",
-            text=f"{WORDS[label]} {WORDS[(label + 7 * row) % 24]} number {row}",
-            spans=spans(WORDS[label]),
-            label=f"type {label:02}",
-        )
-        for label in range(labels)
-        for row in range(rows)
-    ]
+    """A corpus that can be learned: each of up to 500 labels has words of its own in every text."""
+    words = [*WORDS, *(f"{one} {other}" for one in WORDS for other in WORDS if one != other)][:labels]
+    examples = [Example(key=f"{name}:{label}:{row}", text=f"{word} {WORDS[(label + 7 * row) % 24]} number {row}",
+                        spans=((0, len(word)),) if kind == "typing" else (), label=f"type {label:02}")
+                for label, word in enumerate(words) for row in range(rows)]
     groups = {f"type {label:02}": f"group {label // 4}" for label in range(labels)}
     return Corpus(name, kind, examples, ReadReport(read=len(examples)), groups)
 

