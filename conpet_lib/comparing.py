@@ -112,7 +112,7 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
     Args: runs: runs, or rows of `runs_table`. by, measure: columns of `runs_table`.
     Returns: a row a comparison: one, other, difference (one minus other), low and high (Student's t), bootstrap low
         and high (percentile, 9,999 draws of pairs: too narrow for few), agree (false where one interval holds zero and
-        the other does not), pairs, seeds, and in `not held equal` the settings that both have and that differ besides `by`.
+        the other does not), pairs, seeds, and in `not held equal` the settings of both that differ besides `by`.
     Raises: ConpetError for unfinished runs, and for runs that cannot be paired since their data differ.
     """
     table = runs if isinstance(runs, pd.DataFrame) else table_of(runs)
@@ -127,15 +127,15 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
             faults.append(f"stream {stream[:8]}, seed {seed} has runs: " +
                           ", ".join(f"{count} with {by}={value}" for value, count in counts.items()))
     if faults:
-        raise ConpetError(f"These runs cannot be paired by {by}: {'; '.join(faults)}. Each value needs one finished run "
-                          "on the same streams and seeds, as `grid` makes them; choose among runs with runs_table.")
+        raise ConpetError(f"These runs cannot be paired by {by}: {'; '.join(faults)}. Each value needs one finished "
+                          "run on the same streams and seeds, as `grid` makes them; choose among runs with runs_table.")
     found = []
     for names in itertools.combinations(values, 2):
-        one, other = (table[table[by] == name].set_index(["stream", "seed"]).sort_index() for name in names)
-        gain = (one[measure] - other[measure]).to_numpy(dtype=float)
-        shared = set.intersection(*(set(CONFIGS[name].__dataclass_fields__) for name in (*one["learner"], *other["learner"])))
-        plain = [side[sorted({*shared, *BACKBONE} - {by})].astype(object).fillna("None").astype(str)
-                 for side in (one, other)]
+        sides = [table[table[by] == name].set_index(["stream", "seed"]).sort_index() for name in names]
+        gain = (sides[0][measure] - sides[1][measure]).to_numpy(dtype=float)
+        fields = (set(CONFIGS[name].__dataclass_fields__) for side in sides for name in side["learner"])
+        shared = sorted({*set.intersection(*fields), *BACKBONE} - {by})
+        plain = [side[shared].astype(object).fillna("None").astype(str) for side in sides]
         found.append({"one": names[0], "other": names[1], "difference": gain.mean(), **intervals(gain),
                       "pairs": len(gain), "seeds": table["seed"].nunique(),
                       "not held equal": ", ".join(plain[0].columns[(plain[0] != plain[1]).any()])})

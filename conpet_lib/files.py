@@ -10,12 +10,16 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save
 
 from conpet_lib.errors import ConpetError
+
+Result = TypeVar("Result")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -60,15 +64,15 @@ def write_table(path: Path, table: pd.DataFrame) -> Path:
     return write_atomically(path, lambda name: table.to_parquet(name, index=False))
 
 
-def read_checked(path: Path, wanted: str) -> bytes:
-    """The content of a file; refuses one that is gone, or whose digest is not `wanted`: it is torn or was changed."""
-    fault = "its hash is not the recorded one, so it is torn or was changed"
+def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Result]) -> Result:
+    """What a file holds; refuses one that is gone, whose digest is not `wanted`, or that cannot be parsed."""
     try:
         content = path.read_bytes()
         if digest(content) == wanted:
-            return content
-    except OSError as error:
-        fault = error.strerror
+            return parse(content)
+        fault = "its hash is not the recorded one, so it is torn or was changed"
+    except (OSError, ValueError, SafetensorError) as error:
+        fault = str(error)
     raise ConpetError(f"{path} cannot be read: {fault}. Restore the file, or train again in another folder.")
 
 

@@ -149,7 +149,8 @@ def train_stage(folder: Path, record: dict, learner: Learner, stage: int, progre
 
     def costs() -> dict:
         """What the stage has cost so far, in every process that trained it."""
-        return {**clock.report(), "counts": {name: value - before[name] for name, value in learner.features.counts.items()}}
+        counts = learner.features.counts
+        return {**clock.report(), "counts": {name: count - before[name] for name, count in counts.items()}}
 
     def tell(step: Step) -> None:
         """What the learner calls at each step: books time, moves the bar, keeps a checkpoint, asks whether to stop."""

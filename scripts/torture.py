@@ -95,7 +95,8 @@ def torture(kills: int, backbone, seed: int = 0, say: Callable[[str], object] = 
             folder, every, deaths = Path(place) / f"{attempt}", draw.choice([0.0, 0.05, 1e9]), []
             for _ in range(draw.randint(1, 4)):
                 kind = draw.choice(["time", "step", "fsync", "replace", "unlink"])
-                deaths.append((kind, draw.uniform(0, seconds[case]) if kind == "time" else draw.randint(1, 6 if kind == "unlink" else 40)))
+                deaths.append((kind, draw.uniform(0, seconds[case]) if kind == "time" else
+                               draw.randint(1, 6 if kind == "unlink" else 40)))
                 if killed(case, folder, backbone, every, deaths[-1]):
                     hits[kind] = hits.get(kind, 0) + 1
             call(case, folder, backbone, every)
