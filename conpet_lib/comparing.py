@@ -9,7 +9,6 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from concurrent.futures.process import BrokenProcessPool
 from functools import lru_cache
 from pathlib import Path
 
@@ -43,27 +42,22 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
 
     Args: processes: runs at a time; -1 for one a core. bar, cache: as in `train`.
     Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why.
-    Raises: ConpetError if a worker process was killed, as it is when memory is short.
     """
     about = backbone.name, backbone.tuned_layers, backbone.exit_layer, backbone.device.type, str(backbone.dtype)[6:]
     jobs = {}
     for stream, config, seed in itertools.product(streams, configs, seeds):
         name = digest(json.dumps(describe(stream, backbone, config, seed, 128)))[:16]
         jobs[Path(folder) / f"{config.learner}-seed-{seed}-{name}"] = stream, about, config, seed, cache
-    missing = [place for place, done in zip(jobs, table_of(jobs)["finished"]) if not done]
-    work, problems = (joblib.delayed(one_run)(place, *jobs[place]) for place in missing), {}
-    with tqdm(total=len(jobs), initial=len(jobs) - len(missing), disable=not bar, unit="run") as progress:
-        try:
-            for place, problem in joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(work):
-                problems |= {place: problem} if problem else {}
-                progress.update()
-        except BrokenProcessPool as error:
-            raise ConpetError(f"A worker process of the grid was killed ({error}). If memory is short, say "
-                              "processes=1. What was finished is kept, and the same call goes on.") from None
-    if problems:
-        warnings.warn(f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
-                      "\n".join(f"{place.name}: {problem}" for place, problem in problems.items()), stacklevel=2)
-    return table_of(jobs, problems)
+    missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
+    work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
+        joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
+    problems = dict(tqdm(work, "runs that were missing", total=len(missing), disable=not bar))
+    table = runs_table(jobs).assign(problem=[problems.get(place, "") for place in jobs])
+    failed = [f"{place.name}: {problem}" for place, problem in problems.items() if problem]
+    if failed:
+        warnings.warn(f"{len(failed)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
+                      "\n".join(failed), stacklevel=2)
+    return table
 
 
 def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, seed: int,
@@ -80,19 +74,16 @@ def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, se
         return place, f"{type(error).__name__}: {error}"
 
 
-def runs_table(folder: str | Path) -> pd.DataFrame:
-    """All runs under a folder, a row each: what it is of, every setting of its config, and the numbers of its summary.
+def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
+    """All runs under a folder, or those given: what each is of, every setting, and the numbers of its summary.
 
     `problem` says what is wrong with a run that cannot be read; the numbers of a run without a stage are missing.
     """
-    return table_of(sorted(path.parent for path in Path(folder).rglob("run.json")))
-
-
-def table_of(runs: Iterable[Run | Path], problems: dict | None = None) -> pd.DataFrame:
-    """See `runs_table`; problems: those that are known, by folder."""
     rows = []
+    if isinstance(runs, (str, Path)):
+        runs = sorted(path.parent for path in Path(runs).rglob("run.json"))
     for run in runs:
-        row = {"folder": str(getattr(run, "folder", run)), "problem": (problems or {}).get(run, ""), "finished": False}
+        row = {"folder": str(getattr(run, "folder", run)), "problem": "", "finished": False}
         try:
             run = run if isinstance(run, Run) else load_run(run)
             stream, backbone = run.record["stream"], run.record["backbone"]
@@ -101,7 +92,7 @@ def table_of(runs: Iterable[Run | Path], problems: dict | None = None) -> pd.Dat
                     "backbone": backbone["name"], **{name: backbone[name] for name in BACKBONE}, **run.record["config"],
                     **(run.summary() if run.record["stages_done"] else {})}
         except ConpetError as error:
-            row["problem"] = row["problem"] or str(error)
+            row["problem"] = str(error)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -115,30 +106,24 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
         the other does not), pairs, seeds, and in `not held equal` the settings of both that differ besides `by`.
     Raises: ConpetError for unfinished runs, and for runs that cannot be paired since their data differ.
     """
-    table = runs if isinstance(runs, pd.DataFrame) else table_of(runs)
+    table = runs if isinstance(runs, pd.DataFrame) else runs_table(runs)
     for column in {by, measure} - {*table}:
         raise unknown("column", column, table.columns)
-    faults = [f"{folder} is not finished" for folder in table.loc[~table["finished"], "folder"]]
     table = table.assign(**{by: table[by].astype(object).fillna("None").astype(str)})
-    values = table[by].unique()
-    for (stream, seed), rows in table.groupby(["stream", "seed"]):
-        counts = rows[by].value_counts().reindex(values, fill_value=0)
-        if (counts != 1).any():
-            faults.append(f"stream {stream[:8]}, seed {seed} has runs: " +
-                          ", ".join(f"{count} with {by}={value}" for value, count in counts.items()))
-    if faults:
-        raise ConpetError(f"These runs cannot be paired by {by}: {'; '.join(faults)}. Each value needs one finished "
-                          "run on the same streams and seeds, as `grid` makes them; choose among runs with runs_table.")
-    found = []
-    for names in itertools.combinations(values, 2):
-        sides = [table[table[by] == name].set_index(["stream", "seed"]).sort_index() for name in names]
-        gain = (sides[0][measure] - sides[1][measure]).to_numpy(dtype=float)
-        fields = (set(CONFIGS[name].__dataclass_fields__) for side in sides for name in side["learner"])
-        shared = sorted({*set.intersection(*fields), *BACKBONE} - {by})
-        plain = [side[shared].astype(object).fillna("None").astype(str) for side in sides]
-        found.append({"one": names[0], "other": names[1], "difference": gain.mean(), **intervals(gain),
-                      "pairs": len(gain), "seeds": table["seed"].nunique(),
-                      "not held equal": ", ".join(plain[0].columns[(plain[0] != plain[1]).any()])})
+    counts = pd.crosstab([table["stream"], table["seed"]], table[by])
+    wrong, open_runs = counts[(counts != 1).any(axis=1)], table.loc[~table["finished"], "folder"]
+    if len(wrong) or len(open_runs):
+        raise ConpetError(f"These runs cannot be paired by {by}. Each value needs one finished run on each stream and "
+                          "seed, as `grid` makes them; choose among runs with `runs_table`."
+                          + (f" Runs found where it is not so:\n{wrong}" if len(wrong) else "")
+                          + "".join(f"\n{folder} is not finished." for folder in open_runs))
+    values, found = table.pivot(index=["stream", "seed"], columns=by, values=measure), []
+    for one, other in itertools.combinations(values, 2):
+        gain, both = (values[one] - values[other]).to_numpy(dtype=float), table[table[by].isin([one, other])]
+        shared = set.intersection(*(set(CONFIGS[name].__dataclass_fields__) for name in both["learner"]))
+        varied = both.astype(str).groupby(["stream", "seed"])[sorted({*shared, *BACKBONE} - {by})].nunique(dropna=False).max()
+        found.append({"one": one, "other": other, "difference": gain.mean(), **intervals(gain), "pairs": len(gain),
+                      "seeds": table["seed"].nunique(), "not held equal": ", ".join(varied.index[varied > 1])})
     return pd.DataFrame(found)
 
 

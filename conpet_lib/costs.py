@@ -1,7 +1,6 @@
 """Costs: time by what was done, memory, and operations.
 
-In: the steps that a learner tells, and the counts of its features. Out: plain numbers.
-May import `backbone`. Knows nothing of accuracy.
+In: the steps that a learner tells, and the counts of its features. Out: plain numbers. May import `backbone`.
 """
 
 import time
@@ -15,12 +14,10 @@ from conpet_lib.backbone import Backbone
 
 
 class Clock:
-    """Wall seconds and largest memory by what was done, and CPU seconds.
+    """Wall seconds and largest memory by what was done, and CPU seconds, going on from a `report`.
 
-    `tick(doing)` books the time since the last tick. Memory in bytes: the process's resident size, sampled at each
-    tick, and on a GPU the largest size that torch allocated between two ticks.
-
-    Args: spent: a `report` to go on from.
+    Bytes of memory: the process's resident size at each `tick`, and on a GPU the most that torch allocated since the
+    last one.
     """
 
     def __init__(self, spent: dict):

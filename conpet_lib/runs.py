@@ -11,7 +11,6 @@ May import everything left of it in the data flow; training, plots and widgets i
     checkpoint.safetensors       the stage in training
 """
 
-import copy
 import json
 import re
 from collections import Counter
@@ -26,18 +25,19 @@ import pyarrow.parquet as pq
 import safetensors.torch
 
 from conpet_lib import metrics
+from conpet_lib.assets import ASSETS
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.corpora import Example
-from conpet_lib.dynamic import DynamicConPET
 from conpet_lib.errors import ConpetError, unknown
 from conpet_lib.features import Features
-from conpet_lib.files import digest, read_checked
+from conpet_lib.files import digest, read_checked, write_atomically, write_json
 from conpet_lib.learners import Learner
 from conpet_lib.registry import CONFIGS, LEARNERS
 from conpet_lib.replay import cut
 from conpet_lib.tasks import Stream, Task
 
 FORMAT = 2          # 1: without hashes
+DATA = Path(__file__).parents[1] / "data"
 
 
 def seal(record: dict) -> str:
@@ -205,22 +205,19 @@ class Run:
         return restore(self.folder, self.record, stream, features)
 
     def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
-        """Answers to new text.
+        """Answers to new text, so many in a batch.
 
-        Args:
-            texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}`
-                for relations, `noun: definition` for WordNet, plain text otherwise.
-            batch: texts answered at a time.
+        Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}` for
+            relations, `noun: definition` for WordNet, plain text otherwise.
         Returns: a row a text: label, task (from 1), module, confidence, ranking (all tasks, the selector's or else
             the module's most probable first).
         """
-        learner = copy.copy(self.learner)
-        examples = [text if isinstance(text, Example) else marked(text, learner.stream.kind) for text in texts]
-        learner.features = Features(examples, learner.stream.kind, learner.features.backbone,
-                                    max_tokens=self.record["backbone"]["max_tokens"])
-        if isinstance(learner, DynamicConPET):
-            learner.selector = copy.copy(learner.selector)
-            learner.selector.features = learner.features
+        learner, kind = self.learner, self.record["stream"]["kind"]
+        examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
+        features = Features(examples, kind, learner.features.backbone,
+                            max_tokens=self.record["backbone"]["max_tokens"])
+        for part in learner.parts:
+            part.features = features
         found = [learner.answer(rows) for rows in cut(np.arange(len(examples)), batch) or [np.arange(0)]]
         return pd.concat([pd.DataFrame({
             "label": [learner.stream.labels[label] for label in answers.label], "task": answers.task + 1,
@@ -228,9 +225,32 @@ class Run:
             for answers in found], ignore_index=True)
 
     def export(self, folder: str | Path) -> Path:
-        """Standard PEFT folders of all modules, heads and labels beside them, and a model card; see `exporting`."""
-        from conpet_lib.exporting import export
-        return export(self, Path(folder))
+        """Hand on every module and the selector as PEFT folders, with their heads' labels, and a model card.
+
+        Raises: ConpetError if the folder is not empty, or a file of the run is torn or was changed.
+        """
+        folder, record, matrix, learner = Path(folder), self.record, self.accuracy_matrix, self.learner
+        if folder.exists() and any(folder.iterdir()):
+            raise ConpetError(f"{folder} is not empty. Export into a new folder.")
+        tasks, base = [", ".join(labels) for labels in record["stream"]["tasks"]], record["backbone"]["name"]
+        parts = {f"module-{number}": (module, learner.stream.labels) for number, module in enumerate(learner.modules)}
+        if record["selector"]:
+            names = tasks if record["config"]["selector"] == "tasks" else learner.stream.labels
+            parts["selector"] = learner.selector.modules[0], names
+        for place, (module, names) in parts.items():
+            module.save(folder / place)
+            write_json(folder / place / "labels.json", [names[number] for number in module.owner])
+        rows = [f"| {task} | {tasks[task - 1]} | {' | '.join(map(str, sides))} | {matrix.loc[task, task]:.3f} | "
+                f"{matrix[task].iloc[-1]:.3f} |" for task, sides in zip(matrix, record["stream"]["rows"])]
+        licences = json.loads((DATA / "licences.json").read_text(encoding="utf-8"))
+        card = (DATA / "model_card.md").read_text(encoding="utf-8").format(
+            run=self, record=record, summary=self.summary(), tasks=len(tasks), parts=", ".join(parts),
+            rows="\n".join(rows), template=learner.features.prompt.template,
+            base=Path(base).name if Path(base).is_dir() else base,
+            backbone_licence=ASSETS[base].licence if base in ASSETS else "see the backbone's own card",
+            corpus_licence=licences.get(record["stream"]["corpus"], "that of your own data"))
+        write_atomically(folder / "README.md", lambda name: name.write_text(card, encoding="utf-8"))
+        return folder
 
     def __repr__(self) -> str:
         done, all_stages = self.record["stages_done"], len(self.record["stream"]["tasks"])

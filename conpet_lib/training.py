@@ -49,10 +49,8 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
         stream, backbone, config, seed: a run is a function of these; the same give the same result.
         folder: where the run is kept. Default: a folder in the user's cache named by what the run is of.
             A finished run in it is loaded, an unfinished one goes on, another one is refused.
-        on_step: called with a `Step` after each optimiser step; a true answer stops the run, which the
-            same call resumes.
-        bar: show a progress bar with the remaining time.
-        cache: folder of the prefix cache; default in the user's cache.
+        on_step: called with a `Step` after each optimiser step; a true answer stops the run.
+        bar: show a progress bar with the remaining time. cache: folder of the prefix cache; default in the user's.
         max_tokens: longer prompts are cut around their spans.
         threads: CPU threads. Default 1: a step of a small backbone has matrices too small to share (two threads
             were slower as soon as anything else ran), and the last digits then do not depend on the machine's cores.
@@ -75,8 +73,9 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
     except filelock.Timeout:
         raise ConpetError(f"{folder} is in use by another process. Wait for it, or choose another folder=.") from None
     except OSError as error:
-        raise ConpetError(f"The run in {folder} stopped: {error}. See that there is room on the disk and that the "
-                          "folder can be written; what was finished is kept, and the same call goes on.") from error
+        raise ConpetError(f"The run in {folder} stopped: {error}. See that the folder is there and can be written, and "
+                          "that there is room on the disk; what was finished is kept, and the same call goes on."
+                          ) from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"The run in {folder} was interrupted; the same call goes on from there.") from None
     finally:
@@ -100,8 +99,11 @@ def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: in
 def open_record(folder: Path, about: dict) -> dict:
     """The record of the run in a folder, or a new one; refuses a run of other arguments by the field that differs."""
     if not (folder / "run.json").is_file():
-        return {"format": FORMAT, **about, "environment": environment(), "stages_done": 0, "modules": [],
-                "module_of_task": [], "selector": None, "ledgers": {}, "files": {}}
+        versions = {name: version(name) for name in ("torch", "transformers", "peft", "numpy", "pandas")}
+        return {"format": FORMAT, **about, "stages_done": 0, "modules": [], "module_of_task": [], "selector": None,
+                "ledgers": {}, "files": {}, "environment": {       # no names of people, hosts or paths
+                    "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
+                    "cores": os.cpu_count(), **versions}}
     record = read_record(folder)
     there, asked = (pd.json_normalize({name: part[name] for name in about}).iloc[0].to_dict()
                     for part in (record, about))
@@ -113,18 +115,13 @@ def open_record(folder: Path, about: dict) -> dict:
     return record
 
 
-def environment() -> dict:
-    """Versions and machine, for the record: no names of people, hosts or paths."""
-    return {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
-            "cores": os.cpu_count(),
-            **{name: version(name) for name in ("torch", "transformers", "peft", "numpy", "pandas")}}
-
-
 def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, bar: bool, every: float) -> None:
     """Train the stages that are missing."""
     for left in folder.rglob(".writing-*"):      # of a process that was killed while it wrote
         left.unlink()
-    write_record(folder, record)                 # from now on the folder is that of this run
+    for kind in ("predictions", "replay", "costs", "modules"):     # made once: a folder that vanishes is not made again
+        (folder / kind).mkdir(exist_ok=True)
+    write_json(folder / "run.json", {**record, "digest": seal(record)})    # from now on the folder is this run's
     progress = tqdm(total=len(learner.stream), initial=record["stages_done"], disable=not bar,
                     bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]")
     try:
@@ -163,7 +160,6 @@ def train_stage(folder: Path, record: dict, learner: Learner, stage: int, progre
         progress.update(0)
         stop = on_step and on_step(step)
         if trained and (stop or time.monotonic() >= checkpoint.due):
-            still_there(folder)
             checkpoint.save(learner, stage, costs())
             clock.tick("checkpoint")
         if stop:
@@ -174,18 +170,10 @@ def train_stage(folder: Path, record: dict, learner: Learner, stage: int, progre
     learner.fit(stage)
     predictions = evaluate(learner, stage, tell)
     clock.tick("evaluation")
-    still_there(folder)
     write_stage(folder, record, learner, stage, predictions, costs())
     checkpoint.file.unlink(missing_ok=True)
     for part in learner.parts:
         part.fitting = None
-
-
-def still_there(folder: Path) -> None:
-    """Refuse to write into a run folder that was removed meanwhile: its earlier stages would be missing."""
-    if not (folder / ".lock").exists():
-        raise ConpetError(f"{folder} has vanished while its run was trained. Put it back, and the same call goes on; "
-                          "else the same call begins anew.")
 
 
 def evaluate(learner: Learner, stage: int, tell: Callable[[Step], None]) -> pd.DataFrame:
@@ -240,13 +228,7 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predic
         trained_weights=sum(module.size for part in learner.parts for module in part.modules),
         backbone_weights=learner.features.backbone.weights, ledgers=ledgers,
         files={**files, f"costs/{place.name}": digest(place.read_bytes())})
-    write_record(folder, record)
+    write_json(folder / "run.json", {**record, "digest": seal(record)})
     for place in (folder / "modules").iterdir():
         if place.name not in (*names, selector):
             shutil.rmtree(place)
-
-
-def write_record(folder: Path, record: dict) -> None:
-    """Write `run.json` with the hash of its content."""
-    record["digest"] = seal(record)
-    write_json(folder / "run.json", record)

@@ -158,11 +158,11 @@ def test_the_t_interval_covers_the_truth_as_often_as_it_says():
 def test_runs_of_other_data_are_not_paired():
     table = table_of(static=[.8, .7], vanilla=[.1, .2])
     other = table.assign(stream=["s", "s", "s", "other"])
-    with pytest.raises(cp.ConpetError, match="stream other, seed 1 has runs: 0 with learner=static, 1 with .*vanilla"):
+    with pytest.raises(cp.ConpetError, match=r"(?s)paired by learner.*static +vanilla.*other +1 +0 +1"):
         cp.compare(other)
-    with pytest.raises(cp.ConpetError, match="seed 1 has runs: 1 with learner=static, 0 with learner=vanilla"):
+    with pytest.raises(cp.ConpetError, match=r"(?s)static +vanilla.*s +1 +1 +0"):
         cp.compare(table.drop(3))
-    with pytest.raises(cp.ConpetError, match="seed 0 has runs: 2 with learner=static, 1 with"):
+    with pytest.raises(cp.ConpetError, match=r"(?s)static +vanilla.*s +0 +2 +1"):
         cp.compare(pd.concat([table, table.head(1).assign(rank=8)]))
     with pytest.raises(cp.ConpetError, match="Unknown column 'lerner'. Did you mean 'learner'"):
         cp.compare(table, by="lerner")
@@ -175,10 +175,10 @@ def test_what_was_not_held_equal_is_named(learned):
     table.loc[0, "new_share"] = 0.25                     # vanilla has no such setting
     assert cp.compare(table).iloc[0]["not held equal"] == "later_learning_rate, rank"
     by_rank = cp.compare(table, by="rank").iloc[0]
-    assert by_rank["not held equal"] == "later_learning_rate, learner" and by_rank["difference"] == approx(.6)
+    assert by_rank["not held equal"] == "later_learning_rate, learner" and by_rank["difference"] == approx(-.6)
     found = cp.compare(list(learned.values()))
-    assert found[["one", "other"]].to_numpy().tolist() == [["vanilla", "static"], ["vanilla", "dynamic"],
-                                                          ["static", "dynamic"]]
+    assert found[["one", "other"]].to_numpy().tolist() == [["dynamic", "static"], ["dynamic", "vanilla"],
+                                                          ["static", "vanilla"]]
     last = {kind: run.average_accuracy.iloc[-1] for kind, run in learned.items()}
     assert found["difference"].tolist() == approx([last[row["one"]] - last[row["other"]]
                                                    for _, row in found.iterrows()])

@@ -72,7 +72,7 @@ def test_a_read_only_folder_is_told_and_its_finished_run_can_be_read(half):
     for path in [folder, *folder.parents][:4]:
         path.chmod(0o755)
     folder.chmod(0o555)
-    assert all(part in told_to_nobody(call) for part in ["Permission denied", "the folder can be written", "goes on"])
+    assert all(part in told_to_nobody(call) for part in ["Permission denied", "can be written", "goes on"])
     folder.chmod(0o755)
     call()
     assert content(folder) == unbroken
@@ -83,7 +83,7 @@ def test_a_read_only_folder_is_told_and_its_finished_run_can_be_read(half):
 
 def test_a_folder_that_vanishes_is_told_and_not_made_again_in_part(half):
     folder, call, unbroken = half
-    with pytest.raises(cp.ConpetError, match="run has vanished while its run was trained.*same call"):
+    with pytest.raises(cp.ConpetError, match="run in .* stopped: .*No such file.*folder is there.*same call"):
         call(on_step=lambda step: shutil.rmtree(folder, ignore_errors=True))
     assert not folder.exists()
     call()
