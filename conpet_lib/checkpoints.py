@@ -7,19 +7,22 @@ named seed, so there is no random state to keep, and what was replayed is drawn 
 import json
 import time
 import warnings
+from collections import defaultdict
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from conpet_lib.files import digest, write_tensors
-from conpet_lib.learners import Learner
+from conpet_lib.learners import Fitting, Learner
 
 FORMAT = 1
 
 
 class Checkpoint:
-    """The checkpoint of a run folder: weights, moments and best so far of each part, and what the stage has cost.
+    """The checkpoint of a run folder: weights, best so far and moments of each part, and what the stage has cost.
 
     Args: every: seconds between two; after a slow save the pause is longer, so that all of them take less than 2 %
         of the time. 0 saves after every step.
@@ -32,9 +35,12 @@ class Checkpoint:
         """Keep the stage as it is; `spent` is what it has cost so far, as plain values."""
         start, tensors, parts = time.monotonic(), {}, {}
         for part in learner.parts:
-            if part.fitting:
-                found, parts[part.name] = part.fitting.state()
-                tensors |= {f"{part.name}/{name}": tensor for name, tensor in found.items()}
+            if fitting := part.fitting:
+                parts[part.name] = {"epoch": fitting.epoch, "step": fitting.step, "best_score": fitting.best_score}
+                groups = {"module": fitting.module.state_dict(), "best": fitting.best,
+                          **{f"{place}": moments for place, moments in fitting.optimiser.state_dict()["state"].items()}}
+                tensors |= {f"{part.name}/{group}/{name}": tensor for group, named in groups.items()
+                            for name, tensor in named.items()}
         state = json.dumps({"format": FORMAT, "stage": stage, "parts": parts, "spent": spent})
         write_tensors(self.file, tensors, {"state": state, "digest": digest(state, *chain(*sorted(tensors.items())))})
         now = time.monotonic()
@@ -48,16 +54,30 @@ class Checkpoint:
             if about["digest"] != digest(about["state"], *chain(*sorted(tensors.items()))):
                 raise ValueError("its hash is not the recorded one")
             state = json.loads(about["state"])
+            if (state["format"], state["stage"]) != (FORMAT, stage):     # of a stage that was written before the kill
+                return {}
         except FileNotFoundError:
             return {}
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             warnings.warn(f"{self.file} is torn or was changed ({error}): stage {stage} is trained from its start, "
                           "with the same result.", stacklevel=2)
             return {}
-        if (state["format"], state["stage"]) != (FORMAT, stage):     # of a stage that was written before the kill
-            return {}
         for part in learner.parts:
             if part.name in state["parts"]:
-                part.checkpoint = ({name.removeprefix(f"{part.name}/"): tensor for name, tensor in tensors.items()
-                                    if name.startswith(f"{part.name}/")}, state["parts"][part.name])
+                groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
+                for name, tensor in tensors.items():
+                    owner, group, name = name.split("/")
+                    if owner == part.name:
+                        groups[group][name] = tensor
+                part.resume = partial(go_on, groups=groups, **state["parts"][part.name])
         return state["spent"]
+
+
+def go_on(fitting: Fitting, groups: dict[str, dict[str, Tensor]], epoch: int, step: int,
+          best_score: list | None) -> None:
+    """Put a stage that has just begun where `save` found it."""
+    fitting.module.load_state_dict(groups.pop("module"))
+    fitting.best, fitting.best_score = groups.pop("best", {}), best_score and tuple(best_score)
+    fitting.optimiser.load_state_dict({**fitting.optimiser.state_dict(), "state": {
+        int(place): moments for place, moments in groups.items()}})
+    fitting.epoch, fitting.step = epoch, step

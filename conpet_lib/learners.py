@@ -5,6 +5,7 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
 
     fit(stage)               the same for every learner
       begin(stage)           open or go on with a module       <- Dynamic
+      prepare(rows, stage)   compute ahead                     <- Dynamic
       batches(stage, epoch)  which rows, in which order        <- Vanilla
       keep(rows, stage)      which of them give a gradient     <- Dynamic
       logits(rows, stage)    (batch, seen_labels)              <- Dynamic
@@ -56,26 +57,6 @@ class Fitting:
     best_score: tuple[float, float] | None = None        # (accuracy, minus loss) on the validation rows
     best: dict[str, Tensor] = field(default_factory=dict)
 
-    def state(self) -> tuple[dict[str, Tensor], dict]:
-        """Tensors and plain values from which `go_on` continues to the same bits: weights, best so far, moments."""
-        groups = {"module": self.module.state_dict(), "best": self.best}
-        groups |= {f"{place}": moments for place, moments in self.optimiser.state_dict()["state"].items()}
-        tensors = {f"{group}/{name}": weight for group, weights in groups.items() for name, weight in weights.items()}
-        return tensors, {"epoch": self.epoch, "step": self.step, "best_score": self.best_score}
-
-    def go_on(self, tensors: dict[str, Tensor], values: dict) -> None:
-        """Take the state that `state` gave, in a stage that has just begun."""
-        groups: dict[str, dict] = {"module": {}, "best": {}}
-        for name, weight in tensors.items():
-            group, name = name.split("/")
-            groups.setdefault(group, {})[name] = weight
-        self.module.load_state_dict(groups.pop("module"))
-        self.best = groups.pop("best")
-        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": {
-            int(place): moments for place, moments in groups.items()}})
-        self.epoch, self.step = values["epoch"], values["step"]
-        self.best_score = tuple(values["best_score"]) if values["best_score"] else None
-
 
 @dataclass
 class Answers:
@@ -89,6 +70,7 @@ class Answers:
     task_confidence: np.ndarray # probability of the chosen task
     ranking: np.ndarray         # (rows, tasks): tasks, the most probable first
     within: np.ndarray          # what the true task's labels alone would give: the bound of a perfect choice of task
+    reached: np.ndarray         # whether the true task's module was among the active ones
 
 
 class Learner:
@@ -99,8 +81,8 @@ class Learner:
         module_of_task: the module of each task seen.
         drawn: stage -> Counter of training rows drawn in it.
         ledger: one dict a stage: steps, rows, rows with a gradient, distinct rows.
-        fitting: the stage in training, kept until the whole stage is written.
-        checkpoint: the state, as of `Fitting.state`, that the next `fit` goes on from, or None.
+        fitting: the stage in training, kept until all its parts are trained and written.
+        resume: called with each `Fitting` that begins; `checkpoints` puts it where an earlier process left it.
     """
 
     name = "module"
@@ -113,7 +95,7 @@ class Learner:
         self.drawn: dict[int, Counter] = {}
         self.ledger: list[dict] = []
         self.fitting: Fitting | None = None
-        self.checkpoint: tuple[dict[str, Tensor], dict] | None = None
+        self.resume: Callable[[Fitting], None] = lambda fitting: None
 
     @property
     def parts(self) -> list["Learner"]:
@@ -125,13 +107,8 @@ class Learner:
     def fit(self, stage: int) -> None:
         """Train stage `stage`, from 1."""
         fitting = self.fitting = self.begin(stage)
-        if self.checkpoint:
-            fitting.go_on(*self.checkpoint)
-            self.checkpoint = None
-        rows = self.draws(stage)
-        self.features.fill(rows, lambda done, total: self.tell(
-            Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
-        self.keep(rows, stage)      # a selector's scores in one pass of one shape, wherever a resumed stage goes on
+        self.resume(fitting)
+        self.prepare(self.draws(stage), stage)
         total = sum(len(self.batches(stage, epoch)) for epoch in range(self.config.epochs))
         valid = self.keep(self.valid_rows(stage), stage)
         while fitting.epoch < self.config.epochs:
@@ -247,8 +224,13 @@ class Learner:
             "rows_with_gradient": sum(map(len, kept)), "distinct_rows": len(self.drawn[stage]),
             "best_valid_accuracy": fitting.best_score[0]})
 
+    def prepare(self, rows: Rows, stage: int) -> None:
+        """Compute ahead what the stage will ask of these rows: their prefixes."""
+        self.features.fill(rows, lambda done, total: self.tell(
+            Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
+
     def draws(self, stage: int) -> Rows:
-        """The distinct rows that the stage trains and validates on: their prefixes are made ahead."""
+        """The distinct rows that the stage trains and validates on."""
         drawn = [rows for epoch in range(self.config.epochs) for rows in self.batches(stage, epoch)]
         return np.unique(np.concatenate([*drawn, self.valid_rows(stage)]))
 
@@ -260,7 +242,7 @@ class Learner:
 
         Args:
             rows: `(rows,)` int64.
-            known_tasks: `(rows,)` the true tasks, only to report `within`; they never change an answer.
+            known_tasks: `(rows,)` the true tasks, only to report `within` and `reached`; they never change an answer.
         """
         return self.answers(self.features.scores_of(rows, self.modules[0]), known_tasks)
 
@@ -279,7 +261,8 @@ class Learner:
         return Answers(label=label, module=np.array(self.module_of_task)[task_of_label[label]],
                        task=task_scores.argmax(1).numpy(), confidence=best[:, 0], margin=best[:, 0] - best[:, 1],
                        task_confidence=task_scores.max(1).values.numpy(), within=within,
-                       ranking=task_scores.argsort(dim=1, descending=True, stable=True).numpy())
+                       ranking=task_scores.argsort(dim=1, descending=True, stable=True).numpy(),
+                       reached=np.ones(len(logits), dtype=bool))
 
 
 def sum_by(scores: Tensor, group: np.ndarray) -> Tensor:

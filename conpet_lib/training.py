@@ -173,7 +173,7 @@ def train_stage(folder: Path, record: dict, learner: Learner, stage: int, progre
     write_stage(folder, record, learner, stage, predictions, costs())
     checkpoint.file.unlink(missing_ok=True)
     for part in learner.parts:
-        part.fitting = None
+        part.fitting, part.resume = None, lambda fitting: None
 
 
 def evaluate(learner: Learner, stage: int, tell: Callable[[Step], None]) -> pd.DataFrame:
