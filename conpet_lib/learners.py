@@ -5,6 +5,7 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
 
     fit(stage)               the same for every learner
       begin(stage)           open or go on with a module       <- Dynamic
+      prepare(rows, stage)   compute ahead                     <- Dynamic
       batches(stage, epoch)  which rows, in which order        <- Vanilla
       keep(rows, stage)      which of them give a gradient     <- Dynamic
       logits(rows, stage)    (batch, seen_labels)              <- Dynamic
@@ -68,6 +69,7 @@ class Answers:
     margin: np.ndarray          # its distance to the second most probable label
     task_confidence: np.ndarray # probability of the chosen task
     within: np.ndarray          # what the true task's labels alone would give: the bound of a perfect choice of task
+    reached: np.ndarray         # whether the true task's module was among the active ones
 
 
 class Learner:
@@ -102,8 +104,7 @@ class Learner:
     def fit(self, stage: int) -> None:
         """Train stage `stage`, from 1."""
         fitting = self.fitting = self.begin(stage)
-        self.features.fill(self.draws(stage), lambda done, total: self.tell(
-            Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
+        self.prepare(self.draws(stage), stage)
         total = sum(len(self.batches(stage, epoch)) for epoch in range(self.config.epochs))
         valid = self.keep(self.valid_rows(stage), stage)
         while fitting.epoch < self.config.epochs:
@@ -220,8 +221,13 @@ class Learner:
             "best_valid_accuracy": fitting.best_score[0]})
         self.fitting = None
 
+    def prepare(self, rows: Rows, stage: int) -> None:
+        """Compute ahead what the stage will ask of these rows: their prefixes."""
+        self.features.fill(rows, lambda done, total: self.tell(
+            Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
+
     def draws(self, stage: int) -> Rows:
-        """The distinct rows that the stage trains and validates on: their prefixes are made ahead."""
+        """The distinct rows that the stage trains and validates on."""
         drawn = [rows for epoch in range(self.config.epochs) for rows in self.batches(stage, epoch)]
         return np.unique(np.concatenate([*drawn, self.valid_rows(stage)]))
 
@@ -233,7 +239,7 @@ class Learner:
 
         Args:
             rows: `(rows,)` int64.
-            known_tasks: `(rows,)` the true tasks, only to report `within`; they never change an answer.
+            known_tasks: `(rows,)` the true tasks, only to report `within` and `reached`; they never change an answer.
         """
         return self.answers(self.features.scores_of(rows, self.modules[0]), known_tasks)
 
@@ -251,7 +257,8 @@ class Learner:
             within = logits.masked_fill(others, -torch.inf).argmax(1).numpy()
         return Answers(label=label, module=np.array(self.module_of_task)[task_of_label[label]],
                        task=task_scores.argmax(1).numpy(), confidence=best[:, 0], margin=best[:, 0] - best[:, 1],
-                       task_confidence=task_scores.max(1).values.numpy(), within=within)
+                       task_confidence=task_scores.max(1).values.numpy(), within=within,
+                       reached=np.ones(len(logits), dtype=bool))
 
 
 def sum_by(scores: Tensor, group: np.ndarray) -> Tensor:
