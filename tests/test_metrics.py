@@ -84,7 +84,8 @@ def test_the_error_split_gives_each_row_one_fate_and_adds_to_one():
     second = LEDGER.assign(chosen_task=1)       # the true module came second and was active all the same
     assert metrics.error_split(second).loc[2].to_dict() == split.loc[2].to_dict()
     rng = np.random.default_rng(0)
-    many = ledger(*[(stage, *rng.integers(1, 4, size=5), .5, bool(rng.integers(2))) for stage in (1, 2, 3) for _ in range(50)])
+    many = ledger(*[(stage, *rng.integers(1, 4, size=5), .5, bool(rng.integers(2)))
+                    for stage in (1, 2, 3) for _ in range(50)])
     assert metrics.error_split(many).sum(axis=1).tolist() == approx([1, 1, 1])
 
 

@@ -79,6 +79,11 @@ def joined(tokens: Sequence[str]) -> tuple[str, list[int]]:
     return " ".join(tokens), starts
 
 
+def overlap(spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether head and tail share a character."""
+    return len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]
+
+
 def wanted_path(path: str | Path | None, corpus: str, advice: str) -> Path:
     """The path as `Path`; a ConpetError that says what to get when it is missing."""
     if path is None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, wanted_path
+from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, overlap, wanted_path
 
 ADVICE = "Wanted: a .csv, .tsv or .jsonl file with a column for the text and one for the label."
 JSON_LINES = (".jsonl", ".ndjson")
@@ -56,10 +56,8 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
         wrong = [span for span in spans if not 0 <= span[0] < span[1] <= len(words)]
         if wrong:
             faults.append(f"line {line}: the span {wrong[0]} does not lie in the text ({len(words)} characters)")
-            continue
-        if len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]:
+        elif overlap(spans):
             faults.append(f"line {line}: head {spans[0]} and tail {spans[1]} overlap")
-            continue
         examples.append(Example(key=f"{file.stem}:{line}", text=words, spans=spans, label=str(name).strip(),
                                 part=row.get("part") or None, source=f"{file.name}, line {line}"))
     if faults:
