@@ -34,9 +34,8 @@ class Task:
 class Stream(Sequence):
     """An ordered sequence of tasks over one list of examples.
 
-    `labels` are in the order in which they are learned; an example's label number is its place
-    there. `report` says what `make_stream` left out. `fingerprint` is equal for two streams
-    just when their tasks, sides and examples are.
+    `labels` are in the order in which they are learned; an example's label number is its place there. `report` says
+    what `make_stream` left out. `fingerprint` is equal for two streams just when their tasks, sides and examples are.
     """
 
     corpus: str
@@ -73,10 +72,9 @@ class Stream(Sequence):
         return np.array([number[self.examples[row].label] for row in rows], dtype=np.int64)
 
     def __repr__(self) -> str:
-        lines = [f"Stream({self.corpus!r}: {len(self)} tasks, {len(self.labels)} labels)"]
-        lines += [f"  {stage}. {', '.join(task.labels)}  ({len(task.train)} train, {len(task.valid)} valid, "
-                  f"{len(task.test)} test)" for stage, task in enumerate(self.tasks, 1)]
-        return "\n".join(lines)
+        return "\n".join([f"Stream({self.corpus!r}: {len(self)} tasks, {len(self.labels)} labels)"] + [
+            f"  {stage}. {', '.join(task.labels)}  ({len(task.train)} train, {len(task.valid)} valid, {len(task.test)} "
+            "test)" for stage, task in enumerate(self.tasks, 1)])
 
 
 def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train: int | None = 60,

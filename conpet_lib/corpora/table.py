@@ -40,13 +40,11 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
     first = 1 if file.suffix in JSON_LINES else 2                # line 1 of a CSV holds the column names
     for line, row in enumerate(table.to_dict("records"), first):
         words, name = row[names["text"]], row[names["label"]]
-        if not isinstance(words, str) or not words.strip():
-            report.skipped["empty text"] += 1
-            continue
         if isinstance(name, float) and name.is_integer():
             name = int(name)                                     # pandas' floats of whole numbers with gaps
-        if pd.isna(name) or not str(name).strip():
-            report.skipped["no label"] += 1
+        empty = not isinstance(words, str) or not words.strip()
+        if empty or pd.isna(name) or not str(name).strip():
+            report.skipped["empty text" if empty else "no label"] += 1
             continue
         try:
             spans = tuple((int(row[start]), int(row[end])) for start, end in POSITIONS[kind])
