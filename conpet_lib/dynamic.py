@@ -146,6 +146,14 @@ class DynamicConPET(StaticConPET):
         own = self.module_of_task[stage - 1]
         return [task for task, owner in zip(self.stream[:stage - 1], self.module_of_task) if owner == own]
 
+    def prepare(self, rows: Rows, stage: int) -> None:
+        """Also the selector's choice and the scores of active frozen modules, in passes that are full."""
+        super().prepare(rows, stage)
+        active = self.active(rows, stage).numpy()
+        for number, module in enumerate(self.modules):
+            if number != self.module_of_task[stage - 1] and active[:, number].any():
+                self.features.frozen_scores(rows[active[:, number]], module)
+
     # --- selection -----------------------------------------------------------------------------
 
     def module_scores(self, rows: Rows) -> Tensor:
@@ -207,11 +215,12 @@ class DynamicConPET(StaticConPET):
         if known_tasks is not None:
             # what each row's own module says, also where the selector missed it: a bound, not an answer
             true = torch.from_numpy(np.array(self.module_of_task)[known_tasks])
-            missed = torch.nonzero(~active[torch.arange(len(rows)), true]).squeeze(1)
+            answers.reached = active[torch.arange(len(rows)), true].numpy()
+            missed = np.flatnonzero(~answers.reached)
             if len(missed):
                 only = choose_active(None, 1, len(self.modules), true[missed])
-                own = self.scores_of_active(rows[missed.numpy()], only)
-                answers.within[missed.numpy()] = self.answers(own, known_tasks[missed.numpy()]).within
+                own = self.scores_of_active(rows[missed], only)
+                answers.within[missed] = self.answers(own, known_tasks[missed]).within
         return answers
 
     def scores_of_active(self, rows: Rows, active: Tensor) -> Tensor:

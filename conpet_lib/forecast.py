@@ -1,7 +1,7 @@
 """Forecast: what a run will cost, before anything is trained.
 
-In: a stream, a backbone, a config. Out: parameters, bytes, passes and minutes; afterwards, beside what
-was measured. May import `learners` and `runs`. Start at `forecast`.
+In: a stream, a backbone, a config. Out: parameters, bytes, passes and minutes; afterwards, beside what was measured.
+May import `learners` and `runs`. Start at `forecast`.
 """
 
 import tempfile
@@ -70,17 +70,15 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     times, tokens = calibration(stream, backbone, config) if calibrate else (None, 40.0)
     minutes = None
     if times:
-        small, full = (times["step"](config.batch_size * share) for share in (config.new_share if own_rows else 1.0,
-                                                                              1.0))
-        training = steps[0] * full + sum(steps[1:]) * small + sum(selecting) * full
-        valid = stages * config.epochs * config.valid_examples * (2 if selects else 1)
+        full, small = (times["step"](config.batch_size * share) for share in (1, config.new_share if own_rows else 1))
+        training = (steps[0] + sum(selecting)) * full + sum(steps[1:]) * small
+        valid = stages * config.epochs * config.valid_examples * (1 + selects)
         tests = sum(len(task.test) * (stages - place) for place, task in enumerate(stream)) * (active + selects)
         minutes = (rows * times["prefix"] + training + (valid + tests) * times["row"]) / 60
     return Forecast(
         trained_parameters=trained, share=trained / backbone.weights, full_tuning_ratio=backbone.weights / trained,
-        bytes_per_task=4 * trained / stages, passes_per_answer=active + selects,
-        cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps) + sum(selecting),
-        minutes=minutes)
+        bytes_per_task=4 * trained / stages, passes_per_answer=active + selects, minutes=minutes,
+        cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps + selecting))
 
 
 def steps_of(stream: Stream, config: VanillaConfig, stage: int, alone: bool) -> int:

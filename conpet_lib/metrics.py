@@ -86,12 +86,13 @@ def oracle_accuracy(predictions: pd.DataFrame) -> pd.Series:
 def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
     """What became of each test row, as parts of 1; a row a stage, columns adding up to 1.
 
-    `right`; `wrong module`: another module than the true task's answered, and the selector had not put the
-    true task first; `wrong label`: the true task's module would have been wrong too; `lost in the softmax`: the
-    selector and the label within the task are right, but another active module scored higher (k > 1).
+    `right`; `wrong module`: the true task's module was not active; `wrong label`: it was, but gives another label of
+    the task; `lost in the softmax`: it was, and gives the right label within the task, but a label of another task
+    scored higher (with k = 1 that task has the same module). Bounds beside it: `oracle_accuracy`, a perfect selector;
+    `selector_accuracy`, a perfect label within the chosen task.
     """
     names = ["right", "wrong module", "wrong label", "lost in the softmax"]
-    kind = np.select([is_right(predictions), predictions["task"] != predictions["chosen_task"],
+    kind = np.select([is_right(predictions), ~predictions["true_module_active"],
                       ~is_right(predictions, "within_task")], names[:3], names[3])
     return pd.crosstab(predictions["stage"], kind, normalize="index").reindex(columns=names, fill_value=0.0)
 

@@ -1,8 +1,7 @@
 """PET modules: a small set of trained weights with a head.
 
-In: a backbone's shapes, a number of labels, a seed. Out: `PetModule`: LoRA weights that
-`Backbone.top` takes, and a linear head from features to label scores.
-May import `backbone`. Knows nothing of tasks, replay or losses.
+In: a backbone's shapes, a number of labels, a seed. Out: `PetModule`: LoRA weights that `Backbone.top` takes, and a
+linear head from features to label scores. May import `backbone`. Knows nothing of tasks, replay or losses.
 """
 
 import math
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig
-from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from conpet_lib.backbone import ADAPTER, Backbone
@@ -87,12 +86,9 @@ class PetModule(nn.Module):
 
     def load(self, folder: Path) -> "PetModule":
         """Read weights that `save` wrote into this module; returns it, frozen."""
-        with safe_open(folder / "adapter_model.safetensors", "pt") as file:
-            for name, weight in self.adapter.items():
-                weight.data.copy_(file.get_tensor(PEFT_PREFIX + name.replace(f".{ADAPTER}.", ".")))
-        with safe_open(folder / "head.safetensors", "pt") as file:
-            device = self.head.device
-            self.head = nn.Parameter(file.get_tensor("weight").to(device))
-            self.bias = nn.Parameter(file.get_tensor("bias").to(device))
-            self.owner = file.get_tensor("owner").tolist()
+        adapter, head = (load_file(folder / f"{name}.safetensors") for name in ("adapter_model", "head"))
+        for name, weight in self.adapter.items():
+            weight.data.copy_(adapter[PEFT_PREFIX + name.replace(f".{ADAPTER}.", ".")])
+        self.head, self.bias = (nn.Parameter(head[name].to(self.head.device)) for name in ("weight", "bias"))
+        self.owner = head["owner"].tolist()
         return self.requires_grad_(False)

@@ -1,8 +1,7 @@
 """Plots: figures that read from the last row of a room, also for the colour-blind.
 
-In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes. Figures are made without
-pyplot's global state, so that widgets may draw from a thread. May import `runs`' results, trains nothing.
-Start at `forgetting_curves`.
+In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes. Figures are made without pyplot's global state,
+so that widgets may draw from a thread. May import `metrics`, trains nothing. Start at `forgetting_curves`.
 """
 
 import io
@@ -56,10 +55,11 @@ def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes
     return made
 
 
-def accuracy_axes(ax: Axes, stages: int, ylabel: str) -> None:
-    """Axes of an accuracy against the stage: percent, from 0 to 100."""
-    ax.set(xlabel="stage (tasks seen)", ylabel=ylabel, ylim=(0, 103), xlim=(0.8, stages + 0.2))
+def accuracy_axes(ax: Axes, stages: int, ylabel: str, title: str, low: float = 0) -> None:
+    """Axes of an accuracy against the stage: percent, from `low` to 100."""
+    ax.set(xlabel="stage (tasks seen)", ylabel=ylabel, ylim=(low, 103), xlim=(0.8, stages + 0.2))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_title(title, loc="left", pad=14)
 
 
 def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, tuple]]) -> None:
@@ -82,9 +82,8 @@ def average_curves(runs: Sequence, ax: Axes | None = None) -> Axes:
         stages = max(stages, len(run.record["stream"]["tasks"]))
         ax.plot(values.index, values, color=color, marker=marker, label=name)
         ends.append((values.index[-1], values.iloc[-1], name, color))
-    accuracy_axes(ax, stages, "average accuracy (%)")
+    accuracy_axes(ax, stages, "average accuracy (%)", "What is left after each stage, over all tasks seen")
     label_ends(ax, ends)
-    ax.set_title("What is left after each stage, over all tasks seen", loc="left")
     return ax
 
 
@@ -104,19 +103,21 @@ def forgetting_curves(runs: Sequence) -> Axes:
                         fontsize=10, ha="center", color=shade)
         average = 100 * run.average_accuracy
         ax.plot(average.index, average, color=color, marker=marker, linewidth=4, markersize=9)
-        accuracy_axes(ax, len(matrix), "accuracy (%)" if ax is panels[0] else "")
         lost = f", forgets {100 * run.forgetting:.1f} points" if len(matrix) > 1 else ""
-        ax.set_title(f"{name}\nends at {average.iloc[-1]:.1f} %{lost}", loc="left", pad=14)
+        accuracy_axes(ax, len(matrix), "accuracy (%)" if ax is panels[0] else "",
+                      f"{name}\nends at {average.iloc[-1]:.1f} %{lost}")
     says = ["thin lines: each task, numbered where it is learned", "thick line: average over the tasks seen"]
     panels[0].figure.supxlabel(("\n" if len(panels) == 1 else "; ").join(says), fontsize=12)
     return panels[0]
 
 
-def heatmap(table: pd.DataFrame, ax: Axes, says: str, bar: bool = True) -> Axes:
+def heatmap(table: pd.DataFrame, ax: Axes, title: str, says: str, bar: bool = True, **names: str) -> Axes:
     """A table of percentages with its values in the cells; `says` stands beside the colour bar."""
     sns.heatmap(table, ax=ax, vmin=0, vmax=100, cmap=SEQUENTIAL, annot=len(table) <= 12, fmt=".0f", square=True,
                 annot_kws={"fontsize": 13}, cbar=bar, cbar_kws={"label": says, "shrink": 0.8})
     ax.tick_params(rotation=0)
+    ax.set(**names)
+    ax.set_title(title, loc="left", fontsize=14)
     return ax
 
 
@@ -124,9 +125,8 @@ def accuracy_heatmaps(runs: Sequence) -> Axes:
     """The accuracy matrices R[k, i] of runs side by side, values in the cells (%); returns the first panel's Axes."""
     panels = axes(5.2 * len(runs) + 0.5, 5.4, len(runs))
     for ax, run in zip(panels, runs):
-        heatmap(100 * run.accuracy_matrix, ax, "accuracy (%)", bar=ax is panels[-1])
-        ax.set(xlabel="task tested", ylabel="after stage")
-        ax.set_title(looks(run)[0], loc="left")
+        heatmap(100 * run.accuracy_matrix, ax, looks(run)[0], "accuracy (%)", bar=ax is panels[-1],
+                xlabel="task tested", ylabel="after stage")
     panels[0].figure.supxlabel("read a column downwards to see forgetting", fontsize=12)
     return panels[0]
 
@@ -137,10 +137,9 @@ def selector_confusion(run, stage: int | None = None) -> Axes:
     table = run.predictions[run.predictions["stage"] == stage]
     shares = 100 * pd.crosstab(table["task"], table["chosen_task"], normalize="index")
     shares = shares.reindex(index=range(1, stage + 1), columns=range(1, stage + 1)).fillna(0.0)
-    ax = heatmap(shares, axes(0.62 * stage + 3.2, 0.6 * stage + 1.8)[0], "share of the task's rows (%)")
-    ax.set(xlabel="task chosen", ylabel="true task")
-    ax.set_title(f"Stage {stage}: where the selector sends a task's rows", loc="left", fontsize=14)
-    return ax
+    return heatmap(shares, axes(0.62 * stage + 3.2, 0.6 * stage + 1.8)[0],
+                   f"Stage {stage}: where the selector sends a task's rows", "share of the task's rows (%)",
+                   xlabel="task chosen", ylabel="true task")
 
 
 def calibration(run, stage: int | None = None) -> Axes:
@@ -151,9 +150,9 @@ def calibration(run, stage: int | None = None) -> Axes:
     _, color, marker = looks(run)
     ax.plot([0, 100], [0, 100], color="0.6", linestyle="--")
     ax.plot(table["confidence"], table["accuracy"], color=color, marker=marker)
-    for _, row in table.iterrows():
-        ax.annotate(f"{row['rows'] / 100:.0f}", (row["confidence"], row["accuracy"]), xytext=(0, -18),
-                    textcoords="offset points", ha="center", fontsize=10)
+    for confidence, accuracy, rows in table.itertuples(index=False):
+        ax.annotate(f"{rows / 100:.0f}", (confidence, accuracy), xytext=(0, -18), textcoords="offset points",
+                    ha="center", fontsize=10)
     ax.set(xlabel="selector's confidence (%)", ylabel="task chosen rightly (%)", xlim=(0, 103), ylim=(0, 103))
     ax.set_title(f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)", loc="left")
     return ax
@@ -162,14 +161,10 @@ def calibration(run, stage: int | None = None) -> Axes:
 def replayed(run, part: str = "module") -> Axes:
     """How many rows of each task were drawn in each stage."""
     table = run.replayed[run.replayed["part"] == part]
-    counts = table.pivot_table(index="stage", columns="task", values="count", aggfunc="sum")
+    counts = table.pivot_table(index="stage", columns="task", values="count", aggfunc="sum", fill_value=0)
     ax = axes(9, 5)[0]
-    bottom = np.zeros(len(counts))
-    for task, shade in zip(counts.columns, sns.color_palette("crest", counts.shape[1])):
-        values = counts[task].fillna(0).to_numpy()
-        ax.bar(counts.index, values, bottom=bottom, color=shade, label=f"{task}", edgecolor="white", linewidth=0.5)
-        bottom += values
-    ax.set(xlabel="stage", ylabel="rows drawn")
+    counts.plot.bar(ax=ax, stacked=True, width=0.8, rot=0, edgecolor="white", linewidth=0.5, ylabel="rows drawn",
+                    color=sns.color_palette("crest", counts.shape[1]))
     ax.legend(title="task", fontsize=11, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     ax.set_title(f"{looks(run)[0]}, {part}: each stage draws as many rows; the past shares its half", loc="left")
     return ax
@@ -178,15 +173,12 @@ def replayed(run, part: str = "module") -> Axes:
 def stream_picture(stream) -> Axes:
     """Rows of each side of each task, with the task's labels."""
     ax = axes(11, 1.5 + 0.55 * len(stream))[0]
-    names = [f"{number}. {textwrap.shorten(', '.join(task.labels), 80)}" for number, task in enumerate(stream, 1)]
-    left = np.zeros(len(stream))
-    for side, name, color in zip(("train", "valid", "test"), ("training", "validation", "test"), PALETTE):
-        sizes = np.array([len(getattr(task, side)) for task in stream])
-        ax.barh(names, sizes, left=left, color=color, label=name)
-        left += sizes
+    sizes = pd.DataFrame([[len(task.train), len(task.valid), len(task.test)] for task in stream],
+                         [f"{number}. {textwrap.shorten(', '.join(task.labels), 80)}" for number, task in
+                          enumerate(stream, 1)], ["training", "validation", "test"])
+    sizes.plot.barh(ax=ax, stacked=True, width=0.8, color=PALETTE[:3], xlabel="examples")
     ax.invert_yaxis()
     ax.tick_params("y", labelsize=12)
-    ax.set(xlabel="examples")
     ax.legend(fontsize=11, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
     ax.set_title("The stream: tasks in the order in which they are learned", loc="left")
     return ax
@@ -214,10 +206,9 @@ def selector_bound(run) -> Axes:
              ("label right (answer)", run.average_accuracy, *looks(run)[1:])]
     for _, values, shade, marker in lines:
         ax.plot(values.index, 100 * values, color=shade, marker=marker)
-    accuracy_axes(ax, len(run.average_accuracy), "test rows (%)")
-    ax.set_ylim(max(0, 100 * run.average_accuracy.min() - 15), 102)
+    accuracy_axes(ax, len(run.average_accuracy), "test rows (%)", "Which part limits the answer: the modules or the "
+                  "selector?", low=max(0, 100 * run.average_accuracy.min() - 15))
     label_ends(ax, [(values.index[-1], 100 * values.iloc[-1], name, shade) for name, values, shade, _ in lines])
-    ax.set_title("Which part limits the answer: the modules or the selector?", loc="left")
     return ax
 
 
@@ -228,8 +219,7 @@ def paired(one, other) -> Axes:
     """
     last = [run.predictions[run.predictions["stage"] == run.predictions["stage"].max()].set_index("key")
             for run in (one, other)]
-    right = [(table["label"] == table["predicted"]).astype(float) for table in last]
-    gain = 100 * (right[0] - right[1])
+    gain = 100 * metrics.is_right(last[0]).astype(float).sub(metrics.is_right(last[1]))
     groups = [("all", gain)] + [(f"{task}", gain[last[0]["task"] == task]) for task in last[0]["task"].unique()]
     ax = axes(9, 1.8 + 0.4 * len(groups))[0]
     ax.errorbar([rows.mean() for _, rows in groups], [name for name, _ in groups], fmt="o", capsize=4,
@@ -246,7 +236,7 @@ def lost_labels(run) -> pd.DataFrame:
 
     Most is lost at the top. "taken for" is the most frequent wrong answer.
     """
-    table = run.predictions.assign(right=lambda rows: rows["label"] == rows["predicted"])
+    table = run.predictions.assign(right=metrics.is_right(run.predictions))
     new, last = table[table["stage"] == table["task"]], table[table["stage"] == table["stage"].max()]
     found = pd.DataFrame({"task": new.groupby("label")["task"].first(), "learned": new.groupby("label")["right"].mean(),
                           "at the end": last.groupby("label")["right"].mean()})

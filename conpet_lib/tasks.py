@@ -34,9 +34,8 @@ class Task:
 class Stream(Sequence):
     """An ordered sequence of tasks over one list of examples.
 
-    `labels` are in the order in which they are learned; an example's label number is its place
-    there. `report` says what `make_stream` left out. `fingerprint` is equal for two streams
-    just when their tasks, sides and examples are.
+    `labels` are in the order in which they are learned; an example's label number is its place there. `report` says
+    what `make_stream` left out. `fingerprint` is equal for two streams just when their tasks, sides and examples are.
     """
 
     corpus: str
@@ -73,10 +72,9 @@ class Stream(Sequence):
         return np.array([number[self.examples[row].label] for row in rows], dtype=np.int64)
 
     def __repr__(self) -> str:
-        lines = [f"Stream({self.corpus!r}: {len(self)} tasks, {len(self.labels)} labels)"]
-        lines += [f"  {stage}. {', '.join(task.labels)}  ({len(task.train)} train, {len(task.valid)} valid, "
-                  f"{len(task.test)} test)" for stage, task in enumerate(self.tasks, 1)]
-        return "\n".join(lines)
+        return "\n".join([f"Stream({self.corpus!r}: {len(self)} tasks, {len(self.labels)} labels)"] + [
+            f"  {stage}. {', '.join(task.labels)}  ({len(task.train)} train, {len(task.valid)} valid, {len(task.test)} "
+            "test)" for stage, task in enumerate(self.tasks, 1)])
 
 
 def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train: int | None = 60,
@@ -99,8 +97,7 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
 
     Example: `make_stream(load_corpus("wordnet"), tasks=2, labels_per_task=3)[0].labels`
     """
-    counts = corpus.counts()
-    wanted = {"train": train, "valid": valid, "test": test}
+    counts, wanted = corpus.counts(), {"train": train, "valid": valid, "test": test}
     need = max(1, sum(count or 0 for count in wanted.values()))
     short: dict[str, int] = {label: count for label, count in counts.items() if count < need}
     while True:
@@ -119,11 +116,11 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
         short |= {label: counts[label] for label in lacking}       # draw again without them
     report = {"labels with too few examples": dict(sorted(short.items())),
               "rows left out, their sentence stands on another side": crossing}
+    def task(group: tuple[str, ...]) -> Task:
+        return Task(group, **{side: np.array([row for label in group for row in sides[label][side]], dtype=np.int64)
+                              for side in SIDES})
     order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
-    built = [Task(chosen[place],
-                  *(np.array([row for label in chosen[place] for row in sides[label][side]], dtype=np.int64)
-                    for side in ("train", "valid", "test"))) for place in order]
-    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(built), report)
+    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(task(chosen[place]) for place in order), report)
 
 
 def draw_labels(corpus: Corpus, enough: list[str], counts: dict, tasks: int, labels_per_task: int,
@@ -146,11 +143,10 @@ def draw_labels(corpus: Corpus, enough: list[str], counts: dict, tasks: int, lab
     pool = [tuple(group) for group in pool if len(group) == labels_per_task]
     if tasks < 1 or labels_per_task < 1 or len(pool) < tasks:
         few = ", ".join(f"{label} ({counts[label]})" for label in sorted(set(counts) - set(enough)))
-        raise ConpetError(
-            f"{tasks} tasks of {labels_per_task} labels with {need} examples each cannot be made: {corpus.name} has "
-            f"{len(enough)} labels with so many, enough for {len(pool)} tasks ({grouping}). Ask for fewer tasks, "
-            f"labels or examples. Labels with too few: {few or 'none'}."
-        )
+        raise ConpetError(f"{tasks} tasks of {labels_per_task} labels with {need} examples each cannot be made: "
+                          f"{corpus.name} has {len(enough)} labels with so many, enough for {len(pool)} tasks "
+                          f"({grouping}). Ask for fewer tasks, labels or examples. Labels with too few: "
+                          f"{few or 'none'}.")
     return pool[:tasks]
 
 
@@ -184,8 +180,7 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
     side_of_sentence: dict[str, str] = {}
     sides, left_out, lacking = {}, set(), {}
     for label in labels:
-        rows = [rows_of[label][place] for place in numpy_generator(seed, "rows",
-                                                                   label).permutation(len(rows_of[label]))]
+        rows = numpy_generator(seed, "rows", label).permutation(rows_of[label]).tolist()
         taken, used = {side: [] for side in SIDES}, set()
         for side in SIDES:
             limit = wanted[side]

@@ -189,7 +189,8 @@ def evaluate(learner: Learner, stage: int, tell: Callable[[Step], None]) -> pd.D
         "stage": stage, "key": [stream.examples[row].key for row in rows], "task": tasks + 1,
         "label": names[stream.label_numbers(rows)], "predicted": names[answers.label], "module": answers.module,
         "chosen_task": answers.task + 1, "confidence": answers.confidence, "margin": answers.margin,
-        "task_confidence": answers.task_confidence, "within_task": names[answers.within]})
+        "task_confidence": answers.task_confidence, "within_task": names[answers.within],
+        "true_module_active": answers.reached})
 
 
 def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predictions: pd.DataFrame,

@@ -32,8 +32,8 @@ def train_panel(corpus: Corpus, backbone: Backbone, tasks: int = 4, labels_per_t
         counts: `train`, `valid`, `test` examples a label, where they differ from `make_stream`'s.
         settings: fields of the config without a control, where they differ from its defaults.
     """
-    chosen = {"tasks": tasks, "labels_per_task": labels_per_task, "grouping": grouping, "order_seed": order_seed,
-              "learner": learner, "rank": rank}
+    chosen = dict(tasks=tasks, labels_per_task=labels_per_task, grouping=grouping, order_seed=order_seed,
+                  learner=learner, rank=rank)
     return TrainPanel(corpus, backbone, chosen, counts or {}, settings or {}, seed)
 
 
@@ -81,8 +81,9 @@ class TrainPanel:
 
     def calls(self) -> tuple[dict, dict]:
         """The arguments of `make_stream` and of the learner's config."""
-        cut = {name: self.config[name] for name in ("tasks", "labels_per_task", "grouping", "order_seed")}
-        return {**cut, **self.counts}, {"rank": self.config["rank"], **self.settings}
+        settings = self.config
+        rank, _ = settings.pop("rank"), settings.pop("learner")
+        return {**settings, **self.counts}, {"rank": rank, **self.settings}
 
     @property
     def code(self) -> str:
@@ -132,9 +133,9 @@ class TrainPanel:
             self.draw()
             done = self.run.record["stages_done"]
             self.progress.value = done / len(stream)
-            self.status.value = (
-                f"Done: {self.run.average_accuracy.iloc[-1]:.1%} average accuracy at the end." if self.run.finished else
-                f"Stopped in stage {done + 1} of {len(stream)}. Finished stages are kept; Train goes on from there.")
+            self.status.value = (f"Done: {self.run.average_accuracy.iloc[-1]:.1%} average accuracy at the end." if
+                                 self.run.finished else f"Stopped in stage {done + 1} of {len(stream)}. What is "
+                                 "finished is kept; Train goes on from there.")
         except Exception as error:      # nobody sees what a thread raises
             self.status.value = f"<b>It did not work.</b> {html.escape(f'{type(error).__name__}: {error}')}"
         finally:

@@ -179,7 +179,7 @@ def test_known_tasks_never_change_an_answer(bert):
     for name in ("label", "module", "task", "confidence", "margin", "task_confidence"):
         assert np.array_equal(getattr(blind, name), getattr(told, name)), name
         assert np.array_equal(getattr(blind, name), getattr(lied, name)), name
-    assert np.array_equal(blind.module, blind.task)
+    assert np.array_equal(blind.module, blind.task) and np.array_equal(told.reached, told.module == tasks)
 
 
 def test_a_perfect_selector_reaches_the_bound_of_the_oracle(bert):

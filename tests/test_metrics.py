@@ -14,19 +14,20 @@ R = [[.9, nan, nan],
 
 
 def ledger(*rows: tuple) -> pd.DataFrame:
-    """Rows of (stage, task, label, predicted, chosen task, best label within the true task, confidence)."""
+    """Rows of (stage, task, label, predicted, chosen task, best label within the true task, confidence, true module
+    active)."""
     return pd.DataFrame(rows, columns=["stage", "task", "label", "predicted", "chosen_task", "within_task",
-                                       "task_confidence"])
+                                       "task_confidence", "true_module_active"])
 
 
 # Stage 2: task 1 has one test row, task 2 has four.
 LEDGER = ledger(
-    (1, 1, "a", "a", 1, "a", .99),
-    (2, 1, "a", "c", 2, "a", .55),      # wrong module
-    (2, 2, "c", "c", 2, "c", .95),      # right
-    (2, 2, "c", "c", 1, "c", .58),      # right, though another task came first
-    (2, 2, "d", "c", 2, "c", 1.0),      # wrong label
-    (2, 2, "d", "a", 2, "d", .91),      # lost in the softmax
+    (1, 1, "a", "a", 1, "a", .99, True),
+    (2, 1, "a", "c", 2, "a", .55, False),      # wrong module
+    (2, 2, "c", "c", 2, "c", .95, True),       # right
+    (2, 2, "c", "c", 1, "c", .58, True),       # right, though another task came first
+    (2, 2, "d", "c", 2, "c", 1.0, True),       # wrong label
+    (2, 2, "d", "a", 2, "d", .91, True),       # lost in the softmax
 )
 
 
@@ -47,7 +48,7 @@ def test_whole_accuracy_weighs_examples_where_average_accuracy_weighs_tasks():
 
 def test_whole_and_average_accuracy_agree_where_tasks_have_as_many_rows():
     rng = np.random.default_rng(0)
-    rows = ledger(*[(3, task, "a", rng.choice(["a", "b"]), 1, "a", .5) for task in (1, 2, 3) for _ in range(20)])
+    rows = ledger(*[(3, task, "a", rng.choice(["a", "b"]), 1, "a", .5, True) for task in (1, 2, 3) for _ in range(20)])
     assert metrics.whole_accuracy(rows)[3] == approx(metrics.accuracy_matrix(rows).loc[3].mean())
 
 
@@ -80,8 +81,11 @@ def test_the_error_split_gives_each_row_one_fate_and_adds_to_one():
     assert split.loc[2].to_dict() == approx({"right": 2 / 5, "wrong module": 1 / 5, "wrong label": 1 / 5,
                                              "lost in the softmax": 1 / 5})
     assert split.loc[1].to_dict() == approx({"right": 1, "wrong module": 0, "wrong label": 0, "lost in the softmax": 0})
+    second = LEDGER.assign(chosen_task=1)       # the true module came second and was active all the same
+    assert metrics.error_split(second).loc[2].to_dict() == split.loc[2].to_dict()
     rng = np.random.default_rng(0)
-    many = ledger(*[(stage, *rng.integers(1, 4, size=5), .5) for stage in (1, 2, 3) for _ in range(50)])
+    many = ledger(*[(stage, *rng.integers(1, 4, size=5), .5, bool(rng.integers(2)))
+                    for stage in (1, 2, 3) for _ in range(50)])
     assert metrics.error_split(many).sum(axis=1).tolist() == approx([1, 1, 1])
 
 

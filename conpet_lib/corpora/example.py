@@ -15,10 +15,10 @@ from conpet_lib.errors import ConpetError
 class Example:
     """A text with marked spans and a label.
 
-    `spans` are character positions (start, end), end exclusive: one for entity typing, head and
-    tail for a relation, none for plain text. `key` names the example in records, which never hold
-    its text. `sentence` is what must not stand on two sides of a split (the text, unless the
-    reader knows better: WordNet's is the definition, since several nouns may share it).
+    `spans` are character positions (start, end), end exclusive: one for entity typing, head and tail for a relation,
+    none for plain text. `key` names the example in records, which never hold its text. `sentence` is what must not
+    stand on two sides of a split (the text, unless the reader knows better: WordNet's is the definition, since several
+    nouns may share it).
     """
 
     key: str
@@ -43,9 +43,8 @@ class ReadReport:
     notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        lines = [f"{self.read:,} examples read"]
-        lines += [f"{count:,} skipped: {reason}" for reason, count in self.skipped.items()]
-        return "\n".join(lines + self.notes)
+        skipped = [f"{count:,} skipped: {reason}" for reason, count in self.skipped.items()]
+        return "\n".join([f"{self.read:,} examples read", *skipped, *self.notes])
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,11 @@ def joined(tokens: Sequence[str]) -> tuple[str, list[int]]:
         starts.append(position)
         position += len(token) + 1
     return " ".join(tokens), starts
+
+
+def overlap(spans: Sequence[tuple[int, int]]) -> bool:
+    """Whether head and tail share a character."""
+    return len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]
 
 
 def wanted_path(path: str | Path | None, corpus: str, advice: str) -> Path:

@@ -1,9 +1,8 @@
 """Few-NERD in its official two columns: `token<TAB>label`, an empty line between sentences.
 
-A mention is a maximal run of one equal label other than `O`; neighbouring mentions of one type
-melt into one run, by the layout's design (about 1 % of them). Labels are `coarse-fine`.
-In the INTER and INTRA sets the mentions of other types are `O`. Copies with `B-` and `I-` before the
-label are read too.
+A mention is a maximal run of one equal label other than `O`; neighbouring mentions of one type melt into one run, by
+the layout's design (about 1 % of them). Labels are `coarse-fine`. In the INTER and INTRA sets the mentions of other
+types are `O`. Copies with `B-` and `I-` before the label are read too.
 """
 
 import re
@@ -47,11 +46,10 @@ def read_file(file: Path, report: ReadReport) -> list[Example]:
             text, starts = joined(tokens)
             runs = mentions(labels)
             report.skipped["sentences without a mention"] += not runs
-            examples += [
-                Example(key=f"{file.stem}:{first}:{start}", text=text, label=labels[start],
-                        spans=((starts[start], starts[end - 1] + len(tokens[end - 1])),),
-                        part=PARTS.get(file.stem), source=f"{file.name}, line {first + start}")
-                for start, end in runs]
+            examples += [Example(key=f"{file.stem}:{first}:{start}", text=text, label=labels[start],
+                                 spans=((starts[start], starts[end - 1] + len(tokens[end - 1])),),
+                                 part=PARTS.get(file.stem), source=f"{file.name}, line {first + start}")
+                         for start, end in runs]
             tokens, labels = [], []
         if not line:
             first = number + 1
@@ -62,10 +60,5 @@ def read_file(file: Path, report: ReadReport) -> list[Example]:
 
 def mentions(labels: list[str]) -> list[tuple[int, int]]:
     """Maximal runs of one label other than `O`, as token positions, end exclusive."""
-    runs, start = [], 0
-    for position in range(1, len(labels) + 1):
-        if position == len(labels) or labels[position] != labels[start]:
-            if labels[start] != "O":
-                runs.append((start, position))
-            start = position
-    return runs
+    ends = [place for place in range(1, len(labels) + 1) if labels[place - 1:place] != labels[place:place + 1]]
+    return [(start, end) for start, end in zip([0, *ends], ends) if labels[start] != "O"]

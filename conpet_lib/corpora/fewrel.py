@@ -1,15 +1,14 @@
 """FewRel in its official JSON: relation id -> list of sentences with head and tail.
 
-A record is `{"tokens": [...], "h": [name, wikidata id, [[positions], ...]], "t": [...]}`. The first
-occurrence of head and tail is marked (the FewRel toolkit's choice; the ConPET authors mark every
-one). The span's own tokens are used, not `name`, which is lower-cased. Tokens may be blanks;
-positions count them. `pid2name.json` beside the file names the relations.
+A record is `{"tokens": [...], "h": [name, wikidata id, [[positions], ...]], "t": [...]}`. The first occurrence of head
+and tail is marked (the FewRel toolkit's choice; the ConPET authors mark every one). The span's own tokens are used, not
+`name`, which is lower-cased. Tokens may be blanks; positions count them. `pid2name.json` beside it names the relations.
 """
 
 import json
 from pathlib import Path
 
-from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, joined, wanted_path
+from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, joined, overlap, wanted_path
 
 ADVICE = ("Wanted: FewRel's train_wiki.json and val_wiki.json (github.com/thunlp/FewRel, MIT licence), "
           "one of them or the folder with both.")
@@ -58,7 +57,7 @@ def read_file(file: Path, report: ReadReport) -> list[Example]:
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 faults.append(f"{relation}, record {index}: {type(error).__name__} {error}")
                 continue
-            if spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]:
+            if overlap(spans):
                 faults.append(f"{relation}, record {index}: head and tail overlap")
                 continue
             report.skipped["later occurrences of a span, not marked"] += sum(

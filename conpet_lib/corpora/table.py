@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, wanted_path
+from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, overlap, wanted_path
 
 ADVICE = "Wanted: a .csv, .tsv or .jsonl file with a column for the text and one for the label."
 JSON_LINES = (".jsonl", ".ndjson")
@@ -40,13 +40,11 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
     first = 1 if file.suffix in JSON_LINES else 2                # line 1 of a CSV holds the column names
     for line, row in enumerate(table.to_dict("records"), first):
         words, name = row[names["text"]], row[names["label"]]
-        if not isinstance(words, str) or not words.strip():
-            report.skipped["empty text"] += 1
-            continue
         if isinstance(name, float) and name.is_integer():
             name = int(name)                                     # pandas' floats of whole numbers with gaps
-        if pd.isna(name) or not str(name).strip():
-            report.skipped["no label"] += 1
+        empty = not isinstance(words, str) or not words.strip()
+        if empty or pd.isna(name) or not str(name).strip():
+            report.skipped["empty text" if empty else "no label"] += 1
             continue
         try:
             spans = tuple((int(row[start]), int(row[end])) for start, end in POSITIONS[kind])
@@ -56,10 +54,8 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
         wrong = [span for span in spans if not 0 <= span[0] < span[1] <= len(words)]
         if wrong:
             faults.append(f"line {line}: the span {wrong[0]} does not lie in the text ({len(words)} characters)")
-            continue
-        if len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]:
+        elif overlap(spans):
             faults.append(f"line {line}: head {spans[0]} and tail {spans[1]} overlap")
-            continue
         examples.append(Example(key=f"{file.stem}:{line}", text=words, spans=spans, label=str(name).strip(),
                                 part=row.get("part") or None, source=f"{file.name}, line {line}"))
     if faults:
