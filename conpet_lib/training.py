@@ -50,8 +50,7 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
         folder: where the run is kept. Default: a folder in the user's cache named by what the run is of.
             A finished run in it is loaded, an unfinished one goes on, another one is refused.
         on_step: called with a `Step` after each optimiser step; a true answer stops the run.
-        bar: show a progress bar with the remaining time. cache: folder of the prefix cache; default in the user's.
-        max_tokens: longer prompts are cut around their spans.
+        bar: show the progress. cache: folder of the caches, default the user's. max_tokens: a prompt's longest.
         threads: CPU threads. Default 1: a step of a small backbone has matrices too small to share (two threads
             were slower as soon as anything else ran), and the last digits then do not depend on the machine's cores.
         checkpoint_every: seconds of training that a kill may cost; see `Checkpoint`.
@@ -101,7 +100,7 @@ def open_record(folder: Path, about: dict) -> dict:
     if not (folder / "run.json").is_file():
         versions = {name: version(name) for name in ("torch", "transformers", "peft", "numpy", "pandas")}
         return {"format": FORMAT, **about, "stages_done": 0, "modules": [], "module_of_task": [], "selector": None,
-                "ledgers": {}, "files": {}, "environment": {       # no names of people, hosts or paths
+                "files": {}, "costs": [], "ledgers": {}, "environment": {       # no names of people, hosts or paths
                     "python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}",
                     "cores": os.cpu_count(), **versions}}
     record = read_record(folder)
@@ -119,7 +118,7 @@ def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, b
     """Train the stages that are missing."""
     for left in folder.rglob(".writing-*"):      # of a process that was killed while it wrote
         left.unlink()
-    for kind in ("predictions", "replay", "costs", "modules"):     # made once: a folder that vanishes is not made again
+    for kind in ("predictions", "replay", "modules"):     # made once: a folder that vanishes is not made again
         (folder / kind).mkdir(exist_ok=True)
     write_json(folder / "run.json", {**record, "digest": seal(record)})    # from now on the folder is this run's
     progress = tqdm(total=len(learner.stream), initial=record["stages_done"], disable=not bar,
@@ -196,39 +195,32 @@ def evaluate(learner: Learner, stage: int, tell: Callable[[Step], None]) -> pd.D
 def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predictions: pd.DataFrame,
                 costs: dict) -> None:
     """Write a stage's files under new names, then the record that has their hashes, then drop what it replaced."""
-    stream, names, selector = learner.stream, list(record["modules"]), record["selector"]
-    drawn = [(part.name, row, count) for part in learner.parts for row, count in part.drawn.get(stage, {}).items()]
-    rows = np.array([row for _, row, _ in drawn], dtype=np.int64)
-    replayed = pd.DataFrame({
-        "stage": stage, "part": [name for name, _, _ in drawn], "key": [stream.examples[row].key for row in rows],
-        "task": stream.task_of_label[stream.label_numbers(rows)] + 1, "count": [count for _, _, count in drawn]})
+    stream, trained, names = learner.stream, learner.module_of_task[stage - 1], list(record["modules"])
+    task_of = dict(zip(stream.labels, (stream.task_of_label + 1).tolist()))
+    drawn = [(stage, part.name, stream.examples[row].key, task_of[stream.examples[row].label], count)
+             for part in learner.parts for row, count in part.drawn.get(stage, {}).items()]
+    replayed = pd.DataFrame(drawn, columns=["stage", "part", "key", "task", "count"])
     written = [write_table(folder / kind / f"stage-{stage:02}.parquet", table)
                for kind, table in (("predictions", predictions), ("replay", replayed))]
-    trained = learner.module_of_task[stage - 1]
     names[trained:trained + 1] = [f"{trained}-stage-{stage}"]
-    saved = {names[trained]: learner.modules[trained]}
-    if len(learner.parts) > 1 and learner.parts[0].modules:
-        selector = f"selector-stage-{stage}"
-        saved[selector] = learner.parts[0].modules[0]
-    for name, module in saved.items():
-        module.save(folder / "modules" / name)
+    selector = f"selector-stage-{stage}" if len(learner.parts) > 1 and learner.parts[0].modules else None
+    for name, part in [(names[trained], learner.modules[trained])] + (
+            [(selector, learner.parts[0].modules[0])] if selector else []):
+        part.save(folder / "modules" / name)
         written += (folder / "modules" / name).iterdir()
-    ledgers = {part.name: list(part.ledger) for part in learner.parts}
     files = {name: wanted for name, wanted in record["files"].items()
-             if not name.startswith("modules/") or name.split("/")[1] in (*names, selector)}
+             if not name.startswith("modules/") or name.split("/")[1] in names}
     files |= {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in written}
     disk = Counter({"prefix_cache": learner.features.prefixes.store.bytes})
     for name in files:
-        kind, place = name.split("/")[:2]
-        disk["selector" if place == selector else kind] += (folder / name).stat().st_size
-    place = write_json(folder / "costs" / f"stage-{stage:02}.json", {
-        "stage": stage, **costs, "disk": disk, "operations": operations(learner.features.backbone, costs["counts"]),
-        "training": [entry for ledger in ledgers.values() for entry in ledger if entry["stage"] == stage]})
+        disk["selector" if "/selector" in name else name.split("/")[0]] += (folder / name).stat().st_size
+    costs |= {"stage": stage, "disk": disk, "operations": operations(learner.features.backbone, costs["counts"]),
+              "training": [entry for part in learner.parts for entry in part.ledger if entry["stage"] == stage]}
     record.update(
         stages_done=stage, modules=names, selector=selector, module_of_task=list(learner.module_of_task),
         trained_weights=sum(module.size for part in learner.parts for module in part.modules),
-        backbone_weights=learner.features.backbone.weights, ledgers=ledgers,
-        files={**files, f"costs/{place.name}": digest(place.read_bytes())})
+        backbone_weights=learner.features.backbone.weights, files=files, costs=[*record["costs"], costs],
+        ledgers={part.name: list(part.ledger) for part in learner.parts})
     write_json(folder / "run.json", {**record, "digest": seal(record)})
     for place in (folder / "modules").iterdir():
         if place.name not in (*names, selector):

@@ -138,8 +138,8 @@ def test_a_malicious_pickle_in_the_place_of_any_file_is_never_loaded(half):
     pickle.loads(bomb)
     (folder / "exploded").unlink()              # so the bomb works
     names = files_of(folder)
-    assert {Path(name).parts[0] for name in names} == {"run.json", "predictions", "replay", "costs", "modules",
-                                                       "checkpoint.safetensors"} and len(names) == 8
+    assert {Path(name).parts[0] for name in names} == {"run.json", "predictions", "replay", "modules",
+                                                       "checkpoint.safetensors"} and len(names) == 7
     for name in names:
         whole = {other: (folder / other).read_bytes() for other in names}
         for forged in [False, True] if "/" in name else [False]:

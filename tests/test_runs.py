@@ -208,7 +208,7 @@ def test_the_record_is_json_without_a_trace_of_the_machine(tiny_models, tmp_path
     backbone = cp.load_backbone(folder.name, device="cpu")
     run = cp.train(make_stream(2), backbone, quick("dynamic"), folder=tmp_path / "run", bar=False)
     files = list(run.folder.rglob("*.json"))
-    assert json.loads((run.folder / "run.json").read_text()) == run.record and len(files) > 4
+    assert json.loads((run.folder / "run.json").read_text()) == run.record and len(files) >= 4
     for path in files:
         content = path.read_text()
         json.loads(content)
