@@ -91,8 +91,7 @@ def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: in
                    "rows": [[len(task.train), len(task.valid), len(task.test)] for task in stream]},
         "backbone": {"name": backbone.name, "exit_layer": backbone.exit_layer, "tuned_layers": backbone.tuned_layers,
                      "fingerprint": backbone.fingerprint, "device": backbone.device.type, "dtype": str(backbone.dtype),
-                     "max_tokens": max_tokens},
-    }
+                     "max_tokens": max_tokens}}
 
 
 def open_record(folder: Path, about: dict) -> dict:
