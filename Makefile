@@ -2,6 +2,7 @@
 # make test     set up, then the tests; make test-all: the long checks, which make test leaves out
 # make lab      JupyterLab on the notebooks
 # make notebooks  run the notebooks and keep their outputs
+# make torture  kill runs at random points and compare (KILLS=100)
 # Settings: BACKBONE=minilm-l6|smollm2-135m, DEVICE=cpu|cuda|mps, SEED=0, PYTHON=python3
 
 PYTHON   ?= python3
@@ -12,7 +13,7 @@ BIN      := .venv/bin
 # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup run test test-all lab notebooks reference
+.PHONY: setup run test test-all lab notebooks reference torture
 
 setup: .venv/.setup-done
 
@@ -43,3 +44,7 @@ notebooks: setup
 SEEDS ?= 1
 reference: setup
 	$(BIN)/python scripts/reference.py $(DATA) --seeds $(SEEDS) $(MISHAPS)
+
+KILLS ?= 100
+torture: setup
+	$(BIN)/python scripts/torture.py --kills $(KILLS)

@@ -8,7 +8,7 @@
     run.average_accuracy
 
 Read the files from left to right along the data flow: corpora, tasks, prompts, backbone, prefix_cache,
-features, modules, replay, learners, dynamic, runs, plots, widgets.
+features, modules, replay, learners, dynamic, runs, training, comparing, plots, widgets.
 
 Axis words of our tensors: `batch` (rows of one pass), `tokens` (of a prompt, padded), `hidden` (the backbone's
 width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order), `stages`, `seeds`.
@@ -16,6 +16,7 @@ width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that ord
 
 from conpet_lib import metrics, plots
 from conpet_lib.backbone import load_backbone
+from conpet_lib.comparing import compare, grid, runs_table
 from conpet_lib.config import DynamicConfig, StaticConfig, VanillaConfig, paper
 from conpet_lib.corpora import load_corpus
 from conpet_lib.errors import ConpetError
@@ -27,5 +28,6 @@ from conpet_lib.tasks import make_stream
 from conpet_lib.training import train
 
 __version__ = "0.1.0"
-__all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "forecast",
-           "load_backbone", "load_corpus", "load_run", "make_stream", "metrics", "paper", "plots", "train"]
+__all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "compare",
+           "forecast", "grid", "load_backbone", "load_corpus", "load_run", "make_stream", "metrics", "paper", "plots",
+           "runs_table", "train"]

@@ -1,11 +1,10 @@
 """Costs: time by what was done, memory, and operations.
 
-In: the steps that a learner tells, and the counts of its features. Out: plain numbers.
-May import `backbone`. Knows nothing of accuracy.
+In: the steps that a learner tells, and the counts of its features. Out: plain numbers. May import `backbone`.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter
 
 import psutil
 import torch
@@ -15,16 +14,16 @@ from conpet_lib.backbone import Backbone
 
 
 class Clock:
-    """Wall and CPU seconds by what was done, and the largest memory seen.
+    """Wall seconds and largest memory by what was done, and CPU seconds, going on from a `report`.
 
-    `tick(doing)` books the time since the last tick. Memory is the process's resident size in bytes,
-    sampled at each tick, and on a GPU the largest size that torch allocated.
+    Bytes of memory: the process's resident size at each `tick`, and on a GPU the most that torch allocated since the
+    last one.
     """
 
-    def __init__(self):
-        self.wall: dict[str, float] = defaultdict(float)
-        self.cpu, self.peak = 0.0, 0
-        self.last, self.last_cpu, self.process = time.perf_counter(), time.process_time(), psutil.Process()
+    def __init__(self, spent: dict):
+        self.wall, self.host, self.device = (Counter(spent.get(name)) for name in ("wall", "host", "device"))
+        self.cpu, self.process = spent.get("cpu", 0.0), psutil.Process()
+        self.last, self.last_cpu = time.perf_counter(), time.process_time()
 
     def tick(self, doing: str) -> None:
         """Book the time since the last tick under `doing`."""
@@ -32,12 +31,14 @@ class Clock:
         self.wall[doing] += now - self.last
         self.cpu += cpu - self.last_cpu
         self.last, self.last_cpu = now, cpu
-        self.peak = max(self.peak, self.process.memory_info().rss)
+        self.host[doing] = max(self.host[doing], self.process.memory_info().rss)
+        if torch.cuda.is_initialized():
+            self.device[doing] = max(self.device[doing], torch.cuda.max_memory_allocated())
+            torch.cuda.reset_peak_memory_stats()
 
     def report(self) -> dict:
-        """Seconds by kind, CPU seconds, and peak memory in bytes (host, and device if there is one)."""
-        device = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
-        return {"wall": dict(self.wall), "cpu": self.cpu, "peak_memory": self.peak, "peak_device_memory": device}
+        """`wall` seconds and `host` and `device` bytes, each by what was done; `cpu` seconds."""
+        return {"wall": dict(self.wall), "cpu": self.cpu, "host": dict(self.host), "device": dict(self.device)}
 
 
 def operations(backbone: Backbone, counts: dict) -> dict[str, float]:

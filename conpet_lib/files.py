@@ -1,6 +1,6 @@
-"""Files: atomic writes, and hashes of what is in them.
+"""Files: atomic writes, hashes of what is in them, and reads that check them.
 
-In: bytes, text or tensors, and a path. Out: a file that is whole or absent.
+In: bytes, text, tensors or tables, and a path. Out: a file that is whole or absent.
 Knows nothing of corpora, backbones or runs.
 """
 
@@ -10,35 +10,39 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+import pandas as pd
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import save
+
+from conpet_lib.errors import ConpetError
+
+Result = TypeVar("Result")
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it.
 
-    A reader sees the old file, the new file or none, never half of one. The temporary file
-    is removed if `write` fails.
+    A reader sees the old file, the new file or none, never half of one. The temporary file is removed if `write`
+    fails. Folders are not made, so that a run folder that vanished does not come back in part.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
     try:
         write(Path(name))
-        with open(name, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(name, 0o644)    # mkstemp makes files that only their owner can read
+        os.fsync(handle)
+        os.fchmod(handle, 0o644)    # mkstemp makes files that only their owner can read
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
     finally:
-        os.close(folder)
+        os.close(handle)
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
     return path
 
 
@@ -51,7 +55,24 @@ def write_json(path: Path, value: object) -> Path:
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, str] | None = None) -> Path:
     """Write tensors as safetensors, atomically; `about` is kept in the file's header."""
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return write_atomically(path, lambda name: save_file(flat, name, metadata=about))
+    return write_atomically(path, lambda name: name.write_bytes(save(flat, about)))
+
+
+def write_table(path: Path, table: pd.DataFrame) -> Path:
+    """Write a DataFrame as Parquet, atomically."""
+    return write_atomically(path, lambda name: table.to_parquet(name, index=False))
+
+
+def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Result]) -> Result:
+    """What a file holds; refuses one that is gone, whose digest is not `wanted`, or that cannot be parsed."""
+    try:
+        content = path.read_bytes()
+        if digest(content) == wanted:
+            return parse(content)
+        fault = "its hash is not the recorded one, so it is torn or was changed"
+    except (OSError, ValueError, SafetensorError) as error:
+        fault = str(error)
+    raise ConpetError(f"{path} cannot be read: {fault}. Restore the file, or train again in another folder.")
 
 
 def digest(*parts: object) -> str:

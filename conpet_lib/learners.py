@@ -60,7 +60,7 @@ class Fitting:
 
 @dataclass
 class Answers:
-    """A learner's answers to rows; every array is `(rows,)`."""
+    """A learner's answers to rows; every array but `ranking` is `(rows,)`."""
 
     label: np.ndarray           # predicted label number
     module: np.ndarray          # the module that gave it
@@ -68,6 +68,7 @@ class Answers:
     confidence: np.ndarray      # probability of the predicted label
     margin: np.ndarray          # its distance to the second most probable label
     task_confidence: np.ndarray # probability of the chosen task
+    ranking: np.ndarray         # (rows, tasks): tasks, the most probable first
     within: np.ndarray          # what the true task's labels alone would give: the bound of a perfect choice of task
     reached: np.ndarray         # whether the true task's module was among the active ones
 
@@ -80,7 +81,8 @@ class Learner:
         module_of_task: the module of each task seen.
         drawn: stage -> Counter of training rows drawn in it.
         ledger: one dict a stage: steps, rows, rows with a gradient, distinct rows.
-        fitting: the stage in training, None between stages.
+        fitting: the stage in training, kept until all its parts are trained and written.
+        resume: called with each `Fitting` that begins; `checkpoints` puts it where an earlier process left it.
     """
 
     name = "module"
@@ -93,6 +95,7 @@ class Learner:
         self.drawn: dict[int, Counter] = {}
         self.ledger: list[dict] = []
         self.fitting: Fitting | None = None
+        self.resume: Callable[[Fitting], None] = lambda fitting: None
 
     @property
     def parts(self) -> list["Learner"]:
@@ -104,6 +107,7 @@ class Learner:
     def fit(self, stage: int) -> None:
         """Train stage `stage`, from 1."""
         fitting = self.fitting = self.begin(stage)
+        self.resume(fitting)
         self.prepare(self.draws(stage), stage)
         total = sum(len(self.batches(stage, epoch)) for epoch in range(self.config.epochs))
         valid = self.keep(self.valid_rows(stage), stage)
@@ -219,7 +223,6 @@ class Learner:
             "stage": stage, "part": self.name, "steps": len(batches), "rows": sum(map(len, batches)),
             "rows_with_gradient": sum(map(len, kept)), "distinct_rows": len(self.drawn[stage]),
             "best_valid_accuracy": fitting.best_score[0]})
-        self.fitting = None
 
     def prepare(self, rows: Rows, stage: int) -> None:
         """Compute ahead what the stage will ask of these rows: their prefixes."""
@@ -258,6 +261,7 @@ class Learner:
         return Answers(label=label, module=np.array(self.module_of_task)[task_of_label[label]],
                        task=task_scores.argmax(1).numpy(), confidence=best[:, 0], margin=best[:, 0] - best[:, 1],
                        task_confidence=task_scores.max(1).values.numpy(), within=within,
+                       ranking=task_scores.argsort(dim=1, descending=True, stable=True).numpy(),
                        reached=np.ones(len(logits), dtype=bool))
 
 

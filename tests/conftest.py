@@ -57,6 +57,11 @@ def make_stream(tasks: int = 4, labels_per_task: int = 2, rows: int = 12, **more
 
 @pytest.fixture(scope="session")
 def tiny_models(tmp_path_factory) -> dict[str, str]:
+    """See `save_tiny_models`."""
+    return save_tiny_models(tmp_path_factory.mktemp("tiny"))
+
+
+def save_tiny_models(place: Path) -> dict[str, str]:
     """Folders of two tiny random models: "bert" (an encoder) and "llama" (a decoder), 4 layers of width 16."""
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]", "[unused2]", "[unused3]"]
     words = (
@@ -83,7 +88,7 @@ def tiny_models(tmp_path_factory) -> dict[str, str]:
             for weight in model.parameters():
                 if weight.dim() == 2:
                     weight.mul_(8)
-        folder = tmp_path_factory.mktemp(f"tiny-{name}")
+        folder = place / name
         model.save_pretrained(folder)
         PreTrainedTokenizerFast(
             tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", **marks

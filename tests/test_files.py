@@ -16,7 +16,7 @@ from conpet_lib.seeds import numpy_generator, torch_generator
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
-    file = write_json(tmp_path / "new folder" / "a.json", {"old": 1})
+    file = write_json(tmp_path / "a.json", {"old": 1})
 
     def fail(name):
         name.write_text("half of it")
@@ -25,6 +25,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):
         write_atomically(file, fail)
     assert json.loads(file.read_text()) == {"old": 1}
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_no_folder_is_made_for_a_file(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_json(tmp_path / "gone" / "a.json", 1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_reader_never_meets_a_file_that_is_half_written(tmp_path):

@@ -1,0 +1,139 @@
+"""Comparing: many runs: train what is missing, list them, and say how far they differ.
+
+In: streams, configs and seeds, or folders of runs. Out: DataFrames, a row a run or a row a comparison.
+May import `training` and `runs`. Start at `grid`, `runs_table`, `compare`.
+"""
+
+import itertools
+import json
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import filelock
+import joblib
+import numpy as np
+import pandas as pd
+from scipy import stats
+from tqdm.auto import tqdm
+
+from conpet_lib.backbone import Backbone, load_backbone
+from conpet_lib.config import VanillaConfig
+from conpet_lib.errors import ConpetError, unknown
+from conpet_lib.files import digest
+from conpet_lib.registry import CONFIGS
+from conpet_lib.runs import Run, load_run
+from conpet_lib.seeds import numpy_generator
+from conpet_lib.tasks import Stream
+from conpet_lib.training import describe, train
+
+BACKBONE = "fingerprint", "exit_layer", "tuned_layers", "max_tokens"      # columns from the record of the backbone
+load_once = lru_cache(maxsize=1)(load_backbone)      # a worker process trains many runs on one backbone
+
+
+def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[VanillaConfig], seeds: Iterable[int],
+         folder: str | Path, processes: int = -1, bar: bool = True, cache: Path | None = None) -> pd.DataFrame:
+    """Train every config on every stream with every seed, each run in a folder of its own.
+
+    Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
+    `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
+
+    Args: processes: runs at a time; -1 for one a core. bar, cache: as in `train`.
+    Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why.
+    """
+    about = backbone.name, backbone.tuned_layers, backbone.exit_layer, backbone.device.type, str(backbone.dtype)[6:]
+    jobs = {}
+    for stream, config, seed in itertools.product(streams, configs, seeds):
+        name = digest(json.dumps(describe(stream, backbone, config, seed, 128)))[:16]
+        jobs[Path(folder) / f"{config.learner}-seed-{seed}-{name}"] = stream, about, config, seed, cache
+    missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
+    work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
+        joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
+    problems = dict(tqdm(work, "runs that were missing", total=len(missing), disable=not bar))
+    table = runs_table(jobs).assign(problem=[problems.get(place, "") for place in jobs])
+    failed = [f"{place.name}: {problem}" for place, problem in problems.items() if problem]
+    if failed:
+        warnings.warn(f"{len(failed)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
+                      "\n".join(failed), stacklevel=2)
+    return table
+
+
+def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, seed: int,
+            cache: Path | None) -> tuple[Path, str]:
+    """In a worker process: train a run; its folder, and what went wrong in words. Stops when its caller is gone."""
+    caller = os.getppid()
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(place / ".lock", timeout=60):
+            pass                # a worker of a grid that was killed lets go of it after its next step
+        train(stream, load_once(*about), config, seed, place, lambda step: os.getppid() != caller, False, cache)
+        return place, ""
+    except Exception as error:
+        return place, f"{type(error).__name__}: {error}"
+
+
+def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
+    """All runs under a folder, or those given: what each is of, every setting, and the numbers of its summary.
+
+    `problem` says what is wrong with a run that cannot be read; the numbers of a run without a stage are missing.
+    """
+    rows = []
+    if isinstance(runs, (str, Path)):
+        runs = sorted(path.parent for path in Path(runs).rglob("run.json"))
+    for run in runs:
+        row = {"folder": str(getattr(run, "folder", run)), "problem": "", "finished": False}
+        try:
+            run = run if isinstance(run, Run) else load_run(run)
+            stream, backbone = run.record["stream"], run.record["backbone"]
+            row |= {"finished": run.finished, "stages": run.record["stages_done"], "corpus": stream["corpus"],
+                    "tasks": len(stream["tasks"]), "stream": stream["fingerprint"], "seed": run.record["seed"],
+                    "backbone": backbone["name"], **{name: backbone[name] for name in BACKBONE}, **run.record["config"],
+                    **(run.summary() if run.record["stages_done"] else {})}
+        except ConpetError as error:
+            row["problem"] = str(error)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: str = "average accuracy") -> pd.DataFrame:
+    """Mean paired difference of each two values of a column, with 95 % intervals; a pair has one stream and seed.
+
+    Args: runs: runs, or rows of `runs_table`. by, measure: columns of `runs_table`.
+    Returns: a row a comparison: one, other, difference (one minus other), low and high (Student's t), bootstrap low
+        and high (percentile, 9,999 draws of pairs: too narrow for few), agree (false where one interval holds zero and
+        the other does not), pairs, seeds, and in `not held equal` the settings of both that differ besides `by`.
+    Raises: ConpetError for unfinished runs, and for runs that cannot be paired since their data differ.
+    """
+    table = runs if isinstance(runs, pd.DataFrame) else runs_table(runs)
+    for column in {by, measure} - {*table}:
+        raise unknown("column", column, table.columns)
+    table = table.assign(**{by: table[by].astype(object).fillna("None").astype(str)})
+    counts = pd.crosstab([table["stream"], table["seed"]], table[by])
+    wrong, open_runs = counts[(counts != 1).any(axis=1)], table.loc[~table["finished"], "folder"]
+    if len(wrong) or len(open_runs):
+        raise ConpetError(f"These runs cannot be paired by {by}. Each value needs one finished run on each stream and "
+                          "seed, as `grid` makes them; choose among runs with `runs_table`."
+                          + (f" Runs found where it is not so:\n{wrong}" if len(wrong) else "")
+                          + "".join(f"\n{folder} is not finished." for folder in open_runs))
+    values, found = table.pivot(index=["stream", "seed"], columns=by, values=measure), []
+    for one, other in itertools.combinations(values, 2):
+        gain, both = (values[one] - values[other]).to_numpy(dtype=float), table[table[by].isin([one, other])]
+        shared = set.intersection(*(set(CONFIGS[name].__dataclass_fields__) for name in both["learner"]))
+        pairs = both.astype(str).groupby(["stream", "seed"])[sorted({*shared, *BACKBONE} - {by})]
+        varied = pairs.nunique(dropna=False).max()
+        found.append({"one": one, "other": other, "difference": gain.mean(), **intervals(gain), "pairs": len(gain),
+                      "seeds": table["seed"].nunique(), "not held equal": ", ".join(varied.index[varied > 1])})
+    return pd.DataFrame(found)
+
+
+def intervals(gain: np.ndarray) -> dict:
+    """The 95 % intervals of a mean of paired differences; see `compare`."""
+    ends = [np.nan] * 4
+    if len(gain) > 1:
+        t = stats.t.interval(0.95, len(gain) - 1, gain.mean(), stats.sem(gain)) if np.ptp(gain) else (gain[0], gain[0])
+        drawn = stats.bootstrap((gain,), np.mean, method="percentile", rng=numpy_generator(0, "bootstrap"))
+        ends = [*map(float, t), *map(float, drawn.confidence_interval)]
+    return {**dict(zip(("low", "high", "bootstrap low", "bootstrap high"), ends)),
+            "agree": (ends[0] <= 0 <= ends[1]) == (ends[2] <= 0 <= ends[3])}

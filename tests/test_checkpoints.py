@@ -1,0 +1,153 @@
+"""Checkpoints: whatever stops a run, the same call ends with the same bytes, and trains nothing twice."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from conftest import make_stream, quick
+from safetensors import safe_open
+from torture import CASES, FORK, content, torture
+
+import conpet_lib as cp
+from conpet_lib.files import write_tensors
+
+KINDS = [*((kind, {}) for kind in cp.LEARNERS), ("dynamic", {"active": 2}), ("dynamic", {"modules": 2}),
+         ("dynamic", {"teacher_forcing": False, "selector": "labels"})]
+
+
+def stop_at(stage: int, doing: str, done: int, kill: bool = False) -> Callable:
+    """An `on_step` that stops, or interrupts, the run at one point."""
+    def on_step(step) -> bool:
+        here = (step.stage, step.doing, step.done) == (stage, doing, done)
+        if here and kill:
+            raise KeyboardInterrupt
+        return here
+    return on_step
+
+
+@pytest.mark.parametrize("kind, more", KINDS)
+def test_a_stopped_run_goes_on_to_the_bytes_of_an_unbroken_one(kind, more, bert, tmp_path):
+    def call(folder, on_step=None):
+        return cp.train(make_stream(3), bert, quick(kind, **more), folder=tmp_path / folder, bar=False,
+                        on_step=on_step, cache=tmp_path / f"{folder}-cache")
+
+    unbroken, told = call("unbroken"), []
+    stops = [(1, "prefix", 8), (1, "module", 2), (2, "module", 4), (3, "module", 5)]
+    stops[3:3] = [(3, "selector", 3), (3, "selector", 8)] if kind == "dynamic" else []
+    for stop in stops:
+        at = stop_at(*stop)
+        stopped = call("broken", lambda step, at=at: told.append(step) or at(step))
+        assert not stopped.finished and stopped.record["stages_done"] == stop[0] - 1
+    with pytest.raises(KeyboardInterrupt, match="broken was interrupted; the same call goes on"):
+        call("broken", stop_at(3, "module", 7, kill=True))
+    resumed = call("broken")
+    assert resumed.finished and content(resumed.folder) == content(unbroken.folder)
+    assert resumed.accuracy_matrix.equals(unbroken.accuracy_matrix)
+    trained = [(step.stage, step.doing, step.done) for step in told if step.doing != "prefix"]
+    assert len(trained) == len(set(trained)), "a step was trained twice"
+    assert not (resumed.folder / "checkpoint.safetensors").exists()
+
+
+def test_runs_killed_at_random_points_end_with_the_same_bytes(bert):
+    hits = torture(8, bert, seed=1, say=lambda text: None)
+    assert sum(hits.values()) >= 8 and len(hits) > 2
+
+
+@pytest.mark.long
+def test_a_hundred_kills(bert):
+    assert set(torture(100, bert, seed=2)) == {"time", "step", "fsync", "replace", "unlink"}
+
+
+def test_costs_of_a_stage_are_those_of_all_processes_that_trained_it(bert, tmp_path):
+    def call(folder, on_step=None):
+        return cp.train(make_stream(2), bert, quick("dynamic"), folder=tmp_path / folder, bar=False, on_step=on_step,
+                        cache=tmp_path / f"{folder}-cache")
+    unbroken = call("unbroken")
+    for stop in [(1, "module", 3), (2, "selector", 6), (2, "module", 2)]:
+        assert not call("broken", stop_at(*stop)).finished
+    resumed = call("broken")
+    for one, other in zip(unbroken.costs, resumed.costs):
+        for name in ("top_rows_trained", "head_scores_trained", "prefix_misses"):
+            assert one["counts"][name] == other["counts"][name] > 0
+        assert set(one["wall"]) == set(other["wall"]) and other["cpu"] > 0 and set(one["host"]) == set(other["host"])
+
+
+@pytest.mark.parametrize("damage", ["torn", "a weight", "a step", "empty", "of another stage"])
+def test_a_damaged_checkpoint_is_told_and_costs_only_its_stage(damage, bert, tmp_path):
+    def call(folder, on_step=None):
+        return cp.train(make_stream(2), bert, quick("dynamic"), folder=tmp_path / folder, bar=False, on_step=on_step)
+    unbroken, told = call("unbroken"), []
+    call("broken", stop_at(1, "module", 6))
+    earlier = (tmp_path / "broken" / "checkpoint.safetensors").read_bytes()
+    call("broken", stop_at(2, "module", 5))
+    file = tmp_path / "broken" / "checkpoint.safetensors"
+    with safe_open(file, "pt") as opened:
+        tensors, about = {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()  # noqa: SIM118
+    if damage == "a weight":
+        next(iter(tensors.values())).view(-1)[0] += 1
+    if damage == "a step":
+        state = json.loads(about["state"])
+        state["parts"]["module"]["step"] = 3
+        about["state"] = json.dumps(state)
+    write_tensors(file, tensors, about)
+    if damage in ("torn", "empty"):
+        file.write_bytes(file.read_bytes()[:5000 if damage == "torn" else 0])
+    if damage == "of another stage":            # a kill between run.json and the end of the checkpoint leaves it so
+        file.write_bytes(earlier)
+        resumed = call("broken", told.append)
+    else:
+        with pytest.warns(UserWarning, match=r"checkpoint.safetensors is torn or was changed .*stage 2 is trained"):
+            resumed = call("broken", told.append)
+    trained = [step for step in told if step.doing != "prefix"]
+    assert (trained[0].stage, trained[0].doing, trained[0].done) == (2, "selector", 1)
+    assert content(resumed.folder) == content(unbroken.folder)
+
+
+def test_a_checkpoint_of_other_arguments_is_never_gone_on_from(bert, tmp_path):
+    cp.train(make_stream(2), bert, quick(), folder=tmp_path, on_step=stop_at(1, "module", 3), bar=False)
+    with pytest.raises(cp.ConpetError, match="config.learning_rate"):
+        cp.train(make_stream(2), bert, quick(learning_rate=1e-3), folder=tmp_path, bar=False)
+
+
+def test_ctrl_c_gives_one_clear_message_and_a_folder_that_goes_on(bert, tmp_path):
+    def call(on_step):
+        return cp.train(make_stream(2), bert, quick(batch_limit=10_000), folder=tmp_path, bar=False, on_step=on_step,
+                        checkpoint_every=0)
+
+    def child(sender):
+        try:
+            call(lambda step: sender.send(step.done) if step.doing == "module" else None)
+        except KeyboardInterrupt as error:
+            sender.send(str(error))
+    receiver, sender = FORK.Pipe(duplex=False)
+    process = FORK.Process(target=child, args=(sender,))
+    process.start()
+    while receiver.recv() < 200:
+        pass
+    os.kill(process.pid, signal.SIGINT)                 # what Ctrl-C and a notebook's stop button send
+    while isinstance(last := receiver.recv(), int):
+        pass
+    process.join()
+    told = []
+    assert last == f"The run in {tmp_path} was interrupted; the same call goes on from there."
+    assert not call(lambda step: told.append(step) or step.doing == "module").finished and told[-1].done >= 200
+
+
+def test_checkpoints_take_less_than_three_parts_in_a_hundred_of_the_time(bert, tmp_path):
+    start = time.perf_counter()
+    run = cp.train(make_stream(2), bert, quick(batch_limit=100), folder=tmp_path, bar=False, checkpoint_every=0.01)
+    passed = time.perf_counter() - start
+    spent = sum(cost["wall"].get("checkpoint", 0) for cost in run.costs)
+    assert 0 < spent < 0.03 * passed
+    every_step = cp.train(make_stream(2), bert, quick(batch_limit=20), folder=tmp_path / "b", bar=False,
+                          checkpoint_every=0)
+    wall = [cost["wall"] for cost in every_step.costs]
+    assert sum(cost["checkpoint"] for cost in wall) > 0.03 * sum(sum(cost.values()) for cost in wall)
+
+
+def test_the_cases_of_the_torture_have_a_selector_and_past_modules(bert, tmp_path):
+    assert {case.split(",")[0] for case in CASES} == {"static", "dynamic"} and torch.get_num_threads() == 1
