@@ -17,20 +17,6 @@ from conpet_lib.tasks import Task
 FLOOR = -100.0       # the score of labels whose module is not active, as in the official code
 
 
-def mask_inactive(logits: Tensor, active: Tensor, module_of_label: Tensor, floor: float = FLOOR) -> Tensor:
-    """Give each label of a module that is not active the same low score.
-
-    Args:
-        logits: `(batch, seen_labels)`, unnormalised scores.
-        active: `(batch, modules)` bool, the modules chosen for each example.
-        module_of_label: `(seen_labels,)` int64, the module that knows each label.
-        floor: the low score; -100 as in the official code.
-    Returns: `(batch, seen_labels)`, a new tensor.
-    Source: ConPET (arXiv 2309.14763), Dynamic ConPET.
-    """
-    return logits.masked_fill(~active[:, module_of_label], floor)
-
-
 def choose_active(scores: Tensor | None, count: int, modules: int, true: Tensor | None = None) -> Tensor:
     """The active modules of each example.
 
@@ -176,9 +162,9 @@ class DynamicConPET(StaticConPET):
         if self.config.teacher_forcing:
             tasks = self.stream.task_of_label[self.stream.label_numbers(rows)]
             true = torch.from_numpy(np.array(self.module_of_task)[tasks])
-        needless = len(self.modules) <= self.config.active or (self.config.active == 1 and true is not None)
-        if needless and true is None:
+        if len(self.modules) <= self.config.active:
             return torch.ones(len(rows), len(self.modules), dtype=torch.bool)
+        needless = self.config.active == 1 and true is not None      # the true one is the only one
         return choose_active(None if needless else self.module_scores(rows), self.config.active, len(self.modules),
                              true)
 
@@ -188,15 +174,23 @@ class DynamicConPET(StaticConPET):
 
     def logits(self, rows: Rows, stage: int) -> Tensor:
         """`(batch, seen_labels)`: gradients in the columns of the module in training, the others frozen."""
-        current, active = self.module_of_task[stage - 1], self.active(rows, stage)
-        device = self.features.backbone.device
-        logits = torch.full((len(rows), int((self.stream.task_of_label < stage).sum())), FLOOR, device=device)
+        return self.scores_of_active(rows, self.active(rows, stage), self.module_of_task[stage - 1])
+
+    def scores_of_active(self, rows: Rows, active: Tensor, trained: int | None = None) -> Tensor:
+        """`(rows, seen_labels)` scores, the floor for labels of modules that are not active: those are not run.
+
+        Args: active: `(rows, modules)` bool. trained: the module in training, which gets gradients; the others then
+            go through the logit cache.
+        """
+        device, features = self.features.backbone.device, self.features
+        logits = torch.full((len(rows), sum(len(module.owner) for module in self.modules)), FLOOR, device=device)
         for number, module in enumerate(self.modules):
             places = torch.nonzero(active[:, number]).squeeze(1)
             if len(places):
-                scores = (self.features.scores(rows[places.numpy()], module) if number == current
-                          else self.features.frozen_scores(rows[places.numpy()], module))
-                logits[places[:, None].to(device), torch.tensor(module.owner, device=device)] = scores.to(device)
+                run = (features.scores_of if trained is None else features.scores if number == trained else
+                       features.frozen_scores)
+                columns = torch.tensor(module.owner, device=device)
+                logits[places[:, None].to(device), columns] = run(rows[places.numpy()], module).to(device)
         return logits
 
     # --- answers -------------------------------------------------------------------------------
@@ -210,8 +204,7 @@ class DynamicConPET(StaticConPET):
         else:
             task_scores = self.selector.task_scores(rows)
             active = choose_active(self.by_module(task_scores), self.config.active, len(self.modules))
-        logits = self.scores_of_active(rows, active)
-        answers = self.answers(logits, known_tasks, task_scores)
+        answers = self.answers(self.scores_of_active(rows, active).cpu(), known_tasks, task_scores)
         if known_tasks is not None:
             # what each row's own module says, also where the selector missed it: a bound, not an answer
             true = torch.from_numpy(np.array(self.module_of_task)[known_tasks])
@@ -219,16 +212,6 @@ class DynamicConPET(StaticConPET):
             missed = np.flatnonzero(~answers.reached)
             if len(missed):
                 only = choose_active(None, 1, len(self.modules), true[missed])
-                own = self.scores_of_active(rows[missed], only)
+                own = self.scores_of_active(rows[missed], only).cpu()
                 answers.within[missed] = self.answers(own, known_tasks[missed]).within
         return answers
-
-    def scores_of_active(self, rows: Rows, active: Tensor) -> Tensor:
-        """`(rows, seen_labels)` scores without gradients; inactive modules have the floor and are not run."""
-        logits = torch.full((len(rows), sum(len(module.owner) for module in self.modules)), FLOOR)
-        for number, module in enumerate(self.modules):
-            places = torch.nonzero(active[:, number]).squeeze(1)
-            if len(places):
-                scores = self.features.scores_of(rows[places.numpy()], module)
-                logits[places[:, None], torch.tensor(module.owner)] = scores
-        return logits

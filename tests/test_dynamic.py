@@ -9,7 +9,7 @@ from conftest import WORDS, make_corpus, make_learner, make_module, make_stream,
 
 import conpet_lib as cp
 from conpet_lib.corpora import Example
-from conpet_lib.dynamic import FLOOR, choose_active, mask_inactive
+from conpet_lib.dynamic import FLOOR, choose_active
 from conpet_lib.features import Features
 from conpet_lib.tasks import Stream, Task
 
@@ -69,16 +69,6 @@ def brute_logits(learner, rows, tasks, k: int, forced: bool) -> torch.Tensor:
 
 def gradients(module) -> torch.Tensor:
     return torch.cat([weight.grad.flatten().clone() for weight in module.parameters()])
-
-
-def test_inactive_modules_have_the_floor_in_every_label():
-    torch.manual_seed(0)
-    logits, active, owner = torch.randn(6, 9), torch.rand(6, 4) < 0.5, torch.tensor([0, 0, 1, 3, 3, 2, 1, 0, 2])
-    wanted = [[logits[row, label].item() if active[row, owner[label]] else -7.0 for label in range(9)]
-              for row in range(6)]
-    assert 0 < active.sum() < active.numel() and FLOOR == -100.0
-    torch.testing.assert_close(mask_inactive(logits, active, owner, floor=-7.0), torch.tensor(wanted))
-    assert mask_inactive(logits, ~active, owner)[active[:, owner]].unique().tolist() == [FLOOR]
 
 
 @pytest.mark.parametrize("forced", [True, False])
