@@ -1,7 +1,7 @@
-"""Checkpoints: a stage in training on disk, so that a kill loses seconds.
+"""Checkpoints: a stage in training in one file, from which it goes on to the same bits, so that a kill loses seconds.
 
-In: a learner amid a stage. Out: one file, whole or absent, from which it goes on to the same bits. Every draw has a
-named seed, so there is no random state to keep, and what was replayed is drawn again. Knows nothing of runs.
+Every draw has a named seed, so there is no random state to keep, and what was replayed is drawn again.
+May import `learners`. Knows nothing of runs. Start at `Checkpoint`.
 """
 
 import json

@@ -3,8 +3,7 @@
 In: a folder that `train` wrote. Out: a `Run`: accuracy matrix, predictions, costs, answers to new text.
 May import everything left of it in the data flow; training, plots and widgets import it. Start at `load_run`.
 
-    run.json                     config, stream, backbone, environment, stages done and what each cost, hashes of all
-                                 files; written last
+    run.json                     what it is of, stages done and their costs, hashes of all files; written last
     predictions/stage-01.parquet the ledger: every test row seen, its label, answer, module, confidence, margin
     replay/stage-01.parquet      which rows were drawn, how often
     modules/0-stage-1/           weights as a PEFT folder, the head beside them; selector likewise
@@ -25,7 +24,6 @@ import pyarrow.parquet as pq
 import safetensors.torch
 
 from conpet_lib import metrics
-from conpet_lib.assets import ASSETS
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.corpora import Example
 from conpet_lib.errors import ConpetError, unknown
@@ -239,7 +237,7 @@ class Run:
             run=self, record=record, summary=self.summary(), tasks=len(tasks), parts=", ".join(parts),
             rows="\n".join(rows), template=learner.features.prompt.template,
             base=Path(base).name if Path(base).is_dir() else base,
-            backbone_licence=ASSETS[base].licence if base in ASSETS else "see the backbone's own card",
+            backbone_licence=licences.get(base, "see the backbone's own card"),
             corpus_licence=licences.get(record["stream"]["corpus"], "that of your own data"))
         write_atomically(folder / "README.md", lambda name: name.write_text(card, encoding="utf-8"))
         return folder
