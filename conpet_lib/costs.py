@@ -14,22 +14,23 @@ from conpet_lib.backbone import Backbone
 
 
 class Clock:
-    """Wall seconds and largest memory by what was done, and CPU seconds, going on from a `report`.
+    """Wall and CPU seconds and largest memory by what was done, going on from a `report`.
 
     Bytes of memory: the process's resident size at each `tick`, and on a GPU the most that torch allocated since the
     last one.
     """
 
     def __init__(self, spent: dict):
-        self.wall, self.host, self.device = (Counter(spent.get(name)) for name in ("wall", "host", "device"))
-        self.cpu, self.process = spent.get("cpu", 0.0), psutil.Process()
+        self.wall, self.cpu, self.host, self.device = (Counter(spent.get(name)) for name in
+                                                       ("wall", "cpu", "host", "device"))
+        self.process = psutil.Process()
         self.last, self.last_cpu = time.perf_counter(), time.process_time()
 
     def tick(self, doing: str) -> None:
         """Book the time since the last tick under `doing`."""
         now, cpu = time.perf_counter(), time.process_time()
         self.wall[doing] += now - self.last
-        self.cpu += cpu - self.last_cpu
+        self.cpu[doing] += cpu - self.last_cpu
         self.last, self.last_cpu = now, cpu
         self.host[doing] = max(self.host[doing], self.process.memory_info().rss)
         if torch.cuda.is_initialized():
@@ -37,8 +38,8 @@ class Clock:
             torch.cuda.reset_peak_memory_stats()
 
     def report(self) -> dict:
-        """`wall` seconds and `host` and `device` bytes, each by what was done; `cpu` seconds."""
-        return {"wall": dict(self.wall), "cpu": self.cpu, "host": dict(self.host), "device": dict(self.device)}
+        """`wall` and `cpu` seconds, `host` and `device` bytes, each by what was done."""
+        return {name: dict(getattr(self, name)) for name in ("wall", "cpu", "host", "device")}
 
 
 def operations(backbone: Backbone, counts: dict) -> dict[str, float]:

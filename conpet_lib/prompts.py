@@ -79,7 +79,7 @@ class Prompt:
         longest = length if length <= self.max_tokens else self.max_tokens // 6
         text = [(numbers[:longest] if fixed else numbers, fixed) for numbers, fixed in whole]
         question = [numbers if fixed else numbers[:longest] for numbers, fixed in asked]
-        text, _ = shorten(text, self.max_tokens - len(first) - len(last) - sum(map(len, question)))
+        text = shorten(text, self.max_tokens - len(first) - len(last) - sum(map(len, question)))
         cut = sum(len(numbers) for numbers, _ in whole + asked) - sum(map(len, text + question))
         tokens = first + sum(text, []) + sum(question, []) + last
         if MASK in self.template:
@@ -132,20 +132,19 @@ class Prompt:
         return filled
 
 
-def shorten(pieces: list[tuple[list[int], bool]], room: int) -> tuple[list[list[int]], int]:
-    """Cut token lists until all fit into `room` tokens; also the number of tokens cut.
+def shorten(pieces: list[tuple[list[int], bool]], room: int) -> list[list[int]]:
+    """Cut token lists until all fit into `room` tokens.
 
     One token at a time goes from the longest list that may be cut, first from the outer ones (the far
     end from the spans), then from the ones between spans; spans that alone are too long keep their beginning.
     """
     sizes = [len(numbers) for numbers, _ in pieces]
-    cut = max(0, sum(sizes) - max(room, 0))
 
     def goes_first(place: int) -> tuple[bool, bool, bool, int]:
         fixed, outer = pieces[place][1], place in (0, len(pieces) - 1)
         return sizes[place] > 0, not fixed, outer, sizes[place]
 
-    for _ in range(cut):
+    while sum(sizes) > max(room, 0):
         sizes[max(range(len(pieces)), key=goes_first)] -= 1
     return [numbers[len(numbers) - size:] if place == 0 and not fixed and len(pieces) > 1 else numbers[:size]
-            for place, ((numbers, fixed), size) in enumerate(zip(pieces, sizes))], cut
+            for place, ((numbers, fixed), size) in enumerate(zip(pieces, sizes))]

@@ -1,8 +1,7 @@
 """Seeds: every random choice comes from a named one.
 
-In: a seed and names that say what the draw is for. Out: a generator. Two different names give
-independent draws; the same names give the same draws, whatever was drawn before, so that a
-resumed run need not store a random state.
+In: a seed and names that say what the draw is for. Out: a generator. Two different names give independent draws; the
+same names give the same draws, whatever was drawn before, so that a resumed run need not store a random state.
 """
 
 import numpy as np

@@ -51,8 +51,8 @@ class RedrawnValidation(DynamicConPET):
 
     def score(self, rows, stage):
         task, epoch = self.stream[stage - 1], self.fitting.epoch
-        drawn = dynamic_replay(task.valid, [past.valid for past in self.past(stage)], 32, self.config.new_share, 10,
-                               self.generator("redrawn validation", stage, epoch), first=stage == 1)
+        drawn = dynamic_replay(task.valid, [past.valid for past in self.past(stage)], 32, self.new_share(stage), 10,
+                               self.generator("redrawn validation", stage, epoch))
         return super().score(self.keep(np.concatenate(drawn), stage), stage)
 
 
