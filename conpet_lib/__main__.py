@@ -29,14 +29,9 @@ def main(arguments: list[str] | None = None) -> int:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
         runs = train_all(options)
-    except cp.ConpetError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped. The finished stages are kept; the same command goes on from there.", file=sys.stderr)
-        return 130
-    if not all(run.finished for run in runs):
-        return 1
+    except (cp.ConpetError, KeyboardInterrupt) as error:
+        print(f"\n{error or 'Stopped.'}", file=sys.stderr)
+        return 130 if isinstance(error, KeyboardInterrupt) else 1
     folder, (_, static, dynamic) = runs[0].folder.parent, (100 * run.average_accuracy.iloc[-1] for run in runs)
     print(f"\n{table(runs).to_string()}\n\nStatic minus Dynamic: {static - dynamic:+.1f} points of average accuracy "
           "(one seed).")

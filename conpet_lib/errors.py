@@ -13,18 +13,12 @@ class ConpetError(Exception):
 
 
 def check(holds: bool, owner: object, field: str, wanted: str) -> None:
-    """Refuse a configuration field that breaks its rule.
+    """Refuse a field of the configuration `owner` that breaks its rule: `wanted`, in words.
 
-    Args:
-        holds: whether the rule holds.
-        owner: the configuration object; its class is named in the message.
-        field: the field's name.
-        wanted: the rule in words, such as "a share above 0, at most 1".
-    Raises: ValueError naming class, field, value and rule.
+    Raises: ValueError naming class, field, value and rule, such as "a share above 0, at most 1".
     """
     if not holds:
-        value = getattr(owner, field)
-        raise ValueError(f"{type(owner).__name__}({field}={value!r}): {field} must be {wanted}.")
+        raise ValueError(f"{type(owner).__name__}({field}={getattr(owner, field)!r}): {field} must be {wanted}.")
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConpetError:

@@ -6,7 +6,8 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
     fit(stage)               the same for every learner
       begin(stage)           open or go on with a module       <- Dynamic
       prepare(rows, stage)   compute ahead                     <- Dynamic
-      batches(stage, epoch)  which rows, in which order        <- Vanilla
+      past(stage)            which tasks may be replayed       <- Vanilla, Dynamic
+      batches(stage, epoch)  which rows, in which order
       keep(rows, stage)      which of them give a gradient     <- Dynamic
       logits(rows, stage)    (batch, seen_labels)              <- Dynamic
       targets(rows)          (batch,) the right columns        <- Selector
@@ -28,7 +29,7 @@ from conpet_lib.config import StaticConfig, VanillaConfig
 from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
 from conpet_lib.modules import PetModule
-from conpet_lib.replay import Rows, dynamic_replay, no_replay, spread
+from conpet_lib.replay import Rows, dynamic_replay, spread
 from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream, Task
 
@@ -153,8 +154,12 @@ class Learner:
     def batches(self, stage: int, epoch: int) -> list[Rows]:
         """The epoch's batches under dynamic replay; the same at every call."""
         return dynamic_replay(self.stream[stage - 1].train, [task.train for task in self.past(stage)],
-                              self.config.batch_size, self.config.new_share, self.config.limit(stage),
-                              self.generator("batches", stage, epoch), first=stage == 1)
+                              self.config.batch_size, self.new_share(stage), self.config.limit(stage),
+                              self.generator("batches", stage, epoch))
+
+    def new_share(self, stage: int) -> float:
+        """The part of a batch that comes from the new task."""
+        return self.config.new_share if stage > 1 else 1.0
 
     def past(self, stage: int) -> list[Task]:
         """The past tasks that may be replayed: all of them."""
@@ -273,9 +278,8 @@ def sum_by(scores: Tensor, group: np.ndarray) -> Tensor:
 class Vanilla(Learner):
     """No replay: a stage sees its own task alone. The lower bound of every plot."""
 
-    def batches(self, stage: int, epoch: int) -> list[Rows]:
-        return no_replay(self.stream[stage - 1].train, self.config.batch_size, self.config.limit(stage),
-                         self.generator("batches", stage, epoch))
+    def new_share(self, stage: int) -> float:
+        return 1.0
 
     def past(self, stage: int) -> list[Task]:
         return []

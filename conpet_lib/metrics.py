@@ -1,11 +1,9 @@
 """Metrics: pure functions of the accuracy matrix and of predictions.
 
-In: `R`, `(stages, tasks)`: `R[k, i]` is the accuracy, a part of 1, on task i's test rows after stage k,
-among all labels seen by then; not a number where i > k. Or the ledger of predictions, a DataFrame with a
-row a test example and stage. Out: numbers. Knows nothing of how they came about.
-
-Forward transfer (accuracy on a task before it is trained) has no meaning here: a class-incremental
-learner has no output for labels that it has not met, so the quantity would be zero by construction.
+In: `R`, `(stages, tasks)`: `R[k, i]` is the accuracy, a part of 1, on task i's test rows after stage k, among all
+labels seen by then; not a number where i > k. Or the ledger of predictions, a DataFrame with a row a test example and
+stage. Out: numbers. Knows nothing of how they came about. Forward transfer (accuracy on a task before it is trained)
+has no meaning here: a class-incremental learner has no output for labels not met yet, so it would always be zero.
 """
 
 import numpy as np

@@ -220,12 +220,12 @@ def paired(one, other) -> Axes:
     last = [run.predictions[run.predictions["stage"] == run.predictions["stage"].max()].set_index("key")
             for run in (one, other)]
     gain = 100 * metrics.is_right(last[0]).astype(float).sub(metrics.is_right(last[1]))
-    groups = [("all", gain)] + [(f"{task}", gain[last[0]["task"] == task]) for task in last[0]["task"].unique()]
+    by_task, overall = gain.groupby(last[0]["task"]).agg(["mean", "sem"]), gain.agg(["mean", "sem"])
+    groups = pd.concat([by_task, overall.to_frame("all").T])
     ax = axes(9, 1.8 + 0.4 * len(groups))[0]
-    ax.errorbar([rows.mean() for _, rows in groups], [name for name, _ in groups], fmt="o", capsize=4,
-                xerr=[1.96 * rows.std() / len(rows) ** 0.5 for _, rows in groups], color=looks(one)[1])
+    ax.errorbar(groups["mean"], groups.index.astype(str), xerr=1.96 * groups["sem"], fmt="o", capsize=4,
+                color=looks(one)[1])
     ax.axvline(0, color="0.5", linestyle="--")
-    ax.invert_yaxis()
     ax.set(xlabel=f"{looks(one)[0]} minus {looks(other)[0]} (points)", ylabel="task")
     ax.set_title("Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)", loc="left")
     return ax

@@ -5,22 +5,20 @@ prompt is built from pieces, so that the answer position is known by constructio
 May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
 """
 
+import json
 import re
 from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
+from conpet_lib.assets import DATA
 from conpet_lib.corpora import Example
 
 MASK = "[MASK]"
 
-# Per kind of corpus: the template of a bidirectional encoder, then that of a causal decoder, whose
-# prompt ends where the answer would begin. "typing" and "relation" of encoders are the authors'.
-TEMPLATES = {"definition": ("{text} In short, {span} is a kind of [MASK].", "{text} In short, {span} is a kind of"),
-             "typing": ("{text} In this sentence, {span} is a [MASK].", "{text} In short, {span} is a kind of"),
-             "relation": ("{text} In this sentence, {tail} is the [MASK] of {head}.",
-                          "{text} In this sentence, the relation of {tail} to {head} is"),
-             "text": ("{text} In short, this is about [MASK].", "{text} In short, this is about")}
+# Per kind of corpus: the template of a bidirectional encoder, then that of a causal decoder, whose prompt ends where
+# the answer would begin. "typing" and "relation" of encoders are the authors'.
+TEMPLATES = json.loads((DATA / "templates.json").read_text(encoding="utf-8"))
 # Around each span in the text: the authors' unused tokens where the vocabulary has them, else words.
 # A definition begins with its noun and needs no mark.
 MARKED = ("typing", "relation")
@@ -79,7 +77,7 @@ class Prompt:
         longest = length if length <= self.max_tokens else self.max_tokens // 6
         text = [(numbers[:longest] if fixed else numbers, fixed) for numbers, fixed in whole]
         question = [numbers if fixed else numbers[:longest] for numbers, fixed in asked]
-        text, _ = shorten(text, self.max_tokens - len(first) - len(last) - sum(map(len, question)))
+        text = shorten(text, self.max_tokens - len(first) - len(last) - sum(map(len, question)))
         cut = sum(len(numbers) for numbers, _ in whole + asked) - sum(map(len, text + question))
         tokens = first + sum(text, []) + sum(question, []) + last
         if MASK in self.template:
@@ -125,27 +123,24 @@ class Prompt:
         filled = []
         for piece in filter(None, re.split(r"( ?\{\w+\}| ?\[MASK\])", self.template.removeprefix("{text}"))):
             bare = piece.strip()
-            if bare in names:
-                filled.append((" " * (piece != bare) + names[bare][0], True))
-            else:
-                filled.append((bare if bare == MASK else piece, False))
+            span = " " * (piece != bare) + names[bare][0] if bare in names else None
+            filled.append((span or (bare if bare == MASK else piece), span is not None))
         return filled
 
 
-def shorten(pieces: list[tuple[list[int], bool]], room: int) -> tuple[list[list[int]], int]:
-    """Cut token lists until all fit into `room` tokens; also the number of tokens cut.
+def shorten(pieces: list[tuple[list[int], bool]], room: int) -> list[list[int]]:
+    """Cut token lists until all fit into `room` tokens.
 
     One token at a time goes from the longest list that may be cut, first from the outer ones (the far
     end from the spans), then from the ones between spans; spans that alone are too long keep their beginning.
     """
     sizes = [len(numbers) for numbers, _ in pieces]
-    cut = max(0, sum(sizes) - max(room, 0))
 
     def goes_first(place: int) -> tuple[bool, bool, bool, int]:
         fixed, outer = pieces[place][1], place in (0, len(pieces) - 1)
         return sizes[place] > 0, not fixed, outer, sizes[place]
 
-    for _ in range(cut):
+    while sum(sizes) > max(room, 0):
         sizes[max(range(len(pieces)), key=goes_first)] -= 1
     return [numbers[len(numbers) - size:] if place == 0 and not fixed and len(pieces) > 1 else numbers[:size]
-            for place, ((numbers, fixed), size) in enumerate(zip(pieces, sizes))], cut
+            for place, ((numbers, fixed), size) in enumerate(zip(pieces, sizes))]

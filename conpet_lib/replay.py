@@ -13,40 +13,31 @@ Rows = np.ndarray        # (rows,) int64
 
 
 def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_share: float, batch_limit: int | None,
-                   generator: np.random.Generator, first: bool) -> list[Rows]:
+                   generator: np.random.Generator) -> list[Rows]:
     """The batches of one epoch under dynamic replay.
 
     Args:
         new: training rows of the new task. history: training rows of each past task that may be replayed.
         batch_size: examples a batch, new and replayed together.
-        new_share: part of a batch that comes from the new task, 0.5 as in the official code.
-        batch_limit: batches an epoch; None (Limitless): an epoch is one pass over all rows seen.
+        new_share: part of a batch that comes from the new task: 0.5 as in the official code, 1 in the first stage.
+        batch_limit: batches an epoch; None (Limitless): an epoch is one pass over all rows.
         generator: its state decides every draw.
-        first: whether this is the first stage, whose batches are all new.
-    Returns: a list of row arrays. From stage 2 on each has `round(batch_size * new_share)` new rows, taken in
-        shuffled passes over the task, and, where there is history, as many old ones as are missing
-        from `batch_size`. An old row is drawn hierarchically: first a past task uniformly, then one of
-        its rows uniformly. So a stage costs the same whatever its number, and small tasks are not drowned.
+    Returns: a list of row arrays, each with `round(batch_size * new_share)` new rows, taken in shuffled passes over
+        the task, and, where there is history, as many old ones as are missing from `batch_size`. An old row is drawn
+        hierarchically: first a past task uniformly, then one of its rows uniformly. So a stage costs the same
+        whatever its number, and small tasks are not drowned.
     Source: ConPET (arXiv 2309.14763), dynamic replay.
     """
     if batch_limit is None:
         return cut(generator.permutation(np.concatenate([new, *history])), batch_size)
-    news = batch_size if first else max(1, round(batch_size * new_share))
+    news = max(1, round(batch_size * new_share))
     olds = batch_size - news if len(history) else 0
     fresh = shuffled_passes(new, news * batch_limit, generator).reshape(batch_limit, news)
     tasks = generator.integers(len(history), size=(batch_limit, olds)) if olds else np.empty((batch_limit, 0), int)
     places = generator.random((batch_limit, olds))
-    sizes = np.array([len(rows) for rows in history], dtype=np.int64)
-    return [np.concatenate([fresh[batch], [history[task][int(place * sizes[task])] for task, place in
+    return [np.concatenate([fresh[batch], [history[task][int(place * len(history[task]))] for task, place in
                                            zip(tasks[batch], places[batch])]]).astype(np.int64)
             for batch in range(batch_limit)]
-
-
-def no_replay(new: Rows, batch_size: int, batch_limit: int | None, generator: np.random.Generator) -> list[Rows]:
-    """The batches of one epoch without replay: the new task alone (all its rows once if there is no limit)."""
-    if batch_limit is None:
-        return cut(generator.permutation(new), batch_size)
-    return list(shuffled_passes(new, batch_size * batch_limit, generator).reshape(batch_limit, batch_size))
 
 
 def spread(history: Sequence[Rows], count: int, generator: np.random.Generator) -> Rows:

@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 import safetensors.torch
 
 from conpet_lib import metrics
+from conpet_lib.assets import ASSETS, DATA
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.corpora import Example
 from conpet_lib.errors import ConpetError, unknown
@@ -35,7 +36,6 @@ from conpet_lib.replay import cut
 from conpet_lib.tasks import Stream, Task
 
 FORMAT = 2          # 1: without hashes
-DATA = Path(__file__).parents[1] / "data"
 
 
 def seal(record: dict) -> str:
@@ -204,8 +204,7 @@ class Run:
         """
         learner, kind = self.learner, self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
-        features = Features(examples, kind, learner.features.backbone,
-                            max_tokens=self.record["backbone"]["max_tokens"])
+        features = Features(examples, kind, learner.features.backbone, max_tokens=self.record["backbone"]["max_tokens"])
         for part in learner.parts:
             part.features = features
         found = [learner.answer(rows) for rows in cut(np.arange(len(examples)), batch) or [np.arange(0)]]
@@ -237,7 +236,7 @@ class Run:
             run=self, record=record, summary=self.summary(), tasks=len(tasks), parts=", ".join(parts),
             rows="\n".join(rows), template=learner.features.prompt.template,
             base=Path(base).name if Path(base).is_dir() else base,
-            backbone_licence=licences.get(base, "see the backbone's own card"),
+            backbone_licence=ASSETS[base].licence if base in ASSETS else "see the backbone's own card",
             corpus_licence=licences.get(record["stream"]["corpus"], "that of your own data"))
         write_atomically(folder / "README.md", lambda name: name.write_text(card, encoding="utf-8"))
         return folder

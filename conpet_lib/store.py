@@ -5,6 +5,7 @@ cache are two of these. SQLite keeps them: a write is whole or absent, several p
 reads are memory-mapped. Knows nothing of what the tensors mean.
 """
 
+import json
 import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,9 +56,8 @@ class Store:
 
     def put(self, values: Mapping[str, Tensor]) -> None:
         """Keep `(rows, width)` tensors, all of them or none; then drop the oldest as long as the limit is exceeded."""
-        parts = {key: (str(value.dtype), value.shape[-1], value.cpu().contiguous().numpy().tobytes())
-                 for key, value in values.items()}
-        rows = [(key, dtype, width, zlib.crc32(content), content) for key, (dtype, width, content) in parts.items()]
+        rows = [(key, str(value.dtype), value.shape[-1], zlib.crc32(content), content) for key, value in values.items()
+                for content in [value.cpu().contiguous().numpy().tobytes()]]
         self._do(lambda base: self._write(base, rows))
         self.misses, self.written = self.misses + len(rows), self.written + sum(len(content) for *_, content in rows)
         while self.bytes > self.limit and (dropped := self._do(lambda base: base.execute(
@@ -70,18 +70,16 @@ class Store:
         """Bytes in use; 0 for a file that was never used."""
         if self.base is None and not self.file.exists():
             return 0
-        count, free, size = (self._do(lambda base, name=name: base.execute(f"PRAGMA {name}").fetchone()[0])
-                             for name in ("page_count", "freelist_count", "page_size"))
-        return (count - free) * size
+        return self._do(lambda base: base.execute("SELECT (page_count - freelist_count) * page_size FROM "
+                        "pragma_page_count, pragma_freelist_count, pragma_page_size").fetchone()[0])
 
     def clear(self) -> None:
         """Forget all values."""
         self._do(lambda base: base.execute("DELETE FROM kept"))
 
     def _select(self, columns: str, keys: Sequence[str]) -> list[tuple]:
-        parts = [list(keys[start:start + 500]) for start in range(0, len(keys), 500)]
-        return [row for part in parts for row in self._do(lambda base, part=part: base.execute(
-            f"SELECT {columns} FROM kept WHERE key IN ({','.join('?' * len(part))})", part).fetchall())]
+        asked = f"SELECT {columns} FROM kept WHERE key IN (SELECT value FROM json_each(?))"
+        return self._do(lambda base: base.execute(asked, (json.dumps(list(keys)),)).fetchall())
 
     @staticmethod
     def _write(base: sqlite3.Connection, rows: list[tuple]) -> None:

@@ -172,34 +172,25 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
     Labels take their rows in turn, in a shuffled order; a sentence belongs to the side that takes
     it first, so a row whose sentence stands on another side is left out.
     """
-    rows_of, chosen = defaultdict(list), set(labels)
+    rows_of = defaultdict(list)
     for row, example in enumerate(corpus.examples):
-        if example.label in chosen:
-            rows_of[example.label].append(row)
-    parts = {example.part for example in corpus.examples}
+        rows_of[example.label].append(row)
+    without_parts = all(example.part is None for example in corpus.examples)
     side_of_sentence: dict[str, str] = {}
-    sides, left_out, lacking = {}, set(), {}
+    sides, left_out, used, lacking = defaultdict(dict), set(), set(), {}
     for label in labels:
         rows = numpy_generator(seed, "rows", label).permutation(rows_of[label]).tolist()
-        taken, used = {side: [] for side in SIDES}, set()
         for side in SIDES:
-            limit = wanted[side]
-            if limit is None and parts == {None}:
-                limit = len(rows) if side == "train" else -(-len(rows) // 10)
+            limit, taken = wanted[side], []
+            if limit is None:
+                limit = -(-len(rows) // 10) if without_parts and side != "train" else len(rows)
             for row in rows:
                 example = corpus.examples[row]
-                sentence = example.sentence or example.text
-                if limit is not None and len(taken[side]) >= limit:
-                    break
-                if example.part in (None, side) and row not in used:
-                    if side_of_sentence.setdefault(sentence, side) == side:
-                        taken[side].append(row)
-                        used.add(row)
-                    else:
-                        left_out.add(row)
-            if wanted[side] is not None and len(taken[side]) < wanted[side]:
-                lacking.setdefault(label, f"{label}: ")
-                lacking[label] += f"{len(taken[side])} of {wanted[side]} for {side} "
-        sides[label] = {side: sorted(taken[side]) for side in SIDES}
-    taken_rows = {row for taken in sides.values() for rows in taken.values() for row in rows}
-    return sides, len(left_out - taken_rows), lacking
+                if len(taken) < limit and example.part in (None, side) and row not in used:
+                    fits = side_of_sentence.setdefault(example.sentence or example.text, side) == side
+                    taken.append(row) if fits else left_out.add(row)
+            used.update(taken)
+            sides[label][side] = sorted(taken)
+            if len(taken) < (wanted[side] or 0):
+                lacking[label] = f"{lacking.get(label, f'{label}: ')}{len(taken)} of {wanted[side]} for {side} "
+    return sides, len(left_out - used), lacking

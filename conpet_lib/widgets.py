@@ -2,7 +2,7 @@
 
 In: a corpus and a backbone. Out: a panel with `.config`, `.code` and `.view`; or HTML to look at. Trains nothing
 itself: it calls `make_stream` and `train`. A click only starts a worker; results come back as trait updates, never
-by print or pyplot, so that a panel works in every notebook front end. Start at `train_panel`.
+by print or pyplot, so that a panel works in every notebook front end. Start at `TrainPanel`.
 """
 
 import html
@@ -22,45 +22,39 @@ from conpet_lib.registry import CONFIGS
 from conpet_lib.runs import Run
 
 
-def train_panel(corpus: Corpus, backbone: Backbone, tasks: int = 4, labels_per_task: int = 4, grouping: str = "mixed",
-                order_seed: int = 0, learner: str = "static", rank: int = 4, seed: int = 0,
-                counts: dict[str, int] | None = None, settings: dict | None = None) -> "TrainPanel":
+class TrainPanel:
     """A panel that trains: choose a stream, a learner and a rank, press Train, watch the curve grow.
+
+    The Train button calls `start()`, which does not wait; `train()` does.
 
     Args:
         tasks ... rank: what the controls show at first. seed: of the training.
         counts: `train`, `valid`, `test` examples a label, where they differ from `make_stream`'s.
         settings: fields of the config without a control, where they differ from its defaults.
-    """
-    chosen = dict(tasks=tasks, labels_per_task=labels_per_task, grouping=grouping, order_seed=order_seed,
-                  learner=learner, rank=rank)
-    return TrainPanel(corpus, backbone, chosen, counts or {}, settings or {}, seed)
-
-
-class TrainPanel:
-    """See `train_panel`. The Train button calls `start()`, which does not wait; `train()` does.
-
     Attributes: `run`, as far as it got (None before the first); `problem`, what is wrong with the settings
     in words, or ""; `view`, the ipywidgets box; `controls`, its widgets by setting.
     """
 
-    def __init__(self, corpus: Corpus, backbone: Backbone, chosen: dict, counts: dict, settings: dict, seed: int):
-        self.corpus, self.backbone, self.counts, self.settings, self.seed = corpus, backbone, counts, settings, seed
+    def __init__(self, corpus: Corpus, backbone: Backbone, tasks: int = 4, labels_per_task: int = 4,
+                 grouping: str = "mixed", order_seed: int = 0, learner: str = "static", rank: int = 4, seed: int = 0,
+                 counts: dict[str, int] | None = None, settings: dict | None = None):
+        self.corpus, self.backbone, self.seed = corpus, backbone, seed
+        self.counts, self.settings = counts or {}, settings or {}
         self.run: Run | None = None
         self.worker, self.stopping = threading.Thread(), threading.Event()
 
-        def control(name, tip, low=0, high=99, options=()):
+        def control(value, name, tip, low=0, high=99, options=()):
             kind, more = (Dropdown, {"options": options}) if options else (BoundedIntText, {"min": low, "max": high})
-            return kind(value=chosen[name], description=name.replace("_", " "), tooltip=tip, **more,
-                        style={"description_width": "9em"}, layout={"width": "22em"})
+            return kind(value=value, description=name, tooltip=tip, **more, style={"description_width": "9em"},
+                        layout={"width": "22em"})
 
         self.controls = {
-            "tasks": control("tasks", "how many tasks are learned, one after the other", low=1),
-            "labels_per_task": control("labels_per_task", "how many labels a task brings", low=1),
-            "grouping": control("grouping", "of any kind, or of one group", options=["mixed", "similar"]),
-            "order_seed": control("order_seed", "another number, another order of the tasks"),
-            "learner": control("learner", "how a stage is trained", options=list(CONFIGS)),
-            "rank": control("rank", "of the LoRA matrices: the size of a PET module", low=1, high=64)}
+            "tasks": control(tasks, "tasks", "how many tasks are learned, one after the other", low=1),
+            "labels_per_task": control(labels_per_task, "labels per task", "how many labels a task brings", low=1),
+            "grouping": control(grouping, "grouping", "of any kind, or of one group", options=["mixed", "similar"]),
+            "order_seed": control(order_seed, "order seed", "another number, another order of the tasks"),
+            "learner": control(learner, "learner", "how a stage is trained", options=list(CONFIGS)),
+            "rank": control(rank, "rank", "of the LoRA matrices: the size of a PET module", low=1, high=64)}
         self.train_button = Button(description="Train", icon="play", tooltip="train, or go on with a stopped run")
         self.stop_button = Button(description="Stop", icon="stop", tooltip="finished stages are kept", disabled=True)
         self.progress = FloatProgress(0, min=0, max=1, description="progress", layout={"width": "44em"})

@@ -51,8 +51,8 @@ class RedrawnValidation(DynamicConPET):
 
     def score(self, rows, stage):
         task, epoch = self.stream[stage - 1], self.fitting.epoch
-        drawn = dynamic_replay(task.valid, [past.valid for past in self.past(stage)], 32, self.config.new_share, 10,
-                               self.generator("redrawn validation", stage, epoch), first=stage == 1)
+        drawn = dynamic_replay(task.valid, [past.valid for past in self.past(stage)], 32, self.new_share(stage), 10,
+                               self.generator("redrawn validation", stage, epoch))
         return super().score(self.keep(np.concatenate(drawn), stage), stage)
 
 
@@ -131,7 +131,8 @@ def measured(folder: Path, data: Path, place: str, name: str, seed: int) -> dict
     summary, seconds = run.summary(), [sum(cost["wall"].values()) for cost in run.costs]
     return {"learner": name, "place": place, "seed": seed, **stages(100 * run.average_accuracy),
             "selector": 100 * summary["selector accuracy"], "seconds": sum(seconds),
-            "of it prefix": summary["seconds of prefix"], "CPU seconds": sum(cost["cpu"] for cost in run.costs),
+            "of it prefix": summary["seconds of prefix"],
+            "CPU seconds": sum(sum(cost["cpu"].values()) for cost in run.costs),
             "MiB": summary["peak memory"] / 2**20, "imports MiB": imported / 2**20, "steps": summary["steps"],
             "rows with gradient": summary["rows with gradient"]}
 

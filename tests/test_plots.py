@@ -54,7 +54,7 @@ def test_paired_differences_are_those_of_the_same_rows(learned):
     static, vanilla = (learned[kind] for kind in ("static", "vanilla"))
     by_task = 100 * (static.accuracy_matrix.loc[3] - vanilla.accuracy_matrix.loc[3])
     overall = 100 * (static.whole_accuracy.loc[3] - vanilla.whole_accuracy.loc[3])
-    assert ax.get_lines()[0].get_xdata().tolist() == pytest.approx([overall, *by_task])
+    assert ax.get_lines()[0].get_xdata().tolist() == pytest.approx([*by_task, overall])
 
 
 def test_lost_labels_name_what_a_label_is_taken_for(learned, learnable):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conpet_lib.replay import dynamic_replay, no_replay, spread
+from conpet_lib.replay import dynamic_replay, spread
 
 NEW = np.arange(100)
 
@@ -14,7 +14,7 @@ def past(*sizes: int) -> list[np.ndarray]:
 
 
 def draw(history=(), limit=7, seed=0, size=16, share=0.5, new=NEW):
-    return dynamic_replay(new, history, size, share, limit, np.random.default_rng(seed), first=not len(history))
+    return dynamic_replay(new, history, size, share if len(history) else 1.0, limit, np.random.default_rng(seed))
 
 
 def far_from_even(counts: np.ndarray) -> float:
@@ -64,10 +64,9 @@ def test_limitless_is_one_pass_over_all_rows_seen(sizes):
     assert {len(batch) for batch in batches[:-1]} == {16} and 0 < len(batches[-1]) <= 16
 
 
-def test_without_replay_all_rows_are_new_and_the_batches_as_many():
-    batches = no_replay(NEW, 16, 7, np.random.default_rng(0))
-    assert [len(batch) for batch in batches] == [16] * 7 and np.concatenate(batches).max() < 1000
-    assert sorted(np.concatenate(no_replay(NEW, 16, None, np.random.default_rng(0)))) == NEW.tolist()
+def test_a_share_without_history_leaves_the_place_of_old_rows_empty():
+    batches = dynamic_replay(NEW, [], 16, 0.5, 7, np.random.default_rng(0))
+    assert [len(batch) for batch in batches] == [8] * 7 and np.concatenate(batches).max() < 1000
 
 
 @pytest.mark.parametrize("count, each", [(30, [5, 12, 13]), (6, [2, 2, 2]), (0, [0, 0, 0]), (999, [5, 40, 300])])

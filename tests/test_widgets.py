@@ -15,7 +15,7 @@ SETTINGS = {"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12
 @pytest.fixture
 def panel(bert):
     """A panel on a tiny corpus of eight labels."""
-    return widgets.train_panel(make_corpus(), bert, tasks=4, labels_per_task=2, counts=COUNTS, settings=SETTINGS)
+    return widgets.TrainPanel(make_corpus(), bert, tasks=4, labels_per_task=2, counts=COUNTS, settings=SETTINGS)
 
 
 def ended(panel) -> None:

@@ -6,6 +6,7 @@ In: what a reader found. Out: `Example`, `Corpus`, `ReadReport`. Knows no layout
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 
 from conpet_lib.errors import ConpetError
@@ -71,11 +72,7 @@ class Corpus:
 
 def joined(tokens: Sequence[str]) -> tuple[str, list[int]]:
     """Join tokens by blanks; also the start position of each token in the text."""
-    starts, position = [], 0
-    for token in tokens:
-        starts.append(position)
-        position += len(token) + 1
-    return " ".join(tokens), starts
+    return " ".join(tokens), [0, *accumulate(len(token) + 1 for token in tokens)][:-1]
 
 
 def overlap(spans: Sequence[tuple[int, int]]) -> bool:
@@ -85,12 +82,10 @@ def overlap(spans: Sequence[tuple[int, int]]) -> bool:
 
 def wanted_path(path: str | Path | None, corpus: str, advice: str) -> Path:
     """The path as `Path`; a ConpetError that says what to get when it is missing."""
-    if path is None:
-        raise ConpetError(f"load_corpus({corpus!r}) needs path=. {advice}")
-    path = Path(path)
-    if not path.exists():
-        raise ConpetError(f"{path}: no such file or folder. {advice}")
-    return path
+    if path is None or not Path(path).exists():
+        raise ConpetError(f"load_corpus({corpus!r}) needs path=. {advice}" if path is None else
+                          f"{path}: no such file or folder. {advice}")
+    return Path(path)
 
 
 def fault(path: Path, faults: list[str], advice: str) -> ConpetError:

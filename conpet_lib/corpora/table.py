@@ -68,8 +68,8 @@ def open_table(file: Path) -> pd.DataFrame:
     """The file as a DataFrame, its layout told by its ending."""
     try:      # everything as text: a label "007" or "NA" is a label like others
         if file.suffix in JSON_LINES:
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
-            return pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
+            lines = filter(str.strip, file.read_text(encoding="utf-8-sig").split("\n"))
+            return pd.DataFrame(map(json.loads, lines), dtype=object)
         return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", dtype=str, keep_default_na=False,
                            encoding="utf-8-sig")
     except ValueError as error:

