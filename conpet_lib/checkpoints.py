@@ -1,7 +1,7 @@
-"""Checkpoints: a stage in training on disk, so that a kill loses seconds.
+"""Checkpoints: a stage in training in one file, from which it goes on to the same bits, so that a kill loses seconds.
 
-In: a learner amid a stage. Out: one file, whole or absent, from which it goes on to the same bits. Every draw has a
-named seed, so there is no random state to keep, and what was replayed is drawn again. Knows nothing of runs.
+Every draw has a named seed, so there is no random state to keep, and what was replayed is drawn again.
+May import `learners`. Knows nothing of runs. Start at `Checkpoint`.
 """
 
 import json
@@ -62,14 +62,13 @@ class Checkpoint:
             warnings.warn(f"{self.file} is torn or was changed ({error}): stage {stage} is trained from its start, "
                           "with the same result.", stacklevel=2)
             return {}
+        groups: dict = defaultdict(lambda: defaultdict(dict))
+        for place, tensor in tensors.items():
+            part, group, name = place.split("/")
+            groups[part][group][name] = tensor
         for part in learner.parts:
             if part.name in state["parts"]:
-                groups: dict[str, dict[str, Tensor]] = defaultdict(dict)
-                for name, tensor in tensors.items():
-                    owner, group, name = name.split("/")
-                    if owner == part.name:
-                        groups[group][name] = tensor
-                part.resume = partial(go_on, groups=groups, **state["parts"][part.name])
+                part.resume = partial(go_on, groups=groups[part.name], **state["parts"][part.name])
         return state["spent"]
 
 

@@ -14,41 +14,35 @@ from conpet_lib.backbone import Backbone
 
 
 class Clock:
-    """Wall and CPU seconds and largest memory by what was done, going on from a `report`.
+    """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
 
-    Bytes of memory: the process's resident size at each `tick`, and on a GPU the most that torch allocated since the
+    Memory is the largest seen: the process's resident size at each `tick`, and what torch allocated on a GPU since the
     last one.
     """
 
     def __init__(self, spent: dict):
-        self.wall, self.cpu, self.host, self.device = (Counter(spent.get(name)) for name in
-                                                       ("wall", "cpu", "host", "device"))
-        self.process = psutil.Process()
-        self.last, self.last_cpu = time.perf_counter(), time.process_time()
+        self.spent = {name: Counter(spent.get(name)) for name in ("wall", "cpu", "host", "device")}
+        self.process, self.last, self.last_cpu = psutil.Process(), time.perf_counter(), time.process_time()
 
     def tick(self, doing: str) -> None:
         """Book the time since the last tick under `doing`."""
-        now, cpu = time.perf_counter(), time.process_time()
-        self.wall[doing] += now - self.last
-        self.cpu[doing] += cpu - self.last_cpu
+        now, cpu, spent = time.perf_counter(), time.process_time(), self.spent
+        spent["wall"][doing] += now - self.last
+        spent["cpu"][doing] += cpu - self.last_cpu
         self.last, self.last_cpu = now, cpu
-        self.host[doing] = max(self.host[doing], self.process.memory_info().rss)
+        spent["host"][doing] = max(spent["host"][doing], self.process.memory_info().rss)
         if torch.cuda.is_initialized():
-            self.device[doing] = max(self.device[doing], torch.cuda.max_memory_allocated())
+            spent["device"][doing] = max(spent["device"][doing], torch.cuda.max_memory_allocated())
             torch.cuda.reset_peak_memory_stats()
-
-    def report(self) -> dict:
-        """`wall` and `cpu` seconds, `host` and `device` bytes, each by what was done."""
-        return {name: dict(getattr(self, name)) for name in ("wall", "cpu", "host", "device")}
 
 
 def operations(backbone: Backbone, counts: dict) -> dict[str, float]:
     """Floating-point operations of prefix, top and head, from counts of rows and tokens.
 
-    A multiplication and an addition are two operations, so a Linear of n weights costs 2n a token; attention
-    scores and mixing, below a tenth at these lengths, are left out, as is the embedding. A pass with
-    gradients counts three times (forward, and backward through activations and weights; Kaplan et al. 2020).
-    In the exit layer's short form only keys and values read all tokens.
+    A multiplication and an addition are two operations, so a Linear of n weights costs 2n a token; attention scores and
+    mixing, below a tenth at these lengths, are left out, as is the embedding. A pass with gradients counts three times
+    (forward, backward through activations and weights; Kaplan et al. 2020). The exit layer's short form reads all
+    tokens for keys and values only.
     """
     def linear(layer, names=None):
         return sum(part.weight.numel() for name, part in layer.named_modules()

@@ -25,8 +25,8 @@ Result = TypeVar("Result")
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it.
 
-    A reader sees the old file, the new file or none, never half of one. The temporary file is removed if `write`
-    fails. Folders are not made, so that a run folder that vanished does not come back in part.
+    A reader sees the old file, the new one or none, never half of one; a `write` that fails leaves nothing. Folders are
+    not made, so that a run folder that vanished does not come back in part.
     """
     path = Path(path)
     handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)

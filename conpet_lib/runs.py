@@ -3,8 +3,7 @@
 In: a folder that `train` wrote. Out: a `Run`: accuracy matrix, predictions, costs, answers to new text.
 May import everything left of it in the data flow; training, plots and widgets import it. Start at `load_run`.
 
-    run.json                     config, stream, backbone, environment, stages done and what each cost, hashes of all
-                                 files; written last
+    run.json                     what it is of, stages done and their costs, hashes of all files; written last
     predictions/stage-01.parquet the ledger: every test row seen, its label, answer, module, confidence, margin
     replay/stage-01.parquet      which rows were drawn, how often
     modules/0-stage-1/           weights as a PEFT folder, the head beside them; selector likewise
@@ -25,7 +24,7 @@ import pyarrow.parquet as pq
 import safetensors.torch
 
 from conpet_lib import metrics
-from conpet_lib.assets import ASSETS, DATA
+from conpet_lib.assets import DATA
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.corpora import Example
 from conpet_lib.errors import ConpetError, unknown
@@ -86,10 +85,7 @@ def restore(folder: Path, record: dict, stream: Stream, features: Features) -> L
 
 
 class Run:
-    """A recorded run. Accuracies are parts of 1; tables are read from the folder when asked for.
-
-    Attributes: `folder`; `record`, the content of run.json.
-    """
+    """A recorded run: `folder`, and `record`, the content of its run.json. Accuracies are parts of 1."""
 
     def __init__(self, folder: Path, record: dict, backbone: Backbone | None = None):
         self.folder, self.record, self._backbone = Path(folder), record, backbone
@@ -176,14 +172,14 @@ class Run:
 
     def summary(self) -> dict:
         """The numbers of one row of the comparison table, at the last stage; seconds and bytes."""
-        seconds = sum((Counter(cost["wall"]) for cost in self.costs), Counter())
+        seconds, record = sum((Counter(cost["wall"]) for cost in self.costs), Counter()), self.record
         steps = [part for cost in self.costs for part in cost["training"]]
         return {
             "learner": self.name, "average accuracy": self.average_accuracy.iloc[-1],
             "whole accuracy": self.whole_accuracy.iloc[-1], "forgetting": self.forgetting,
-            "selector accuracy": self.selector_accuracy.iloc[-1] if self.record["selector"] else float("nan"),
-            "trained parameters": self.record["trained_weights"],
-            "share of backbone": self.record["trained_weights"] / self.record["backbone_weights"],
+            "selector accuracy": self.selector_accuracy.iloc[-1] if record["selector"] else float("nan"),
+            "trained parameters": record["trained_weights"],
+            "share of backbone": record["trained_weights"] / record["backbone_weights"],
             "steps": sum(part["steps"] for part in steps),
             "rows with gradient": sum(part["rows_with_gradient"] for part in steps),
             "seconds": seconds.total(), "seconds of prefix": seconds["prefix"],
@@ -192,14 +188,11 @@ class Run:
     @cached_property
     def learner(self) -> Learner:
         """The trained learner; the backbone is loaded if the run was loaded without one."""
-        about = self.record["backbone"]
+        about, data, none = self.record["backbone"], self.record["stream"], np.empty(0, dtype=np.int64)
         backbone = self._backbone or load_backbone(about["name"], about["tuned_layers"], about["exit_layer"])
-        none = np.empty(0, dtype=np.int64)
-        kind = self.record["stream"]["kind"]
-        stream = Stream(self.record["stream"]["corpus"], kind, (), tuple(
-            Task(tuple(labels), none, none, none) for labels in self.record["stream"]["tasks"]))
-        features = Features((), kind, backbone, max_tokens=about["max_tokens"])
-        return restore(self.folder, self.record, stream, features)
+        tasks = tuple(Task(tuple(labels), none, none, none) for labels in data["tasks"])
+        features = Features((), data["kind"], backbone, max_tokens=about["max_tokens"])
+        return restore(self.folder, self.record, Stream(data["corpus"], data["kind"], (), tasks), features)
 
     def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
         """Answers to new text, so many in a batch.
@@ -243,7 +236,7 @@ class Run:
             run=self, record=record, summary=self.summary(), tasks=len(tasks), parts=", ".join(parts),
             rows="\n".join(rows), template=learner.features.prompt.template,
             base=Path(base).name if Path(base).is_dir() else base,
-            backbone_licence=ASSETS[base].licence if base in ASSETS else "see the backbone's own card",
+            backbone_licence=licences.get(base, "see the backbone's own card"),
             corpus_licence=licences.get(record["stream"]["corpus"], "that of your own data"))
         write_atomically(folder / "README.md", lambda name: name.write_text(card, encoding="utf-8"))
         return folder
@@ -272,8 +265,5 @@ def marked(text: str, kind: str) -> Example:
 
 
 def load_run(folder: str | Path, backbone: Backbone | None = None) -> Run:
-    """A run from its folder; `backbone` is used for `predict`, else it is loaded when needed.
-
-    Raises: ConpetError if the folder holds no run, or one of another format.
-    """
+    """A run from its folder, refused if its format is another one; `backbone` is loaded when needed if not given."""
     return Run(Path(folder), read_record(Path(folder)), backbone)

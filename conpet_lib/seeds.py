@@ -1,7 +1,7 @@
 """Seeds: every random choice comes from a named one.
 
-In: a seed and names that say what the draw is for. Out: a generator. Two different names give independent draws; the
-same names give the same draws, whatever was drawn before, so that a resumed run need not store a random state.
+In: a seed and names that say what the draw is for. Out: a generator. The same names give the same draws, whatever was
+drawn before, so a resumed run need not store a random state; other names give independent ones.
 """
 
 import numpy as np
@@ -11,10 +11,7 @@ from conpet_lib.files import digest
 
 
 def numpy_generator(seed: int, *names: object) -> np.random.Generator:
-    """A numpy generator for the draw called `names` under `seed`.
-
-    Example: `numpy_generator(0, "batches", stage, epoch).permutation(10)`
-    """
+    """A numpy generator, such as `numpy_generator(0, "batches", stage, epoch)`: its draw is named under the seed 0."""
     return np.random.default_rng(int(digest(seed, *names), 16))
 
 

@@ -1,8 +1,7 @@
 """Training: one call makes a run, stage by stage, and can be repeated.
 
-In: a stream, a backbone, a config, a seed, a folder. Out: a `Run` in the folder. A stage ends with its files and
-then `run.json`, which has their hashes; within a stage `checkpoints` keeps what was trained.
-May import all that learners need, and `runs`. Start at `train`.
+In: a stream, a backbone, a config, a seed, a folder. Out: a `Run` in the folder. A stage ends with its files and then
+`run.json`, which has their hashes; within it `checkpoints` keeps what was trained. Start at `train`.
 """
 
 import json
@@ -47,12 +46,12 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
 
     Args:
         stream, backbone, config, seed: a run is a function of these; the same give the same result.
-        folder: where the run is kept. Default: a folder in the user's cache named by what the run is of.
-            A finished run in it is loaded, an unfinished one goes on, another one is refused.
+        folder: of the run; a finished run in it is loaded, an unfinished one goes on, another one is refused. Default:
+            one in the user's cache, named by what the run is of.
         on_step: called with a `Step` after each optimiser step; a true answer stops the run.
         bar: show the progress. cache: folder of the caches, default the user's. max_tokens: a prompt's longest.
-        threads: CPU threads. Default 1: a step of a small backbone has matrices too small to share (two threads
-            were slower as soon as anything else ran), and the last digits then do not depend on the machine's cores.
+        threads: of the CPU. Default 1: a step of a small backbone has matrices too small to share (two were slower
+            when anything else ran), and the last digits then do not depend on the machine's cores.
         checkpoint_every: seconds of training that a kill may cost; see `Checkpoint`.
     Returns: the `Run`; `run.finished` is False if it was stopped.
     Raises: ConpetError if the folder holds a run of other arguments, is in use, vanishes or cannot be written;
@@ -91,8 +90,7 @@ def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: in
                    "rows": [[len(task.train), len(task.valid), len(task.test)] for task in stream]},
         "backbone": {"name": backbone.name, "exit_layer": backbone.exit_layer, "tuned_layers": backbone.tuned_layers,
                      "fingerprint": backbone.fingerprint, "device": backbone.device.type, "dtype": str(backbone.dtype),
-                     "max_tokens": max_tokens},
-    }
+                     "max_tokens": max_tokens}}
 
 
 def open_record(folder: Path, about: dict) -> dict:
@@ -143,10 +141,9 @@ def train_stage(folder: Path, record: dict, learner: Learner, stage: int, progre
     clock, before, names = Clock(spent), learner.features.counts, [part.name for part in learner.parts]
     before.subtract(spent.get("counts", {}))
 
-    def costs() -> dict:
-        """What the stage has cost so far, in every process that trained it."""
+    def costs() -> dict:        # so far, in every process that trained the stage
         counts = learner.features.counts
-        return {**clock.report(), "counts": {name: count - before[name] for name, count in counts.items()}}
+        return {**clock.spent, "counts": {name: count - before[name] for name, count in counts.items()}}
 
     def tell(step: Step) -> None:
         """What the learner calls at each step: books time, moves the bar, keeps a checkpoint, asks whether to stop."""

@@ -131,7 +131,8 @@ def measured(folder: Path, data: Path, place: str, name: str, seed: int) -> dict
     summary, seconds = run.summary(), [sum(cost["wall"].values()) for cost in run.costs]
     return {"learner": name, "place": place, "seed": seed, **stages(100 * run.average_accuracy),
             "selector": 100 * summary["selector accuracy"], "seconds": sum(seconds),
-            "of it prefix": summary["seconds of prefix"], "CPU seconds": sum(cost["cpu"] for cost in run.costs),
+            "of it prefix": summary["seconds of prefix"],
+            "CPU seconds": sum(sum(cost["cpu"].values()) for cost in run.costs),
             "MiB": summary["peak memory"] / 2**20, "imports MiB": imported / 2**20, "steps": summary["steps"],
             "rows with gradient": summary["rows with gradient"]}
 

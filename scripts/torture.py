@@ -27,10 +27,10 @@ FORK = multiprocessing.get_context("fork")      # a child starts at once, with a
 
 
 def content(folder: Path) -> dict:
-    """All that must not depend on kills: the record and every file but costs, byte for byte."""
-    record = cp.load_run(folder).record
-    files = {name: (folder / name).read_bytes() for name in record["files"]}
-    return {**files, "record": {**record, "costs": "", "digest": ""}}
+    """All that must not depend on kills: every file, byte for byte, and the record but for what the stages cost."""
+    files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*")
+             if path.is_file() and path.name not in (".lock", "run.json") and "cache" not in path.parts}
+    return {**files, "run.json": {**cp.load_run(folder).record, "costs": "", "digest": ""}}
 
 
 def call(case: str, folder: Path, backbone, every: float, on_step=None) -> cp.runs.Run:
@@ -100,8 +100,9 @@ def torture(kills: int, backbone, seed: int = 0, say: Callable[[str], object] = 
                 if killed(case, folder, backbone, every, deaths[-1]):
                     hits[kind] = hits.get(kind, 0) + 1
             call(case, folder, backbone, every)
-            differ = [name for name, value in content(folder).items() if unbroken[case].get(name) != value]
-            if differ or len(content(folder)) != len(unbroken[case]):
+            found = content(folder)
+            differ = [name for name in {**found, **unbroken[case]} if unbroken[case].get(name) != found.get(name)]
+            if differ:
                 raise SystemExit(f"{case}, checkpoints every {every} s, killed at {deaths}: {differ} differ.")
             say(f"{sum(hits.values()):4} kills  {case}: the same after {deaths}")
     return hits
