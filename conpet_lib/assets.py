@@ -33,7 +33,6 @@ class Asset:
     sha256: str       # of the archive
     inside: str       # the folder within the archive that holds the files
     files: Sequence[str]        # the files wanted, relative to `inside`
-    licence: str
 
 
 ASSETS = {name: Asset(**about) for name, about in json.loads((DATA / "assets.json").read_text("utf-8")).items()}

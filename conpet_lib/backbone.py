@@ -83,16 +83,15 @@ class Backbone:
 
         def forward(hidden: Tensor, *args, **kwargs):
             call = self.call
-            wrap = (lambda out: (out,)) if call["tuples"] else (lambda out: out)
             if number == self.boundary and call["hidden"] is None:
                 call["result"] = hidden                                  # a prefix ends here
             if (call["hidden"] is None) == (number >= self.boundary):
-                return wrap(hidden)                                      # not a layer of this call
+                return hidden                                            # not a layer of this call
             if number == self.boundary:
                 hidden = call["hidden"]                                  # a top starts here
             if number == exit_number and short and call["short"]:
                 call["result"] = short(layer, hidden, call["answer"], call["real"], **kwargs)
-                return wrap(hidden)
+                return hidden
             out = whole(hidden, *args, **kwargs)
             if number == exit_number and call["hidden"] is not None:
                 call["result"] = pick(out[0] if isinstance(out, tuple) else out, call["answer"])
@@ -106,8 +105,7 @@ class Backbone:
         inputs = {"input_ids": ids} if hidden is None else {"inputs_embeds": hidden}
         wide = self.dtype == torch.float32
         with self.busy, nullcontext() if wide else torch.autocast(self.device.type, dtype=self.dtype):
-            self.call = {"hidden": hidden, "real": real, "answer": answer, "short": short, "result": None,
-                         "tuples": getattr(self, "tuples", False)}
+            self.call = {"hidden": hidden, "real": real, "answer": answer, "short": short, "result": None}
             torch.func.functional_call(self.model, dict(adapter or {}), kwargs={
                 **inputs, "attention_mask": real.long(), "use_cache": False})
             result, self.call = self.call["result"], {}

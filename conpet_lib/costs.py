@@ -14,7 +14,7 @@ from conpet_lib.backbone import Backbone
 
 
 class Clock:
-    """What a stage spends: `wall` and `cpu` seconds, `host` and `device` bytes, each by what was done.
+    """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
 
     Memory is the largest seen: the process's resident size at each `tick`, and what torch allocated on a GPU since the
     last one.

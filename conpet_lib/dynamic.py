@@ -87,12 +87,8 @@ class DynamicConPET(StaticConPET):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.selector = Selector(*args, **kwargs)
+        self.budget = self.config.modules or len(self.stream)       # the most modules that may be opened
         self.chosen: dict[int, Tensor] = {}      # row -> (modules,) selector scores, within one stage
-
-    @property
-    def budget(self) -> int:
-        """The most modules that may be opened."""
-        return self.config.modules or len(self.stream)
 
     @property
     def parts(self) -> list[Learner]:

@@ -5,10 +5,9 @@ May import `learners` and `runs`. Start at `forecast`.
 """
 
 import tempfile
-import timeit
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from timeit import repeat, timeit
 
 import numpy as np
 import pandas as pd
@@ -96,22 +95,16 @@ def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig) -> tu
         features = Features(stream.examples, stream.kind, backbone, Path(folder))
         tokens = float(np.mean([len(features.encode(int(row)).tokens) for row in rows]))
         features.fill(rows[:2])
-        prefix = seconds(lambda: features.fill(rows[2:])) / max(1, len(rows) - 2)
+        prefix = timeit(lambda: features.fill(rows[2:]), number=1) / max(1, len(rows) - 2)
         learner = LEARNERS["static"](stream, features, CONFIGS["static"](
             rank=config.rank, alpha=config.alpha, targets=config.targets), 0)
         fitting = learner.begin(1)
         small, large = (np.resize(rows, max(1, count)) for count in (config.batch_size // 2, config.batch_size))
         learner.train_on(large, fitting)
-        at = [min(seconds(lambda part=part: learner.train_on(part, fitting)) for _ in range(5))
-              for part in (small, large)]
-        row = seconds(lambda: features.scores_of(np.resize(rows, 64), fitting.module)) / 64
+        at = [min(repeat(lambda part=part: learner.train_on(part, fitting), number=1)) for part in (small, large)]
+        row = timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
     slope = max(0.0, (at[1] - at[0]) / max(1, len(large) - len(small)))
     return {"prefix": prefix, "row": row, "step": lambda count: max(0.0, at[1] + slope * (count - len(large)))}, tokens
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall seconds of one call."""
-    return timeit.timeit(work, number=1)
 
 
 def pet_size(config: PretrainedConfig, rank: int = 4, tuned_layers: int | str = "all",

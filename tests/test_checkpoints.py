@@ -73,7 +73,7 @@ def test_costs_of_a_stage_are_those_of_all_processes_that_trained_it(bert, tmp_p
     for one, other in zip(unbroken.costs, resumed.costs):
         for name in ("top_rows_trained", "head_scores_trained", "prefix_misses"):
             assert one["counts"][name] == other["counts"][name] > 0
-        assert all(set(one[name]) == set(other[name]) for name in ("wall", "cpu", "host"))
+        assert set(one["wall"]) == set(other["wall"]) == set(other["cpu"]) and set(one["host"]) == set(other["host"])
 
 
 @pytest.mark.parametrize("damage", ["torn", "a weight", "a step", "empty", "of another stage"])

@@ -22,22 +22,15 @@ def read_fewrel(path: str | Path | None = None) -> Corpus:
     files = [path] if path.is_file() else official or others       # other domains lie in the official folder too
     if not files:
         raise fault(path, ["no .json file in this folder"], ADVICE)
-    names = relation_names(path if path.is_dir() else path.parent)
+    named = (path if path.is_dir() else path.parent) / "pid2name.json"
+    names = json.loads(named.read_text(encoding="utf-8-sig")) if named.is_file() else {}     # id -> [name, description]
     report, examples = ReadReport(), []
     for file in files:
         examples += read_file(file, report)
     report.read = len(examples)
-    report.notes += [f"relation {label} is {names[label]!r}"
+    report.notes += [f"relation {label} is {names[label][0]!r}"
                      for label in sorted({e.label for e in examples} & set(names))]
     return Corpus("fewrel", "relation", examples, report)
-
-
-def relation_names(folder: Path) -> dict[str, str]:
-    """Relation id -> English name, from `pid2name.json`; empty without the file."""
-    file = folder / "pid2name.json"
-    if not file.is_file():
-        return {}
-    return {label: name for label, (name, *_) in json.loads(file.read_text(encoding="utf-8-sig")).items()}
 
 
 def read_file(file: Path, report: ReadReport) -> list[Example]:
