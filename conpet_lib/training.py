@@ -61,7 +61,8 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
     folder = Path(folder) if folder else cache_folder() / "runs" / f"{config.learner}-{digest(json.dumps(about))[:16]}"
     before = torch.get_num_threads()
     try:
-        if open_record(folder, about)["stages_done"] < len(stream):
+        record = open_record(folder, about)
+        if record["stages_done"] < len(stream) or leftovers(folder, record):
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / ".lock", timeout=0):
                 torch.set_num_threads(threads)
@@ -114,8 +115,7 @@ def open_record(folder: Path, about: dict) -> dict:
 
 def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, bar: bool, every: float) -> None:
     """Train the stages that are missing."""
-    for left in folder.rglob(".writing-*"):      # of a process that was killed while it wrote
-        left.unlink()
+    remove(leftovers(folder, record))
     for kind in ("predictions", "replay", "modules"):     # made once: a folder that vanishes is not made again
         (folder / kind).mkdir(exist_ok=True)
     write_json(folder / "run.json", {**record, "digest": seal(record)})    # from now on the folder is this run's
@@ -219,6 +219,17 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, predic
         backbone_weights=learner.features.backbone.weights, files=files, costs=[*record["costs"], costs],
         ledgers={part.name: list(part.ledger) for part in learner.parts})
     write_json(folder / "run.json", {**record, "digest": seal(record)})
-    for place in (folder / "modules").iterdir():
-        if place.name not in (*names, selector):
-            shutil.rmtree(place)
+    remove(leftovers(folder, record))
+
+
+def leftovers(folder: Path, record: dict) -> list[Path]:
+    """What a kill leaves beside a record's files: half of a file, replaced modules, the last stage's checkpoint."""
+    kept, finished = (*record["modules"], record["selector"]), record["stages_done"] == len(record["stream"]["tasks"])
+    return [*folder.rglob(".writing-*"), *(place for place in folder.glob("modules/*") if place.name not in kept),
+            *(folder.glob("checkpoint.safetensors") if finished else ())]
+
+
+def remove(paths: list[Path]) -> None:
+    """Delete files and folders; a file may lie in a folder that was deleted before it."""
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

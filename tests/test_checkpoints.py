@@ -57,6 +57,19 @@ def test_runs_killed_at_random_points_end_with_the_same_bytes(bert):
     assert sum(hits.values()) >= 8 and len(hits) > 2
 
 
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_what_a_kill_after_the_last_record_left_is_removed_by_the_next_call(kind, bert, tmp_path):
+    def call():
+        return cp.train(make_stream(2), bert, quick(kind), folder=tmp_path, bar=False)
+    finished = content(call().folder)
+    for name in ("checkpoint.safetensors", "modules/.writing-x", "modules/9-stage-1/head.safetensors"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"left")
+    assert content(tmp_path) != finished
+    call()
+    assert content(tmp_path) == finished
+
+
 @pytest.mark.long
 def test_a_hundred_kills(bert):
     assert set(torture(100, bert, seed=2)) == {"time", "step", "fsync", "replace", "unlink"}

@@ -1,6 +1,7 @@
 """Comparing: grids that skip, resume and report, tables of runs, paired differences with their intervals."""
 
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -12,7 +13,6 @@ import pandas as pd
 import pytest
 from conftest import make_stream, quick
 from pytest import approx
-from torture import FORK
 
 import conpet_lib as cp
 from conpet_lib import comparing
@@ -66,21 +66,29 @@ def test_a_grid_in_several_processes_gives_the_same_runs(grid, tmp_path, capfd):
     assert "2/2" in capfd.readouterr().err
 
 
+def long_grid(backbone, place, processes: int) -> pd.DataFrame:
+    return cp.grid([make_stream(2)], backbone, [quick(batch_limit=100), quick("dynamic", batch_limit=100)], [0],
+                   folder=place / "grid", bar=False, cache=place / "cache", processes=processes)
+
+
+def grid_to_be_killed(model: str, place) -> None:
+    long_grid(cp.load_backbone(model, tuned_layers=2, device="cpu"), place, processes=2)
+
+
 @pytest.mark.long
-def test_a_grid_that_is_killed_goes_on_and_its_workers_let_go(bert, tmp_path):
-    def call(**more):
-        return cp.grid([make_stream(2)], bert, [quick(batch_limit=100), quick("dynamic", batch_limit=100)], [0],
-                       folder=tmp_path / "grid", bar=False, cache=tmp_path / "cache", **more)
-    parent = FORK.Process(target=call, kwargs={"processes": 2})
+def test_a_grid_that_is_killed_goes_on_and_its_workers_let_go(tiny_models, bert, tmp_path):
+    # a process that is spawned, not forked: joblib's workers of an earlier test would not work in a fork
+    spawn = multiprocessing.get_context("spawn")
+    parent = spawn.Process(target=grid_to_be_killed, args=(tiny_models["bert"], tmp_path))
     parent.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(list((tmp_path / "grid").glob("*/run.json"))) < 2:
         assert time.monotonic() < deadline and parent.is_alive()
         time.sleep(0.01)
     os.kill(parent.pid, signal.SIGKILL)
     parent.join()
     assert not cp.runs_table(tmp_path)["finished"].any()
-    table = call(processes=1)
+    table = long_grid(bert, tmp_path, processes=1)
     assert table["finished"].all() and table["problem"].eq("").all()
 
 
