@@ -119,6 +119,7 @@ def test_ctrl_c_gives_one_clear_message_and_a_folder_that_goes_on(bert, tmp_path
                         checkpoint_every=0)
 
     def child(sender):
+        signal.signal(signal.SIGINT, signal.default_int_handler)      # a shell may start jobs that ignore it
         try:
             call(lambda step: sender.send(step.done) if step.doing == "module" else None)
         except KeyboardInterrupt as error:

@@ -136,6 +136,14 @@ def test_forgotten_examples_were_right_once_and_are_taken_for_something_else(lea
     assert seen > 20 and run.forgotten(3).empty
 
 
+def test_an_example_that_comes_and_goes_is_lost_at_its_last_loss(tmp_path):
+    said = {"a": "xyxy", "b": "xxxx", "c": "yyyy", "d": "yxzz"}         # label x; one letter a stage
+    run = cp.runs.Run(tmp_path, {"stages_done": 4})
+    run.predictions = pd.DataFrame([{"stage": stage, "key": key, "task": 1, "label": "x", "predicted": letter}
+                                    for key, letters in said.items() for stage, letter in enumerate(letters, 1)])
+    assert run.forgotten(1).to_numpy().tolist() == [["a", "x", 4, "y"], ["d", "x", 3, "z"]]
+
+
 def test_memory_is_a_row_a_stage_and_disk_adds_up_to_the_files(learned):
     for kind, run in learned.items():
         table = run.memory
