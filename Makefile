@@ -2,6 +2,7 @@
 # make test     set up, then the tests; make test-all: the long checks, which make test leaves out
 # make lab      JupyterLab on the notebooks
 # make notebooks  run the notebooks and keep their outputs
+# make reference, make long  ours against the authors' code; long streams (below)
 # make torture  kill runs at random points and compare (KILLS=100)
 # Settings: BACKBONE=minilm-l6|smollm2-135m, DEVICE=cpu|cuda|mps, SEED=0, PYTHON=python3
 
@@ -13,7 +14,7 @@ BIN      := .venv/bin
 # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup run test test-all lab notebooks reference torture
+.PHONY: setup run test test-all lab notebooks reference long torture
 
 setup: .venv/.setup-done
 
@@ -44,6 +45,10 @@ notebooks: setup
 SEEDS ?= 1
 reference: setup
 	$(BIN)/python scripts/reference.py $(DATA) --seeds $(SEEDS) $(MISHAPS)
+
+# Does a stage cost the same whatever its number? make long [DATA=folder-with-all-80-FewRel-relations]
+long: setup
+	$(BIN)/python scripts/long_streams.py $(DATA)
 
 KILLS ?= 100
 torture: setup

@@ -2,8 +2,9 @@
 
 Trains Static and Dynamic ConPET, and Dynamic with the selector trained on labels, on WordNet (32 tasks of 2) and on
 FewRel's 80 relations (40 tasks of 2), then prints accuracies, what a stage costs against its number (training and
-evaluation apart, each slope with its 95 % interval), and what a task weighs on disk; the costs are drawn too. Runs
-are kept under --folder; the same command goes on or loads them.
+evaluation apart, the slope of training with its 95 % interval), and what a module weighs on disk; the costs are drawn
+too. Seconds are the CPU's, which other work on the machine hardly changes. Runs are kept under --folder; the same
+command goes on or loads them.
 """
 
 import argparse
@@ -25,6 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", help="folder with all 80 FewRel relations in the official layout")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--learners", nargs="+", choices=CONFIGS, default=list(CONFIGS))
     parser.add_argument("--folder", type=Path, default=Path("runs/long"))
     options = parser.parse_args()
     streams = {"wordnet": (cp.make_stream(cp.load_corpus("wordnet"), 32, 2, train=60, valid=5, test=25), 1)}
@@ -34,7 +36,7 @@ def main() -> int:
     rows, costs = [], []
     for name, (stream, tuned_layers) in streams.items():
         backbone = cp.load_backbone("minilm-l6", tuned_layers=tuned_layers, device="cpu")
-        for kind, config in CONFIGS.items():
+        for kind, config in ((kind, CONFIGS[kind]) for kind in options.learners):
             run = cp.train(stream, backbone, config, seed=options.seed, folder=options.folder / f"{name}-{kind}")
             table = stage_costs(run).assign(stream=name, learner=kind)
             costs.append(table)
@@ -45,10 +47,10 @@ def main() -> int:
 
 
 def stage_costs(run: cp.runs.Run) -> pd.DataFrame:
-    """A row a stage: wall seconds of training and of evaluation, rows trained on, memory in MiB."""
+    """A row a stage: CPU seconds of training and of evaluation, rows trained on, memory in MiB."""
     return pd.DataFrame({
-        "stage": cost["stage"], "training": cost["wall"].get("selector", 0.0) + cost["wall"]["module"],
-        "evaluation": cost["wall"]["evaluation"], "rows trained on": cost["counts"]["top_rows_trained"],
+        "stage": cost["stage"], "training": cost["cpu"].get("selector", 0.0) + cost["cpu"]["module"],
+        "evaluation": cost["cpu"]["evaluation"], "rows trained on": cost["counts"]["top_rows_trained"],
         "memory": max(cost["host"].values()) / 2**20} for cost in run.costs)
 
 
@@ -64,12 +66,12 @@ def line(run: cp.runs.Run, table: pd.DataFrame, stream: str, kind: str) -> dict:
     return {
         "stream": stream, "learner": kind, "average accuracy": f"{summary['average accuracy']:.1%}",
         "forgetting": f"{100 * summary['forgetting']:.1f} points", "selector": f"{summary['selector accuracy']:.1%}",
-        "training, s a stage": f"{mean:.2f}",
+        "training, CPU s a stage": f"{mean:.2f}",
         "its slope, % a stage": f"{100 * fit.slope / mean:+.2f} [{100 * (fit.slope - half) / mean:+.2f}, "
                                 f"{100 * (fit.slope + half) / mean:+.2f}]",
         "rows trained on, a stage": " to ".join(f"{count:,}" for count in sorted({*later["rows trained on"].agg(
             ["min", "max"]).astype(int)})),
-        "evaluation, s, stage 2 / last": f"{later['evaluation'].iloc[0]:.1f} / {later['evaluation'].iloc[-1]:.1f}",
+        "evaluation, CPU s, stage 2 / last": f"{later['evaluation'].iloc[0]:.1f} / {later['evaluation'].iloc[-1]:.1f}",
         "memory, MiB, stage 2 / last": f"{later['memory'].iloc[0]:,.0f} / {later['memory'].iloc[-1]:,.0f}",
         "weight files, KiB a module": f"{max(bytes_of) / 1024:.1f}",
         "of it adapter and head": f"{max(weights) / 1024:.1f}",
@@ -85,7 +87,7 @@ def draw(costs: pd.DataFrame, path: Path) -> Path:
             color = plots.PALETTE[place]
             ax.plot(table["stage"], table["training"], color=color, label=f"{kind}: training")
             ax.plot(table["stage"], table["evaluation"], color=color, linestyle=":", label=f"{kind}: evaluation")
-        ax.set(xlabel="stage", ylabel="seconds", ylim=(0, None))
+        ax.set(xlabel="stage", ylabel="CPU seconds", ylim=(0, None))
         ax.set_title(f"{name}: training costs the same at every stage;\ntesting all tasks seen does not", loc="left")
     panels[0].legend(fontsize=10, frameon=False)
     return plots.save(panels[0], path)

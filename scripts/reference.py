@@ -88,8 +88,22 @@ class DriftingSelector(DynamicConPET):
         return value
 
 
+class RawFeatures(DynamicConPET):
+    """No mishap but a difference: their heads read the hidden state as it is, ours scaled to unit root mean square."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        backbone = self.features.backbone
+
+        def top(hidden, real, answer, adapter=None, config=None, short=True):
+            if adapter:
+                backbone.register(config)
+            return backbone._run(adapter, hidden=hidden, real=real, answer=answer, short=short).squeeze(1).float()
+        backbone.top = top
+
+
 MISHAPS = {"whole batch mean": WholeBatchMean, "redrawn validation": RedrawnValidation,
-           "drifting selector": DriftingSelector}
+           "drifting selector": DriftingSelector, "raw features": RawFeatures}
 
 
 def register_mishaps() -> dict[str, type[cp.DynamicConfig]]:
