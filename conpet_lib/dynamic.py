@@ -143,12 +143,9 @@ class DynamicConPET(StaticConPET):
         """
         fresh = np.array([row for row in np.unique(rows) if row not in self.chosen], dtype=np.int64)
         if len(fresh):
-            self.chosen.update(zip(fresh.tolist(), self.by_module(self.selector.task_scores(fresh))))
+            scores = sum_by(self.selector.task_scores(fresh), np.array(self.module_of_task))
+            self.chosen.update(zip(fresh.tolist(), scores))
         return torch.stack([self.chosen[int(row)] for row in rows])
-
-    def by_module(self, task_scores: Tensor) -> Tensor:
-        """`(rows, tasks)` to `(rows, modules)`: a module's probability is the sum over its tasks."""
-        return sum_by(task_scores, np.array(self.module_of_task))
 
     def active(self, rows: Rows, stage: int) -> Tensor:
         """`(rows, modules)` bool: the active modules in training, with teacher forcing if it is on."""
@@ -197,7 +194,8 @@ class DynamicConPET(StaticConPET):
             task_scores, active = None, torch.ones(len(rows), len(self.modules), dtype=torch.bool)
         else:
             task_scores = self.selector.task_scores(rows)
-            active = choose_active(self.by_module(task_scores), self.config.active, len(self.modules))
+            scores = sum_by(task_scores, np.array(self.module_of_task))        # (rows, modules)
+            active = choose_active(scores, self.config.active, len(self.modules))
         answers = self.answers(self.scores_of_active(rows, active).cpu(), known_tasks, task_scores)
         if known_tasks is not None:
             # what each row's own module says, also where the selector missed it: a bound, not an answer

@@ -10,14 +10,13 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from conpet_lib.errors import ConpetError
+from conpet_lib.files import Result
 
-Result = TypeVar("Result")
 TYPES = {str(dtype): dtype for dtype in (torch.float16, torch.float32)}
 
 

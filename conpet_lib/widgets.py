@@ -60,8 +60,8 @@ class TrainPanel:
         self.progress = FloatProgress(0, min=0, max=1, description="progress", layout={"width": "44em"})
         self.curve = Image(format="png", layout={"width": "44em", "display": "none"})
         self.status, self.tasks, self.text = HTML(), HTML(), HTML()
-        choices = VBox([*self.controls.values(), HBox([self.train_button, self.stop_button])])
-        self.view = VBox([HBox([choices, self.tasks]), self.progress, self.status, self.curve, self.text])
+        left = VBox([*self.controls.values(), HBox([self.train_button, self.stop_button])])
+        self.view = VBox([HBox([left, self.tasks]), self.progress, self.status, self.curve, self.text])
         self.train_button.on_click(lambda button: self.start())
         self.stop_button.on_click(lambda button: self.stopping.set())
         for control in self.controls.values():

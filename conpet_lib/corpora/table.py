@@ -1,8 +1,7 @@
 """Your own data: a CSV, TSV or JSON-lines file, or a pandas DataFrame.
 
-Columns: `text` and `label`; for entity typing also `start` and `end` (character positions, end
-exclusive), for relations `head_start`, `head_end`, `tail_start`, `tail_end`; `part` if there is one.
-Without positions the whole text is classified.
+Columns: `text` and `label`; for typing also `start` and `end` (character positions, end exclusive), for relations
+`head_start`, `head_end`, `tail_start`, `tail_end`; `part` if there is one. Without positions the text is classified.
 """
 
 import json
@@ -28,9 +27,8 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
         table = open_table(file)
     names = {}
     for wanted, given in (("text", text), ("label", label)):
-        choices = [given] if given else GUESSES[wanted]
-        names[wanted] = next((column for column in table.columns if str(column).lower() in choices or column == given),
-                             None)
+        names[wanted] = next((column for column in table.columns if
+                              (column == given if given else str(column).lower() in GUESSES[wanted])), None)
         if names[wanted] is None:
             raise fault(file, [f"no column for the {wanted}; the columns are {', '.join(map(str, table.columns))}"],
                         f"Say which with load_corpus('table', path=..., {wanted}='column').")
