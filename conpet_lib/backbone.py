@@ -214,7 +214,7 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
     folder = asset_folder(name, convert_gguf if name == "smollm2-135m" else None) if name in ASSETS else name
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)     # never a pickle
+        model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except (OSError, ValueError) as error:
         raise ConpetError(f"The backbone {name!r} could not be loaded: {str(error).splitlines()[0]} Give a folder with "

@@ -29,13 +29,11 @@ def main() -> int:
     parser.add_argument("--learners", nargs="+", choices=CONFIGS, default=list(CONFIGS))
     parser.add_argument("--folder", type=Path, default=Path("runs/long"))
     options = parser.parse_args()
-    streams = {"wordnet": (cp.make_stream(cp.load_corpus("wordnet"), 32, 2, train=60, valid=5, test=25), 1)}
+    streams = {"wordnet": cp.make_stream(cp.load_corpus("wordnet"), 32, 2, train=60, valid=5, test=25)}
     if options.data:
-        streams["fewrel80"] = (cp.make_stream(cp.load_corpus("fewrel", options.data), 40, 2, train=40, valid=8,
-                                              test=20), 2)
-    rows, costs = [], []
-    for name, (stream, tuned_layers) in streams.items():
-        backbone = cp.load_backbone("minilm-l6", tuned_layers=tuned_layers, device="cpu")
+        streams["fewrel80"] = cp.make_stream(cp.load_corpus("fewrel", options.data), 40, 2, train=40, valid=8, test=20)
+    rows, costs, backbone = [], [], cp.load_backbone("minilm-l6", device="cpu")
+    for name, stream in streams.items():
         for kind, config in ((kind, CONFIGS[kind]) for kind in options.learners):
             run = cp.train(stream, backbone, config, seed=options.seed, folder=options.folder / f"{name}-{kind}")
             table = stage_costs(run).assign(stream=name, learner=kind)
