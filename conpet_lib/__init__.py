@@ -8,7 +8,7 @@
     run.average_accuracy
 
 Read the files from left to right along the data flow: corpora, tasks, prompts, backbone, prefix_cache,
-features, modules, replay, learners, dynamic, runs, training, comparing, plots, widgets.
+modules, features, replay, learners, dynamic, runs, training, comparing, plots, widgets.
 
 Axis words of our tensors: `batch` (rows of one pass), `tokens` (of a prompt, padded), `hidden` (the backbone's
 width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order), `stages`, `seeds`.

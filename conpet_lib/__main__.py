@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         runs = train_all(options)
     except (cp.ConpetError, KeyboardInterrupt) as error:
-        print(f"\n{error or 'Stopped.'}", file=sys.stderr)
+        print(f"\n{str(error) or 'Stopped.'}", file=sys.stderr)
         return 130 if isinstance(error, KeyboardInterrupt) else 1
     folder, (_, static, dynamic) = runs[0].folder.parent, (100 * run.average_accuracy.iloc[-1] for run in runs)
     print(f"\n{table(runs).to_string()}\n\nStatic minus Dynamic: {static - dynamic:+.1f} points of average accuracy "

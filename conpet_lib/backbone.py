@@ -23,7 +23,7 @@ from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, write_tensors
 
-# Exit layers of the packaged backbones: smollm2's middle layers separate better than its last (README).
+# Exit layers of the packaged backbones: smollm2's middle layers separate better than its last.
 EXIT_LAYERS = {"minilm-l6": 6, "smollm2-135m": 18}
 TUNED_LAYERS = {"smollm2-135m": 2}
 # Linear modules that carry LoRA, by the last part of their name: query, key, value, attention output, MLP up.
@@ -68,7 +68,7 @@ class Backbone:
                                   dtype)
         self.registered: dict | None = None                # the PEFT configuration now in the model
         self.call: dict = {}                               # what the running call reads and leaves; see `_gate`
-        self.busy = threading.Lock()
+        self.busy = threading.RLock()                      # one thread at a time, from `register` to the answer
         for number, layer in enumerate(self.layers):
             self._gate(number, layer)
 
@@ -101,7 +101,7 @@ class Backbone:
 
     def _run(self, adapter: Mapping[str, Tensor] | None, hidden: Tensor | None = None, real: Tensor | None = None,
              answer: Tensor | None = None, ids: Tensor | None = None, short: bool = True) -> Tensor:
-        """One call of the model through the gates; one thread at a time."""
+        """One call of the model through the gates."""
         inputs = {"input_ids": ids} if hidden is None else {"inputs_embeds": hidden}
         wide = self.dtype == torch.float32
         with self.busy, nullcontext() if wide else torch.autocast(self.device.type, dtype=self.dtype):
@@ -131,9 +131,10 @@ class Backbone:
             short: compute the exit layer for the answer row alone, where its family has that form.
         Returns: `(batch, hidden)` float32; gradients flow into `adapter`.
         """
-        if adapter:
-            self.register(config)
-        feature = self._run(adapter, hidden=hidden, real=real, answer=answer, short=short).squeeze(1).float()
+        with self.busy:
+            if adapter:
+                self.register(config)
+            feature = self._run(adapter, hidden=hidden, real=real, answer=answer, short=short).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
 
     def lora(self, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS) -> LoraConfig:
@@ -148,7 +149,8 @@ class Backbone:
             raise ConpetError(f"No Linear module is named {', '.join(targets)}; the layers of {self.name} have: "
                               f"{', '.join(linear)}. Say which with targets=.")
         return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=names,
-                          base_model_name_or_path=self.name, inference_mode=True)
+                          base_model_name_or_path=Path(self.name).name if Path(self.name).is_dir() else self.name,
+                          inference_mode=True)
 
     def register(self, config: LoraConfig) -> dict[str, torch.Size]:
         """Put PEFT's layers for this configuration into the model; name -> shape of a module's weights.
@@ -156,16 +158,17 @@ class Backbone:
         Modules are handed to `top`, which uses their weights for that call alone, so one set of PEFT layers serves any
         number of modules, and switching between them costs nothing. Another rank or other targets replace the layers.
         """
-        if self.registered != config.to_dict():
-            for parent in list(self.model.modules()):
-                for name, child in list(parent.named_children()):
-                    if isinstance(child, BaseTunerLayer):
-                        setattr(parent, name, child.get_base_layer())
-            vars(self.model).pop("peft_config", None)
-            inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
-            self.model.requires_grad_(False)
-            self.registered = config.to_dict()
-        return {name: weight.shape for name, weight in self.model.named_parameters() if "lora_" in name}
+        with self.busy:
+            if self.registered != config.to_dict():
+                for parent in list(self.model.modules()):
+                    for name, child in list(parent.named_children()):
+                        if isinstance(child, BaseTunerLayer):
+                            setattr(parent, name, child.get_base_layer())
+                vars(self.model).pop("peft_config", None)
+                inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
+                self.model.requires_grad_(False)
+                self.registered = config.to_dict()
+            return {name: weight.shape for name, weight in self.model.named_parameters() if "lora_" in name}
 
     def __repr__(self) -> str:
         return (f"Backbone({self.name!r}, exit_layer={self.exit_layer}, tuned_layers={self.tuned_layers}, "

@@ -24,12 +24,13 @@ FORMAT = 1
 class Checkpoint:
     """The checkpoint of a run folder: weights, best so far and moments of each part, and what the stage has cost.
 
-    Args: every: seconds between two; after a slow save the pause is longer, so that all of them take less than 2 %
-        of the time. 0 saves after every step.
+    Args: run: a hash of what is trained. every: seconds between two; after a slow save the pause is longer, so that
+        all of them take less than 2 % of the time. 0 saves after every step.
     """
 
-    def __init__(self, folder: Path, every: float):
-        self.file, self.every, self.due = folder / "checkpoint.safetensors", every, time.monotonic() + every
+    def __init__(self, folder: Path, every: float, run: str):
+        self.file, self.every, self.run = folder / "checkpoint.safetensors", every, run
+        self.due = time.monotonic() + every
 
     def save(self, learner: Learner, stage: int, spent: dict) -> None:
         """Keep the stage as it is; `spent` is what it has cost so far, as plain values."""
@@ -41,7 +42,7 @@ class Checkpoint:
                           **{f"{place}": moments for place, moments in fitting.optimiser.state_dict()["state"].items()}}
                 tensors |= {f"{part.name}/{group}/{name}": tensor for group, named in groups.items()
                             for name, tensor in named.items()}
-        state = json.dumps({"format": FORMAT, "stage": stage, "parts": parts, "spent": spent})
+        state = json.dumps({"of": [FORMAT, self.run, stage], "parts": parts, "spent": spent})
         write_tensors(self.file, tensors, {"state": state, "digest": digest(state, *chain(*sorted(tensors.items())))})
         now = time.monotonic()
         self.due = now + (max(self.every, 50 * (now - start)) if self.every else 0)
@@ -54,7 +55,7 @@ class Checkpoint:
             if about["digest"] != digest(about["state"], *chain(*sorted(tensors.items()))):
                 raise ValueError("its hash is not the recorded one")
             state = json.loads(about["state"])
-            if (state["format"], state["stage"]) != (FORMAT, stage):     # of a stage that was written before the kill
+            if state["of"] != [FORMAT, self.run, stage]:     # of a stage that was written before the kill
                 return {}
         except FileNotFoundError:
             return {}

@@ -94,7 +94,7 @@ def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
         except ConpetError as error:
             row["problem"] = str(error)
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=None if rows else ["folder", "problem", "finished"])
 
 
 def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: str = "average accuracy") -> pd.DataFrame:

@@ -3,7 +3,7 @@
 A config prints as the code that makes it again. `learner` names the entry of `LEARNERS` that it is for.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import ClassVar
 
 from conpet_lib.backbone import TARGETS
@@ -58,10 +58,6 @@ class VanillaConfig:
         """The learning rate of a stage."""
         later = stage >= self.later_stage and self.later_learning_rate is not None
         return self.later_learning_rate if later else self.learning_rate
-
-    def to_dict(self) -> dict:
-        """The fields as plain values, with the learner's name."""
-        return {"learner": self.learner, **asdict(self)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,9 +40,9 @@ def operations(backbone: Backbone, counts: dict) -> dict[str, float]:
     """Floating-point operations of prefix, top and head, from counts of rows and tokens.
 
     A multiplication and an addition are two operations, so a Linear of n weights costs 2n a token; attention scores and
-    mixing, below a tenth at these lengths, are left out, as is the embedding. A pass with gradients counts three times
-    (forward, backward through activations and weights; Kaplan et al. 2020). The exit layer's short form reads all
-    tokens for keys and values only.
+    mixing, below a tenth at these lengths, are left out, as is the embedding. A top with gradients counts twice:
+    forward and back through activations, since the backbone's weights have no gradient; a head three times.
+    The exit layer's short form reads all tokens for keys and values only.
     """
     def linear(layer, names=None):
         return sum(part.weight.numel() for name, part in layer.named_modules()
@@ -54,8 +54,8 @@ def operations(backbone: Backbone, counts: dict) -> dict[str, float]:
     exit_all = linear(backbone.layers[-1], ALL_TOKENS if type(backbone.layers[-1]) in ANSWER_ROW else None)
     exit_one = linear(backbone.layers[-1]) - exit_all
     found = {"prefix": 2.0 * below * counts.get("prefix_tokens", 0)}
-    for kind, factor in (("", 1.0), ("_trained", 3.0)):
+    for kind, factor, heads in (("", 1.0, 1.0), ("_trained", 2.0, 3.0)):
         found["top" + kind] = factor * 2 * ((middle + exit_all) * counts.get(f"top_tokens{kind}", 0)
                                             + exit_one * counts.get(f"top_rows{kind}", 0))
-        found["head" + kind] = factor * 2 * backbone.hidden_size * counts.get(f"head_scores{kind}", 0)
+        found["head" + kind] = heads * 2 * backbone.hidden_size * counts.get(f"head_scores{kind}", 0)
     return found

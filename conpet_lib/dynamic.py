@@ -27,12 +27,10 @@ def choose_active(scores: Tensor | None, count: int, modules: int, true: Tensor 
     Returns: `(batch, modules)` bool.
     """
     batch = len(true) if scores is None else len(scores)
-    if count >= modules:
-        return torch.ones(batch, modules, dtype=torch.bool)
     active = torch.zeros(batch, modules, dtype=torch.bool)
     if true is not None and count == 1:
         return active.scatter(1, true[:, None], True)
-    ranked = scores.topk(count, dim=1).indices                 # (batch, k), best first
+    ranked = scores.topk(min(count, modules), dim=1).indices   # (batch, k), best first
     if true is not None:
         missing = (ranked != true[:, None]).all(1)
         ranked[missing, -1] = true[missing]
@@ -89,6 +87,7 @@ class DynamicConPET(StaticConPET):
         self.selector = Selector(*args, **kwargs)
         self.budget = self.config.modules or len(self.stream)       # the most modules that may be opened
         self.chosen: dict[int, Tensor] = {}      # row -> (modules,) selector scores, within one stage
+        self.means: list[Tensor] = []            # `(hidden,)` of each task, as far as `join` needed them
 
     @property
     def parts(self) -> list[Learner]:
@@ -114,10 +113,11 @@ class DynamicConPET(StaticConPET):
         """The module that the new task joins: that of the most similar tasks, or each in turn."""
         if self.config.joining == "in turn" or len(self.modules) == 1:
             return (stage - 1) % len(self.modules)
-        means = [self.features.features_of(task.train).mean(0) for task in self.stream[:stage]]
-        centres = [torch.stack([means[task] for task, owner in enumerate(self.module_of_task)
-                                if owner == number]).mean(0) for number in range(len(self.modules))]
-        return int(torch.stack([(means[-1] - centre).norm() for centre in centres]).argmin())
+        for task in self.stream[len(self.means):stage]:        # each task's once, so that a stage costs the same
+            self.means.append(self.features.features_of(task.train).mean(0))
+        owned = [[mean for mean, owner in zip(self.means, self.module_of_task) if owner == number]
+                 for number in range(len(self.modules))]
+        return int(np.argmin([(self.means[-1] - torch.stack(means).mean(0)).norm() for means in owned]))
 
     def past(self, stage: int) -> list[Task]:
         """Past tasks worth replaying: all if other modules are active too, else those of the stage's own module."""

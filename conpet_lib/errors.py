@@ -22,11 +22,7 @@ def check(holds: bool, owner: object, field: str, wanted: str) -> None:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConpetError:
-    """The exception for a name that is not in a list; it suggests the nearest one.
-
-    Example: `raise unknown("learner", "dynmic", LEARNERS)` reads
-    "Unknown learner 'dynmic'. Did you mean 'dynamic'? Known: dynamic, static, vanilla."
-    """
+    """The exception for a name that is not in a list; it suggests the nearest one."""
     known = sorted(known)
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""

@@ -4,9 +4,9 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
 `modules`, `replay`, `config`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.
 
     fit(stage)               the same for every learner
-      begin(stage)           open or go on with a module       <- Dynamic
+      begin(stage)           open or go on with a module       <- Dynamic, Selector
       prepare(rows, stage)   compute ahead                     <- Dynamic
-      past(stage)            which tasks may be replayed       <- Vanilla, Dynamic
+      past, new_share        what is replayed, how much        <- Vanilla, Dynamic
       batches(stage, epoch)  which rows, in which order
       keep(rows, stage)      which of them give a gradient     <- Dynamic
       logits(rows, stage)    (batch, seen_labels)              <- Dynamic

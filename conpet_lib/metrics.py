@@ -68,10 +68,7 @@ def intransigence(R: np.ndarray, joint: np.ndarray) -> float:
 
 
 def selector_accuracy(predictions: pd.DataFrame) -> pd.Series:
-    """One number a stage: the part of test rows for which the chosen task is the true one.
-
-    For a learner without a selector the chosen task is that of the predicted label.
-    """
+    """One number a stage: the part of test rows whose chosen task (without a selector: that of the label) is right."""
     return (predictions["task"] == predictions["chosen_task"]).groupby(predictions["stage"]).mean().rename(
         "selector_accuracy")
 
@@ -92,7 +89,8 @@ def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
     names = ["right", "wrong module", "wrong label", "lost in the softmax"]
     kind = np.select([is_right(predictions), ~predictions["true_module_active"],
                       ~is_right(predictions, "within_task")], names[:3], names[3])
-    return pd.crosstab(predictions["stage"], kind, normalize="index").reindex(columns=names, fill_value=0.0)
+    table = pd.crosstab(predictions["stage"], kind, normalize="index").reindex(columns=names, fill_value=0.0)
+    return table.rename_axis(None, axis=1)
 
 
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:

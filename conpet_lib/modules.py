@@ -69,8 +69,8 @@ class PetModule(nn.Module):
 
     @property
     def fingerprint(self) -> str:
-        """Hash of the weights; another hash after any change."""
-        return digest(*(part for item in self.state_dict().items() for part in item))
+        """Hash of the weights, where they go and their scale; another hash after any change."""
+        return digest(self.config.lora_alpha, *self.adapter_names, *self.state_dict().values())
 
     def save(self, folder: Path) -> None:
         """Write a standard PEFT folder (adapter_model.safetensors, adapter_config.json) with the head beside it."""

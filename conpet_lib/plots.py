@@ -166,7 +166,7 @@ def replayed(run, part: str = "module") -> Axes:
     counts.plot.bar(ax=ax, stacked=True, width=0.8, rot=0, edgecolor="white", linewidth=0.5, ylabel="rows drawn",
                     color=sns.color_palette("crest", counts.shape[1]))
     ax.legend(title="task", fontsize=11, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    ax.set_title(f"{looks(run)[0]}, {part}: each stage draws as many rows; the past shares its half", loc="left")
+    ax.set_title(f"{looks(run)[0]}, {part}: rows drawn in each stage, by their task", loc="left")
     return ax
 
 

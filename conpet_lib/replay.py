@@ -20,12 +20,12 @@ def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_shar
         new: training rows of the new task. history: training rows of each past task that may be replayed.
         batch_size: examples a batch, new and replayed together.
         new_share: part of a batch that comes from the new task: 0.5 as in the official code, 1 in the first stage.
-        batch_limit: batches an epoch; None (Limitless): an epoch is one pass over all rows.
+        batch_limit: batches an epoch; None (Limitless): an epoch is one shuffled pass over all rows.
         generator: its state decides every draw.
-    Returns: a list of row arrays, each with `round(batch_size * new_share)` new rows, taken in shuffled passes over
-        the task, and, where there is history, as many old ones as are missing from `batch_size`. An old row is drawn
-        hierarchically: first a past task uniformly, then one of its rows uniformly. So a stage costs the same
-        whatever its number, and small tasks are not drowned.
+    Returns: a list of row arrays, under a limit each with `round(batch_size * new_share)` new rows, taken in shuffled
+        passes over the task, and, where there is history, as many old ones as are missing from `batch_size`. An old
+        row is drawn hierarchically: first a past task uniformly, then one of its rows uniformly. So a stage costs the
+        same whatever its number, and small tasks are not drowned.
     Source: ConPET (arXiv 2309.14763), dynamic replay.
     """
     if batch_limit is None:

@@ -190,6 +190,10 @@ class Run:
         """The trained learner; the backbone is loaded if the run was loaded without one."""
         about, data, none = self.record["backbone"], self.record["stream"], np.empty(0, dtype=np.int64)
         backbone = self._backbone or load_backbone(about["name"], about["tuned_layers"], about["exit_layer"])
+        same = (about["device"], about["dtype"]) == (backbone.device.type, str(backbone.dtype))    # the hash holds both
+        for name in ("exit_layer", "tuned_layers", *["fingerprint"] * same):
+            if about[name] != (found := getattr(backbone, name)):
+                raise ConpetError(f"{self.folder} was trained on a backbone of {name} {about[name]}, not {found}.")
         tasks = tuple(Task(tuple(labels), none, none, none) for labels in data["tasks"])
         features = Features((), data["kind"], backbone, max_tokens=about["max_tokens"])
         return restore(self.folder, self.record, Stream(data["corpus"], data["kind"], (), tasks), features)
@@ -199,8 +203,8 @@ class Run:
 
         Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}` for
             relations, `noun: definition` for WordNet, plain text otherwise.
-        Returns: a row a text: label, task (from 1), module, confidence, ranking (all tasks, the selector's or else
-            the module's most probable first).
+        Returns: a row a text: label, task (chosen first, from 1; with k > 1 the label may be another's), module,
+            confidence, ranking (all tasks, the selector's or else the module's most probable first).
         """
         learner, kind = self.learner, self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]

@@ -93,8 +93,6 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
     Returns: a `Stream`. Labels are disjoint between tasks, and no sentence stands on two sides.
         Official parts, where the corpus has them, are kept.
     Raises: ConpetError when there are too few labels or examples; it lists what there is.
-
-    Example: `make_stream(load_corpus("wordnet"), tasks=2, labels_per_task=3)[0].labels`
     """
     counts, wanted = corpus.counts(), {"train": train, "valid": valid, "test": test}
     need = max(1, sum(count or 0 for count in wanted.values()))
@@ -190,6 +188,6 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
                     taken.append(row) if fits else left_out.add(row)
             used.update(taken)
             sides[label][side] = sorted(taken)
-            if len(taken) < (wanted[side] or 0):
-                lacking[label] = f"{lacking.get(label, f'{label}: ')}{len(taken)} of {wanted[side]} for {side} "
+            if len(taken) < (need := wanted[side] or (side == "train")):        # training needs one row at least
+                lacking[label] = f"{lacking.get(label, f'{label}: ')}{len(taken)} of {int(need)} for {side} "
     return sides, len(left_out - used), lacking

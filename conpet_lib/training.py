@@ -11,6 +11,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
 def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int, max_tokens: int) -> dict:
     """What a run is of, as plain values: two runs with the same description give the same result."""
     return {
-        "config": json.loads(json.dumps(config.to_dict())), "seed": seed,
+        "config": json.loads(json.dumps({"learner": config.learner, **asdict(config)})), "seed": seed,
         "stream": {"corpus": stream.corpus, "kind": stream.kind, "fingerprint": stream.fingerprint,
                    "tasks": [list(task.labels) for task in stream],
                    "rows": [[len(task.train), len(task.valid), len(task.test)] for task in stream]},
@@ -119,12 +120,13 @@ def work(folder: Path, record: dict, learner: Learner, on_step: OnStep | None, b
     for kind in ("predictions", "replay", "modules"):     # made once: a folder that vanishes is not made again
         (folder / kind).mkdir(exist_ok=True)
     write_json(folder / "run.json", {**record, "digest": seal(record)})    # from now on the folder is this run's
+    run = digest(*(json.dumps(record[name]) for name in ("config", "seed", "stream", "backbone")))
     progress = tqdm(total=len(learner.stream), initial=record["stages_done"], disable=not bar,
                     bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]")
     try:
         with progress:
             for stage in range(record["stages_done"] + 1, len(learner.stream) + 1):
-                train_stage(folder, record, learner, stage, progress, on_step, Checkpoint(folder, every))
+                train_stage(folder, record, learner, stage, progress, on_step, Checkpoint(folder, every, run))
                 progress.n = stage
                 progress.refresh()
     except Stopped:
@@ -143,7 +145,7 @@ def train_stage(folder: Path, record: dict, learner: Learner, stage: int, progre
 
     def costs() -> dict:        # so far, in every process that trained the stage
         counts = learner.features.counts
-        return {**clock.spent, "counts": {name: count - before[name] for name, count in counts.items()}}
+        return {**clock.spent, "counts": {name: counts[name] - before[name] for name in {**before, **counts}}}
 
     def tell(step: Step) -> None:
         """What the learner calls at each step: books time, moves the bar, keeps a checkpoint, asks whether to stop."""

@@ -83,19 +83,20 @@ class TrainPanel:
     def code(self) -> str:
         """The calls that make the same run, for a page that has `corpus` and `backbone`."""
         stream, config = (", ".join(f"{name}={value!r}" for name, value in call.items()) for call in self.calls())
-        run = f"run = cp.train(stream, backbone, cp.{type(self.chosen).__name__}({config}), seed={self.seed})"
-        return f"stream = cp.make_stream(corpus, {stream})\n{run}"
+        name = CONFIGS[self.config["learner"]].__name__
+        return (f"stream = cp.make_stream(corpus, {stream})\n"
+                f"run = cp.train(stream, backbone, cp.{name}({config}), seed={self.seed})")
 
     def refresh(self) -> None:
         """Cut the stream anew after a change; say in words what cannot be."""
         stream, config = self.calls()
-        self.chosen = CONFIGS[self.config["learner"]](**config)
         try:
+            self.chosen = CONFIGS[self.config["learner"]](**config)
             self.stream, self.problem = cp.make_stream(self.corpus, **stream), ""
             names = pd.Series([", ".join(task.labels) for task in self.stream], range(1, len(self.stream) + 1))
             self.tasks.value = names.rename_axis("task").to_frame("labels").to_html(border=0, justify="left")
             self.status.value = "Ready."
-        except cp.ConpetError as error:
+        except (cp.ConpetError, TypeError, ValueError) as error:      # the last two: of a config's fields
             self.problem, self.tasks.value = str(error), ""
             self.status.value = f"<b>These settings do not work.</b> {html.escape(self.problem)}"
         self.train_button.disabled = bool(self.problem)

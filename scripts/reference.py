@@ -47,7 +47,7 @@ class WholeBatchMean(DynamicConPET):
 
 
 class RedrawnValidation(DynamicConPET):
-    """Mishap 2: validation rows are drawn anew (with repeats) at each validation, so noise picks the epoch."""
+    """Mishap 2: a task module's validation rows are drawn anew, with repeats, each time, so noise picks the epoch."""
 
     def score(self, rows, stage):
         task, epoch = self.stream[stage - 1], self.fitting.epoch

@@ -36,8 +36,8 @@ def test_a_stopped_run_goes_on_to_the_bytes_of_an_unbroken_one(kind, more, bert,
                         on_step=on_step, cache=tmp_path / f"{folder}-cache")
 
     unbroken, told = call("unbroken"), []
-    stops = [(1, "prefix", 8), (1, "module", 2), (2, "module", 4), (3, "module", 5)]
-    stops[3:3] = [(3, "selector", 3), (3, "selector", 8)] if kind == "dynamic" else []
+    stops = [(1, "prefix", 8), (1, "module", 2), (2, "module", 4), (2, "module", 8), (3, "module", 5)]
+    stops[4:4] = [(3, "selector", 3), (3, "selector", 8)] if kind == "dynamic" else []
     for stop in stops:
         at = stop_at(*stop)
         stopped = call("broken", lambda step, at=at: told.append(step) or at(step))
@@ -49,6 +49,8 @@ def test_a_stopped_run_goes_on_to_the_bytes_of_an_unbroken_one(kind, more, bert,
     assert resumed.accuracy_matrix.equals(unbroken.accuracy_matrix)
     trained = [(step.stage, step.doing, step.done) for step in told if step.doing != "prefix"]
     assert len(trained) == len(set(trained)), "a step was trained twice"
+    counts = [[cost["counts"]["top_rows_trained"] for cost in run.costs] for run in (resumed, unbroken)]
+    assert counts[0] == counts[1]
     assert not (resumed.folder / "checkpoint.safetensors").exists()
 
 
@@ -124,6 +126,15 @@ def test_a_checkpoint_of_other_arguments_is_never_gone_on_from(bert, tmp_path):
     cp.train(make_stream(2), bert, quick(), folder=tmp_path, on_step=stop_at(1, "module", 3), bar=False)
     with pytest.raises(cp.ConpetError, match="config.learning_rate"):
         cp.train(make_stream(2), bert, quick(learning_rate=1e-3), folder=tmp_path, bar=False)
+
+
+def test_a_checkpoint_of_another_run_is_never_gone_on_from(bert, tmp_path):
+    def call(folder, seed, on_step=None):
+        return cp.train(make_stream(2), bert, quick(), seed, tmp_path / folder, on_step, False)
+    call("used", 5, stop_at(1, "module", 6))
+    (tmp_path / "used" / "run.json").unlink()
+    assert (tmp_path / "used" / "checkpoint.safetensors").exists()
+    assert content(call("used", 0).folder) == content(call("clean", 0).folder)
 
 
 def test_ctrl_c_gives_one_clear_message_and_a_folder_that_goes_on(bert, tmp_path):

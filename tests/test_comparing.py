@@ -6,6 +6,7 @@ import os
 import signal
 import time
 import warnings
+from dataclasses import asdict
 
 import joblib
 import numpy as np
@@ -130,7 +131,7 @@ def test_a_table_of_runs_has_a_row_for_each_also_for_those_that_cannot_be_read(l
 def table_of(**sides: list[float]) -> pd.DataFrame:
     """Finished runs of one stream, a seed a value."""
     fields = {"problem": "", "finished": True, "stream": "s", "fingerprint": "b", "exit_layer": 1, "tuned_layers": 1,
-              "max_tokens": 9, **quick("static").to_dict()}
+              "max_tokens": 9, "learner": "static", **asdict(quick("static"))}
     return pd.DataFrame([{**fields, "folder": f"{learner}-{seed}", "learner": learner, "seed": seed,
                           "average accuracy": value}
                          for learner, values in sides.items() for seed, value in enumerate(values)])

@@ -261,3 +261,12 @@ def test_a_stage_takes_passes_by_the_number_of_active_modules_and_not_by_the_num
     for stage in range(2, 31):      # selector: validation, once each row drawn; module: validation; k others, frozen,
         bound = 2 * valid + drawn + valid + (k - 1) * 8 * (drawn + valid)       # each in a pass of a group of 8
         assert passes[stage]["top_rows"] <= bound, stage
+
+
+def test_a_stage_that_joins_a_module_reads_its_own_task_for_that_and_no_other(bert):
+    learner, passes = make_learner("dynamic", make_stream(8, 1), bert, modules=2), []
+    for stage in range(1, 9):
+        before = learner.features.counts
+        learner.fit(stage)
+        passes.append((learner.features.counts - before)["top_rows"])
+    assert len(set(passes[3:])) <= 2 and max(passes[3:]) - min(passes[3:]) <= 8, passes     # up to padding of groups

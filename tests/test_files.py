@@ -1,7 +1,7 @@
 """Files, seeds, errors and configuration: the small parts that everything stands on."""
 
 import json
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, asdict
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_an_unknown_name_gets_the_nearest_and_the_whole_list():
 def test_a_config_prints_as_the_code_that_makes_it_again_and_is_frozen(learner):
     config = CONFIGS[learner](epochs=7, batch_limit=None)
     assert eval(repr(config), vars(cp)) == config != CONFIGS[learner]()
-    assert config.to_dict()["learner"] == learner and json.dumps(config.to_dict())
+    assert config.learner == learner and json.dumps(asdict(config))
     with pytest.raises(FrozenInstanceError):
         config.epochs = 1
 

@@ -27,8 +27,6 @@ def load_corpus(name: str, path: str | Path | None = None, **columns: str) -> Co
         columns: for "table" only, column names such as `text="sentence"` where they cannot be guessed.
     Returns: a `Corpus`; `corpus.report` says what was skipped and why.
     Raises: ConpetError for an unknown name, a missing path or a faulty file.
-
-    Example: `load_corpus("wordnet").examples[0].label`
     """
     if name not in CORPORA:
         raise unknown("corpus", name, CORPORA)

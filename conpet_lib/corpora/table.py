@@ -54,8 +54,9 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
             faults.append(f"line {line}: the span {wrong[0]} does not lie in the text ({len(words)} characters)")
         elif overlap(spans):
             faults.append(f"line {line}: head {spans[0]} and tail {spans[1]} overlap")
-        examples.append(Example(key=f"{file.stem}:{line}", text=words, spans=spans, label=str(name).strip(),
-                                part=row.get("part") or None, source=f"{file.name}, line {line}"))
+        part = None if pd.isna(row.get("part")) else row["part"] or None
+        examples.append(Example(key=f"{file.stem}:{line}", text=words, spans=spans, label=str(name).strip(), part=part,
+                                source=f"{file.name}, line {line}"))
     if faults:
         raise fault(file, faults, "Positions count characters from 0; the end is exclusive.")
     report.read = len(examples)
