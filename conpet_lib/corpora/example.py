@@ -6,9 +6,6 @@ In: what a reader found. Out: `Example`, `Corpus`, `ReadReport`. Knows no layout
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-
-from conpet_lib.errors import ConpetError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +33,22 @@ class Example:
 
 @dataclass
 class ReadReport:
-    """What a reader read and what it left out: `read` examples, `skipped` as `{reason: count}`."""
+    """What became of everything that a reader met; nothing is dropped without a count here."""
 
-    read: int = 0
-    skipped: Counter = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
+    read: int = 0                                          # examples
+    skipped: Counter = field(default_factory=Counter)      # reason -> how many were left out for it
+    merged: Counter = field(default_factory=Counter)       # what was made one with another, or read as another
+    truncated: int = 0                                     # texts cut around their spans
+    unknown: Counter = field(default_factory=Counter)      # label that the authors' split lacks -> its examples
+    first: dict[str, str] = field(default_factory=dict)    # reason -> where it was met first
+    notes: list[str] = field(default_factory=list)         # the layouts recognised, files not read
 
     def __str__(self) -> str:
         lines = [f"{self.read:,} examples read"]
-        lines += [f"{count:,} skipped: {reason}" for reason, count in self.skipped.items()]
+        for word, counts in (("skipped", self.skipped), ("merged", self.merged), ("unknown to the split", self.unknown)):
+            lines += [f"{count:,} {word}: {reason}" + (f" (first: {self.first[reason]})" if reason in self.first else "")
+                      for reason, count in counts.items() if count]
+        lines += [f"{self.truncated:,} truncated: texts cut around their spans"] if self.truncated else []
         return "\n".join(lines + self.notes)
 
 
@@ -68,28 +72,3 @@ class Corpus:
 
     def __repr__(self) -> str:
         return f"Corpus({self.name!r}: {len(self.examples):,} examples, {len(self.counts())} labels)"
-
-
-def joined(tokens: Sequence[str]) -> tuple[str, list[int]]:
-    """Join tokens by blanks; also the start position of each token in the text."""
-    starts, position = [], 0
-    for token in tokens:
-        starts.append(position)
-        position += len(token) + 1
-    return " ".join(tokens), starts
-
-
-def wanted_path(path: str | Path | None, corpus: str, advice: str) -> Path:
-    """The path as `Path`; a ConpetError that says what to get when it is missing."""
-    if path is None:
-        raise ConpetError(f"load_corpus({corpus!r}) needs path=. {advice}")
-    path = Path(path)
-    if not path.exists():
-        raise ConpetError(f"{path}: no such file or folder. {advice}")
-    return path
-
-
-def fault(path: Path, faults: list[str], advice: str) -> ConpetError:
-    """All faults of one file in one message; after 20 only their number."""
-    shown = faults[:20] + ([f"... and {len(faults) - 20:,} more of this kind"] if len(faults) > 20 else [])
-    return ConpetError("\n".join([f"{path}: {len(faults):,} fault(s)."] + shown + [advice]))

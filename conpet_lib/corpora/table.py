@@ -1,80 +1,110 @@
-"""Your own data: a CSV, TSV or JSON-lines file, or a pandas DataFrame.
+"""Your own data: a CSV, TSV or JSON-lines file, a pandas DataFrame, or a Hugging Face `datasets` Dataset.
 
-Columns: `text` and `label`; for entity typing also `start` and `end` (character positions, end
-exclusive), for relations `head_start`, `head_end`, `tail_start`, `tail_end`; `part` if there is one.
-Without positions the whole text is classified.
+Columns: a text and a label; a part (train, valid, test), if there is one. Spans stand in columns (character
+positions, end exclusive) or as marks in the text, `[span]` or `[head]` and `{tail}`, if every text has them
+just once. Without either the whole text is classified. The report says what was guessed.
 """
 
-import json
-from pathlib import Path
+import csv
+import io
+import re
+from collections.abc import Iterable
 
 import pandas as pd
 
-from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, wanted_path
+from conpet_lib.corpora.example import Corpus
+from conpet_lib.corpora.reading import PARTS, Sink
+from conpet_lib.errors import ConpetError
 
-ADVICE = "Wanted: a .csv, .tsv or .jsonl file with a column for the text and one for the label."
-JSON_LINES = (".jsonl", ".ndjson")
-GUESSES = {"text": ("text", "sentence", "content"), "label": ("label", "class", "type", "category")}
-POSITIONS = {"relation": (("head_start", "head_end"), ("tail_start", "tail_end")), "typing": (("start", "end"),),
-             "text": ()}
+# What a column is called where its name is not given, whatever the case of its letters.
+GUESSES = {"text": ("text", "sentence", "content", "review"), "part": ("part", "split"),
+           "label": ("label", "class", "type", "category", "relation", "target")}
+POSITIONS = {"relation": ("head_start", "head_end", "tail_start", "tail_end"), "typing": ("start", "end"), "text": ()}
+MARKS = {"relation": (r"\[([^][]+)\]", r"\{([^{}]+)\}"), "typing": (r"\[([^][]+)\]",)}
 
 
-def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", label: str = "") -> Corpus:
-    """A table, one example a row. `text` and `label` name the columns if they cannot be guessed."""
-    if isinstance(path, pd.DataFrame):
-        file, table = Path("table"), path
-    else:
-        file = wanted_path(path, "table", ADVICE)
-        table = open_table(file)
+def read_object(table: object, options: dict) -> Corpus:
+    """A DataFrame, or a Dataset: anything with `to_pandas`, and `features` that name the classes of a column."""
+    sink = Sink("table", options)
+    if not isinstance(table, pd.DataFrame) and not hasattr(table, "to_pandas"):
+        raise ConpetError(f"A {type(table).__name__} is no table. {sink.about['wanted']}")
+    frame = table if isinstance(table, pd.DataFrame) else table.to_pandas()
+    for column, kind in (getattr(table, "features", None) or {}).items():
+        if names := getattr(kind, "names", None):
+            frame = frame.assign(**{column: [names[number] for number in frame[column]]})
+    take(sink, list(frame.columns), ((f"row {place}", row) for place, row in enumerate(frame.to_dict("records"))))
+    return sink.corpus()
+
+
+def separated(sink: Sink) -> None:
+    """CSV or TSV with its column names in line 1, parted by what stands there most often."""
+    text = sink.text()
+    delimiter = max("\t,;", key=text.strip().split("\n")[0].count)
+    limit = csv.field_size_limit(len(text) + 1)          # its own limit is below 100,000 words
+    rows, found = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), []
+    try:
+        header = next(rows)
+        for row in rows:
+            if row and len(row) != len(header):
+                sink.fault(f"line {rows.line_num}", "as many columns as line 1 has", f"{len(row)}, not {len(header)}")
+            elif row:
+                found.append((f"line {rows.line_num}", dict(zip(header, row))))
+    except csv.Error as error:
+        return sink.fault(f"line {rows.line_num}", "a table whose quotes are closed", error)
+    finally:
+        csv.field_size_limit(limit)
+    take(sink, header, found)
+
+
+def json_lines(sink: Sink) -> None:
+    """JSON lines; the columns are the names in any of them."""
+    rows = [(where, row) for where, row in sink.records() if isinstance(row, dict) or sink.fault(where, "an object", row)]
+    take(sink, list(dict.fromkeys(name for _, row in rows for name in row)), rows)
+
+
+def take(sink: Sink, header: list, rows: Iterable[tuple[str, dict]]) -> None:
+    """Find the columns and the kind of corpus, then take the rows, each given with where it stands."""
     names = {}
-    for wanted, given in (("text", text), ("label", label)):
-        choices = [given] if given else GUESSES[wanted]
-        names[wanted] = next((column for column in table.columns if str(column).lower() in choices or column == given),
-                             None)
-        if names[wanted] is None:
-            raise fault(file, [f"no column for the {wanted}; the columns are {', '.join(map(str, table.columns))}"],
-                        f"Say which with load_corpus('table', path=..., {wanted}='column').")
-    kind = next(kind for kind, pairs in POSITIONS.items()
-                if all(column in table.columns for pair in pairs for column in pair))
-    report, examples, faults = ReadReport(), [], []
-    first = 1 if file.suffix in JSON_LINES else 2                # line 1 of a CSV holds the column names
-    for line, row in enumerate(table.to_dict("records"), first):
-        words, name = row[names["text"]], row[names["label"]]
-        if not isinstance(words, str) or not words.strip():
-            report.skipped["empty text"] += 1
-            continue
-        if isinstance(name, float) and name.is_integer():
-            name = int(name)                                     # pandas' floats of whole numbers with gaps
-        if pd.isna(name) or not str(name).strip():
-            report.skipped["no label"] += 1
-            continue
-        try:
-            spans = tuple((int(row[start]), int(row[end])) for start, end in POSITIONS[kind])
-        except (ValueError, TypeError):
-            faults.append(f"line {line}: a position is not a whole number")
-            continue
-        wrong = [span for span in spans if not 0 <= span[0] < span[1] <= len(words)]
-        if wrong:
-            faults.append(f"line {line}: the span {wrong[0]} does not lie in the text ({len(words)} characters)")
-            continue
-        if len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]:
-            faults.append(f"line {line}: head {spans[0]} and tail {spans[1]} overlap")
-            continue
-        examples.append(Example(key=f"{file.stem}:{line}", text=words, spans=spans, label=str(name).strip(),
-                                part=row.get("part") or None, source=f"{file.name}, line {line}"))
-    if faults:
-        raise fault(file, faults, "Positions count characters from 0; the end is exclusive.")
-    report.read = len(examples)
-    return Corpus(file.stem, kind, examples, report)
+    for wanted, given in sink.options.items():
+        fits = [str(given).lower()] if given else GUESSES.get(wanted, (wanted,))
+        names[wanted] = next((name for name in header if str(name).strip().lower() in fits), None)
+        if names[wanted] is None and (given or wanted in ("text", "label")):
+            sink.fault("", f"a column for the {wanted}; say which with load_corpus('table', ..., {wanted}='column')",
+                       f"the columns are {', '.join(map(str, header))}")
+    cells = []
+    for where, row in rows if not sink.faults else ():
+        with sink.guard(where, "texts, numbers or nothing in the cells"):
+            cells.append((where, {wanted: cell(row.get(name)) for wanted, name in names.items()}))
+    sink.kind = next(kind for kind, wanted in POSITIONS.items() if all(names.get(name) is not None for name in wanted))
+    texts = [row["text"] for _, row in cells if row["text"].strip()]
+    marks = () if sink.kind != "text" or not texts else next((marks for marks in MARKS.values() if all(
+        len(re.findall(mark, text)) == 1 for text in texts for mark in marks)), ())
+    positions = POSITIONS[sink.kind]
+    sink.kind = {2: "relation", 1: "typing", 0: sink.kind}[len(marks)]
+    sink.report.notes.append(f"read as {sink.kind}{' with marks in the text' * bool(marks)}: " + ", ".join(
+        f"{wanted} from {name!r}" for wanted, name in names.items() if name is not None))
+    for where, row in cells:
+        text, label, part = row["text"], row["label"].strip(), row["part"].strip().lower()
+        if not text.strip() or not label:
+            sink.skip("no label" if text.strip() else "empty text", where)
+        elif part and part not in PARTS:
+            sink.fault(where, "a part that is train, valid or test", part)
+        else:
+            with sink.guard(where, "positions that are whole numbers"):
+                ends = [int(row[name]) for name in positions]
+                spans = list(zip(ends[::2], ends[1::2])) or [re.search(mark, text).span(1) for mark in marks]
+                if marks:
+                    signs = {place for start, end in spans for place in (start - 1, end)}
+                    spans = [tuple(place - sum(sign < place for sign in signs) for place in span) for span in spans]
+                    text = "".join(sign for place, sign in enumerate(text) if place not in signs)
+                sink.add(where, text, spans, label, where, PARTS.get(part))
 
 
-def open_table(file: Path) -> pd.DataFrame:
-    """The file as a DataFrame, its layout told by its ending."""
-    try:      # everything as text: a label "007" or "NA" is a label like others
-        if file.suffix in JSON_LINES:
-            lines = file.read_text(encoding="utf-8-sig").split("\n")
-            return pd.DataFrame([json.loads(line) for line in lines if line.strip()], dtype=object)
-        return pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", dtype=str, keep_default_na=False,
-                           encoding="utf-8-sig")
-    except ValueError as error:
-        raise fault(file, [str(error).splitlines()[0]], ADVICE) from None
+def cell(value: object) -> str:
+    """A cell as text: "" for nothing, "7" for pandas' 7.0 of whole numbers with gaps."""
+    if not pd.api.types.is_scalar(value):
+        raise TypeError(f"{type(value).__name__} in a cell")
+    return "" if pd.isna(value) else str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+READERS = {"JSON lines": json_lines, "CSV or TSV": separated}
