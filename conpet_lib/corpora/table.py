@@ -43,7 +43,7 @@ def separated(sink: Sink) -> None:
     limit = csv.field_size_limit(len(text) + 1)          # its own limit is below 100,000 words
     rows, found = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), []
     try:
-        header = next(rows)
+        header = next(rows, [])
         for row in rows:
             if row and len(row) != len(header):
                 sink.fault(f"line {rows.line_num}", "as many columns as line 1 has", f"{len(row)}, not {len(header)}")
