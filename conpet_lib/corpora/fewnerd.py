@@ -21,6 +21,7 @@ def columns(sink: Sink) -> None:
             token, _, label = line.partition("\t")
             if not token or not label or "\t" in label:
                 sink.fault(f"line {number}", "token<TAB>label, or an empty line between sentences", line)
+                label = "O"
             tokens.append(token)
             labels.append(PREFIX.sub("", label))
         else:

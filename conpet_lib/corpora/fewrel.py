@@ -17,7 +17,7 @@ def relations(sink: Sink) -> None:
     found, beside = sink.json(sink.text()) or {}, sink.beside()
     for relation, records in found.items():
         with sink.guard(relation, "a list of records"):
-            for index, record in enumerate(list(records)):
+            for index, record in enumerate(list.copy(records)):
                 where = f"{relation}, record {index}"
                 with sink.guard(where, RECORD):
                     spans = [span(sink, record[side][2]) for side in "ht"]

@@ -184,6 +184,7 @@ class Sink:
         single = sorted(label for label, count in counts.items() if count == 1)
         report.notes += [f"labels with one example: {', '.join(single)}"] if single else []
         report.notes += ["there is one label only"] if len(counts) == 1 else []
+        report.skipped, report.merged = +report.skipped, +report.merged          # without zeros
         report.read, rule = len(self.examples), self.about.get("group")
         groups = {label: found[0] for label in counts if rule and (found := re.match(rule, label))}
         return Corpus(self.name, self.kind, self.examples, report, self.groups or groups)
