@@ -33,13 +33,13 @@ def one_file(folder, content: bytes | str, name: str = "train.txt"):
 def test_without_a_path_or_files_it_says_what_to_get_where_under_which_licence_and_which_folder(tmp_path, name):
     refused(name, None, f"load_corpus\\('{name}'\\) needs path=. Wanted.*{WANTED[name]}")
     refused(name, tmp_path / "gone", f"gone: no such file or folder. Wanted.*{WANTED[name]}")
-    refused(name, tmp_path, f"none of the known layouts.*no file at all.*{WANTED[name]}")
+    refused(name, tmp_path, f"none of the known layouts.*in 0 files. Tried.*{WANTED[name]}")
 
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_folder_of_no_known_layout_says_which_were_tried_and_what_each_lacks(tmp_path, name):
     one_file(tmp_path, "A note without any layout\n", "notes.txt")
-    layouts = ABOUT[name]["layouts"]
+    layouts = {layout: marks for layout, marks in ABOUT[name]["layouts"].items() if "its marks" not in marks}
     with pytest.raises(cp.ConpetError) as error:
         cp.load_corpus(name, tmp_path)
     for layout, marks in layouts.items():
@@ -60,7 +60,7 @@ def test_an_empty_file_is_refused(tmp_path, name):
 
 @pytest.mark.parametrize("content, pattern", [
     (FEWNERD.encode() + b"Br\xfccke\tO\n", "Latin-1.*train.txt, line 4: found UnicodeDecodeError"),
-    (FEWNERD.encode("utf-16"), "train.txt lacks"), (FEWNERD.encode() + b"a\0b\tO\n", "without NUL bytes.*train.txt, line 4"),
+    (FEWNERD.encode("utf-16"), "UTF-16, save it as UTF-8.*train.txt, line 1"), (FEWNERD.encode() + b"a\0b\tO\n", "line 4: .*NUL"),
     (FEWNERD.encode() + b"\xff" * 9 + b"\n" + b"x\n" * 30, "line 4: .*\\.\\.\\. and 10 more of this kind")])
 def test_bytes_that_are_no_text_are_refused_by_line(tmp_path, content, pattern):
     refused("fewnerd", one_file(tmp_path, content), pattern)
@@ -112,7 +112,7 @@ def test_links_in_an_archive_are_not_followed_and_are_counted(tmp_path):
 
 def test_a_file_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("conpet_lib.corpora.reading.LARGEST", 100)
-    refused("fewnerd", one_file(tmp_path, FEWNERD * 20), "at most 100 bytes.*train.txt")
+    refused("fewnerd", one_file(tmp_path, FEWNERD * 20), "train.txt.*cannot be read: it has 100 bytes or more")
 
 
 def test_a_very_long_sentence_is_cut_around_its_spans_and_counted_and_keeps_its_side(tmp_path):

@@ -20,38 +20,51 @@ from defusedxml import ElementTree
 from conpet_lib.corpora.reading import Sink, overlap
 
 SENTENCE_END = re.compile(r"\n\s*\n|(?<=[.!?])[\"')]*\s+(?=[A-Z\"'(])")
-DOCUMENT = 'a document as {"doc_key": "D", "sentences": [["Korr", "left"]], "relations": [[[0, 0, 1, 1, "PHYS"]]]}'
-SENTENCE = 'a sentence as {"sent_id", "tokens", "entity_mentions": [{"id", "start", "end"}], "relation_mentions": [...]}'
-JOINED = "sentences between two arguments, joined"
+MENTION = "Arg-1 and Arg-2 that are entity mentions, their words at their places in the .sgm"
+DOCUMENT = 'a document as {"doc_key": "D", "sentences": [["Korr", "left"]], "relations": [[[0, 0, 1, 1, "PHYS.Near"]]]}'
+SENTENCE = ('a sentence as {"sent_id", "tokens", "entity_mentions": [{"id", "start", "end"}], "relation_mentions": '
+            '[{"relation_subtype", "arguments": [{"role": "Arg-1", "entity_id"}, ...]}]}')
 
 
-def apart(sink: Sink, spans: list[tuple[int, int]], where: str) -> bool:
-    """Whether head and tail do not overlap; counted if they do."""
+def take(sink: Sink, key: str, words: list[str] | str, spans: list[tuple[int, int]], label: str, where: str,
+         joined: bool = False) -> None:
+    """Take a relation whose arguments do not overlap; `joined`: they stand in two sentences."""
     if overlap(spans):
-        sink.skip("head and tail overlap", where)
-    return not overlap(spans)
+        return sink.skip("head and tail overlap", where)
+    sink.report.merged["sentences between two arguments, joined"] += joined
+    sink.add(key, words, spans, re.split("[.:]", label)[-1], where)
 
 
 def ldc(sink: Sink) -> None:
-    """The relation mentions of one document."""
+    """The relation mentions of one document; the text is the sentences from the one argument to the other."""
     with sink.guard("", "XML without entities of its own, the .sgm of the same name beside it"):
         try:
             document = ElementTree.fromstring(sink.data())
         except ElementTree.ParseError as error:              # a SyntaxError, so no guard knows it
             raise ValueError(error) from None
-        raw = re.sub(r"<[^<>]+>", "", sink.text(sink.beside() or {}["no .sgm"]))
+        raw = re.sub(r"<[^<>]+>", "", sink.text(sink.file.removesuffix(".apf.xml") + ".sgm"))
         borders = [0, *(match.end() for match in SENTENCE_END.finditer(raw)), len(raw)]
         mentions = {mention.get("ID"): mention for mention in document.iter("entity_mention")}
         for relation in document.iter("relation"):
             for found in relation.iter("relation_mention"):
                 where = f"mention {found.get('ID')}"
-                with sink.guard(where, "Arg-1 and Arg-2 that are entity mentions, their words at their places in the .sgm"):
+                with sink.guard(where, MENTION):
                     roles = {one.get("ROLE"): one.get("REFID") for one in found.iter("relation_mention_argument")}
                     spans = [characters(sink, mentions[roles[role]], raw) for role in ("Arg-1", "Arg-2")]
+                    (low, middle), (other, high) = sorted(spans)
+                    begin, after = borders[bisect_right(borders, low) - 1], borders[bisect_right(borders, high - 1)]
+                    cuts = [begin, low, middle, max(middle, other), high, after]
+                    pieces = [flat(raw[start:end]) for start, end in zip(cuts, cuts[1:])]
+                    pieces[0], pieces[-1] = pieces[0].lstrip(), pieces[-1].rstrip()
+                    ends = [0, *accumulate(map(len, pieces))]
+                    placed = sorted([(ends[1], ends[2]), (ends[3], ends[4])], reverse=spans[0] > spans[1])
                     if not relation.get("SUBTYPE"):
                         sink.skip(f"{relation.get('TYPE')} has no sub-type", where)
-                    elif apart(sink, spans, where):
-                        window(sink, found.get("ID"), raw, borders, spans, relation.get("SUBTYPE"), where)
+                    elif overlap(spans):
+                        sink.skip("head and tail overlap", where)
+                    else:
+                        take(sink, found.get("ID"), "".join(pieces), placed, relation.get("SUBTYPE"), where,
+                             any(middle <= border <= other for border in borders))
 
 
 def characters(sink: Sink, mention: ElementTree, raw: str) -> tuple[int, int]:
@@ -69,20 +82,6 @@ def flat(text: str) -> str:
     return re.sub(r"\s+", " ", html.unescape(text))
 
 
-def window(sink: Sink, key: str, raw: str, borders: list[int], spans: list[tuple[int, int]], label: str,
-           where: str) -> None:
-    """Take a relation in the sentence of its arguments, or in the sentences from the one to the other."""
-    (start, middle), (other, end) = sorted(spans)
-    begin, after = borders[bisect_right(borders, start) - 1], borders[bisect_right(borders, end - 1)]
-    sink.report.merged[JOINED] += any(middle <= border <= other for border in borders)
-    cuts = [begin, start, middle, other, end, after]
-    pieces = [flat(raw[low:high]) for low, high in zip(cuts, cuts[1:])]
-    pieces[0], pieces[-1] = pieces[0].lstrip(), pieces[-1].rstrip()
-    ends = list(accumulate(map(len, pieces)))
-    placed = [(ends[0], ends[1]), (ends[2], ends[3])]
-    sink.add(key, "".join(pieces), placed if spans[0] < spans[1] else placed[::-1], label, where)
-
-
 def dygie(sink: Sink) -> None:
     """A document a line. A relation's text is the sentences from that of one argument to that of the other."""
     for where, record in sink.records():
@@ -94,12 +93,9 @@ def dygie(sink: Sink) -> None:
                     with sink.guard(here, "[start, end, start, end, label] with positions in the document"):
                         *places, label = row[:5]
                         first, last = bisect_right(ends, min(places)), bisect_right(ends, max(places))
-                        base = ends[first] - len(sentences[first])
-                        tokens = sentences[first] if first == last else list(chain(*sentences[first:last + 1]))
-                        spans = [(places[side] - base, places[side + 1] + 1 - base) for side in (0, 2)]
-                        sink.report.merged[JOINED] += last > first
-                        if apart(sink, spans, here):
-                            sink.add_tokens(f"{record['doc_key']}:{number}:{place}", tokens, spans, label.split(".")[-1], here)
+                        base, tokens = ends[first] - len(sentences[first]), list(chain(*map(list.copy, sentences[first:last + 1])))
+                        spans = [(start - base, end + 1 - base) for start, end in (places[:2], places[2:])]
+                        take(sink, f"{record['doc_key']}:{number}:{place}", tokens, spans, label, here, last > first)
 
 
 def oneie(sink: Sink) -> None:
@@ -108,12 +104,10 @@ def oneie(sink: Sink) -> None:
         with sink.guard(where, SENTENCE):
             entities = {one["id"]: (one["start"], one["end"]) for one in record["entity_mentions"]}
             for place, one in enumerate(record["relation_mentions"]):
-                here = f"{where}, relation {place}"
-                with sink.guard(here, 'a relation as {"relation_subtype", "arguments": [{"role": "Arg-1", "entity_id"}, ...]}'):
+                with sink.guard(f"{where}, relation {place}", SENTENCE):
                     roles = {argument["role"]: entities[argument["entity_id"]] for argument in one["arguments"]}
-                    label, spans = one.get("relation_subtype") or one["relation_type"], [roles["Arg-1"], roles["Arg-2"]]
-                    if apart(sink, spans, here):
-                        sink.add_tokens(f"{record['sent_id']}:{place}", record["tokens"], spans, label.split(":")[-1], here)
+                    take(sink, f"{record['sent_id']}:{place}", list.copy(record["tokens"]), [roles["Arg-1"], roles["Arg-2"]],
+                         one.get("relation_subtype") or one["relation_type"], f"{where}, relation {place}")
 
 
 READERS = {"LDC2006T06, .apf.xml beside .sgm": ldc, "DyGIE++ JSON lines": dygie, "OneIE JSON lines": oneie}

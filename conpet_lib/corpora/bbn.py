@@ -22,12 +22,12 @@ def inline(sink: Sink) -> None:
             tag = re.match(r'<(/?)(?:ENAMEX|NUMEX|TIMEX)\b(?:\s+TYPE\s*=\s*"([^"]+)")?', piece)
             if not tag:
                 text += "" if re.fullmatch("<[^<>]*>", piece) else html.unescape(piece)
+            elif tag[2] and not tag[1]:
+                opened.append((tag[2], len(text)))
             elif tag[1] and opened:
                 names.append((*opened.pop(), len(text)))             # whichever name it closes
-            elif tag[1] or not tag[2]:
-                sink.skip("tags without a beginning on their line, or without a TYPE", where)
             else:
-                opened.append((tag[2], len(text)))
+                sink.skip("tags without a beginning on their line, or without a TYPE", where)
         for _ in opened:
             sink.skip("names that do not end on their line", where)
         for place, (kind, start, end) in enumerate(names):
@@ -37,7 +37,7 @@ def inline(sink: Sink) -> None:
             else:
                 sink.report.merged[f"labels {root} read as {SLIPS.get(root)}"] += root in SLIPS
                 label = f"/{SLIPS.get(root, root)}" + f"/{below}" * (below not in ("", "OTHER"))
-                sink.add(f"{sink.stem}:{number}:{place}", text, [(start, end)], label, where)
+                sink.add(f"{sink.file}:{number}:{place}", text, [(start, end)], label, where)
 
 
-READERS = {**ontonotes.READERS, "LDC2005T33, names in tags": inline}
+READERS = ontonotes.READERS | {"LDC2005T33, names in tags": inline}

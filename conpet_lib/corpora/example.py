@@ -12,10 +12,8 @@ from dataclasses import dataclass, field
 class Example:
     """A text with marked spans and a label.
 
-    `spans` are character positions (start, end), end exclusive: one for entity typing, head and
-    tail for a relation, none for plain text. `key` names the example in records, which never hold
-    its text. `sentence` is what must not stand on two sides of a split (the text, unless the
-    reader knows better: WordNet's is the definition, since several nouns may share it).
+    `spans` are character positions (start, end), end exclusive: one for entity typing, head and tail for a
+    relation, none for plain text. `key` names the example in records, which never hold its text.
     """
 
     key: str
@@ -24,7 +22,7 @@ class Example:
     label: str
     part: str | None = None       # official part: "train", "valid" or "test"
     source: str = ""              # file and line or record
-    sentence: str = ""
+    sentence: str = ""            # what must not stand on two sides, where it is not the text: WordNet's definition
 
     def span_texts(self) -> tuple[str, ...]:
         """The marked words, one string a span."""
@@ -41,14 +39,13 @@ class ReadReport:
     truncated: int = 0                                     # texts cut around their spans
     unknown: Counter = field(default_factory=Counter)      # label that the authors' split lacks -> its examples
     first: dict[str, str] = field(default_factory=dict)    # reason -> where it was met first
-    notes: list[str] = field(default_factory=list)         # the layouts recognised, files not read
+    notes: list[str] = field(default_factory=list)         # the layout recognised, files not read
 
     def __str__(self) -> str:
-        lines = [f"{self.read:,} examples read"]
+        lines = [f"{self.read:,} examples read", *[f"{self.truncated:,} truncated around their spans"] * bool(self.truncated)]
         for word, counts in (("skipped", self.skipped), ("merged", self.merged), ("unknown to the split", self.unknown)):
             lines += [f"{count:,} {word}: {reason}" + (f" (first: {self.first[reason]})" if reason in self.first else "")
                       for reason, count in counts.items() if count]
-        lines += [f"{self.truncated:,} truncated: texts cut around their spans"] if self.truncated else []
         return "\n".join(lines + self.notes)
 
 
@@ -56,8 +53,8 @@ class ReadReport:
 class Corpus:
     """A named list of examples.
 
-    `kind` chooses the prompt: "definition", "typing", "relation" or "text". `groups` maps a label
-    to the group of similar labels it belongs to; empty where the corpus has none.
+    `kind` chooses the prompt: "definition", "typing", "relation" or "text". `groups` maps a label to the group of
+    similar labels it belongs to; empty where the corpus has none.
     """
 
     name: str

@@ -1,8 +1,7 @@
-"""OntoNotes with fine types, such as `/person/artist`, in two layouts of token positions; BBN shares them.
+"""OntoNotes with fine types, such as `/person/artist`, in two layouts of token positions, which BBN shares.
 
 Columns: `start<TAB>end<TAB>tokens<TAB>label(s)`, end exclusive, blanks between tokens and between labels; a
-fifth column of features (Shimaoka) is not needed. AFET: a sentence a line, `{"tokens": [...], "mentions":
-[{"start", "end", "labels"}]}`, end exclusive, labels in no order. The fine types are not in LDC2013T19.
+fifth column (Shimaoka's features) is not needed. AFET: JSON lines, end exclusive, labels in no order.
 A mention has a path of labels, or several. Ours: a label above another of the mention is dropped; one left
 is the label, more (several branches) are left out and counted, unless the option `branches` says
 otherwise. Lines of another form and spans beyond the sentence, which other readers drop, are counted.
@@ -19,12 +18,13 @@ RENAMED = {"ontonotes": ("/location/geograpy", "/location/geography"), "bbn": ("
 def columns(sink: Sink) -> None:
     """Text of four or five columns, a mention a line."""
     for number, line in sink.lines():
-        fields, where = line.split("\t"), f"line {number}"
-        if len(fields) in (4, 5) and all(field.isascii() and field.isdigit() and len(field) < 9 for field in fields[:2]):
-            tokens = fields[2].split(" ")
-            mention(sink, f"{number}", tokens, int(fields[0]), int(fields[1]), fields[3].split(), where)
-        elif line:
-            sink.skip("lines that are not start, end, tokens, labels with TABs between", where)
+        fields = line.split("\t")
+        try:
+            start, end, tokens, labels = int(fields[0]), int(fields[1]), fields[2].split(" "), fields[3].split()
+            mention(sink, f"line {number}", tokens, start, end, labels)
+        except (IndexError, ValueError):
+            if line:
+                sink.skip("lines that are not start, end, tokens, labels with TABs between", f"line {number}")
 
 
 def afet(sink: Sink) -> None:
@@ -32,28 +32,28 @@ def afet(sink: Sink) -> None:
     for where, record in sink.records():
         with sink.guard(where, RECORD):
             for place, one in enumerate(record["mentions"]):
-                here = f"{where}, mention {place}"
-                with sink.guard(here, RECORD):
-                    mention(sink, here[5:], record["tokens"], one["start"], one["end"], list(one["labels"]), here)
-            if not record["mentions"] and record["tokens"] is not None:
+                with sink.guard(f"{where}, mention {place}", RECORD):
+                    mention(sink, f"{where}, mention {place}", list.copy(record["tokens"]), one["start"], one["end"],
+                            list.copy(one["labels"]))
+            if not record["mentions"]:
                 sink.skip("sentences without a mention", where)
 
 
-def mention(sink: Sink, key: str, tokens: list[str], start: int, end: int, labels: list[str], where: str) -> None:
+def mention(sink: Sink, where: str, tokens: list[str], start: int, end: int, labels: list[str]) -> None:
     """Take one mention under its one label."""
     old, new = RENAMED[sink.name]
-    if sink.options["mend"] and any((label + "/").startswith(old + "/") for label in labels):
-        labels = [new + label[len(old):] if (label + "/").startswith(old + "/") else label for label in labels]
+    if sink.options["mend"] and any(f"{label}/".startswith(f"{old}/") for label in labels):
+        labels = [new + label[len(old):] if f"{label}/".startswith(f"{old}/") else label for label in labels]
         sink.report.merged[f"labels {old} read as {new}"] += 1
-    lowest = [one for one in dict.fromkeys(labels) if not any(other.startswith(one + "/") for other in labels)]
-    label = lowest[0] if len(lowest) == 1 else lowest and BRANCHES[sink.options["branches"]](lowest)
-    if (start, end) == (-1, -1) or start == end or end > len(tokens):
+    lowest = [one for one in dict.fromkeys(labels) if not any(other.startswith(f"{one}/") for other in labels)]
+    label = BRANCHES[sink.options["branches"] if len(lowest) > 1 else "first"](lowest or [""])
+    if start == end or end > len(tokens):
         sink.skip("spans not aligned (-1, -1), empty, or beyond the sentence", where)
     elif not label:
         sink.skip("labels on several branches" if lowest else "mentions without a label", where)
     else:
         sink.report.merged["labels on several branches, made one"] += len(lowest) > 1
-        sink.add_tokens(f"{sink.stem}:{key}", tokens, [(start, end)], label, where)
+        sink.add(f"{sink.file}:{where}", tokens, [(start, end)], label, where)
 
 
 READERS = {"text of 4 or 5 columns": columns, "AFET JSON lines": afet}

@@ -17,62 +17,41 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import accumulate
 from pathlib import Path, PurePath
-from typing import BinaryIO
 
 from conpet_lib.corpora.example import Corpus, Example, ReadReport
 from conpet_lib.corpora.stored import load_stored, store
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest
 
-VERSION = 1               # raise it when a reader gives other examples: stored corpora are then read anew
-LARGEST = 1 << 30         # bytes of one file, unpacked; more is an archive bomb, or no corpus
-HEAD = 4 << 20            # bytes that tell the layout
-LONGEST = 10_000          # characters of a text; longer ones are cut around their spans
-SHOWN = 20                # faults of a kind that are listed
+VERSION = 1                             # raise it when a reader gives other examples: stored corpora are then read anew
+LARGEST, HEAD = 1 << 30, 4 << 20        # bytes of an unpacked file (more is an archive bomb); bytes that tell a layout
+LONGEST = 10_000                        # characters of a text; longer ones are cut around their spans
+SHOWN = 20                              # faults of a kind that are listed
 DATA = Path(__file__).parents[2] / "data"
 ABOUT = json.loads((DATA / "corpora.json").read_text(encoding="utf-8"))
-PARTS = {"train": "train", "dev": "valid", "val": "valid", "valid": "valid", "validation": "valid", "test": "test"}
-SHORT = reprlib.Repr()
-SHORT.maxstring = SHORT.maxother = 100      # characters of what was found
-UNREADABLE = (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
+PARTS = {"test": "test", "dev": "valid", "val": "valid", "valid": "valid", "validation": "valid", "train": "train"}
 
 
 class Sink:
     """What a reader sees: the lines or JSON of the present `file`, and where examples and faults go.
 
-    `options` are the caller's; `where` is a line or record in words.
+    `options` are the caller's, `files` all that were found, by name; `where` is a line or record in words.
     """
 
     def __init__(self, name: str, options: dict):
         self.name, self.options, self.about, self.report = name, options, ABOUT[name], ReadReport()
-        self.kind, self.groups, self.merging = self.about["kind"], {}, options.get("repeats") is False
-        self.files: dict[str, Callable[[], BinaryIO]] = {}
-        self.file = name                                     # the name of the present file, or of an object
+        self.kind, self.groups, self.file, self.part = self.about["kind"], {}, name, None
+        self.files: dict[str, Callable] = {}
         self.examples: list[Example] = []
         self.faults: defaultdict[str, list[str]] = defaultdict(list)
-        self.seen: set = set()
-        self.joined: tuple = (None, "", [])                  # the last tokens, their text, where each begins
-
-    @property
-    def stem(self) -> str:
-        """The present file's name without folders, up to the first dot."""
-        return PurePath(self.file).name.split(".")[0]
-
-    def part(self) -> str | None:
-        """The official part that the present file's name says."""
-        return None if "official" in self.about else PARTS.get(self.stem)
-
-    def beside(self) -> str | None:
-        """The name of the file that the corpus has beside the present one, if it is there."""
-        name, other = PurePath(self.file), self.about.get("beside", "")
-        other = name.name.removesuffix(".apf.xml") + other if other.startswith(".") else other
-        return str(name.with_name(other)) if other and str(name.with_name(other)) in self.files else None
+        self.seen, self.joined = set(), ([], "", [])         # joined: the last tokens, their text, where each begins
 
     def fault(self, where: str, expected: str, found: object) -> None:
         """Note a fault; `expected` names its kind."""
-        found = f"{type(found).__name__}: {found}"[:200] if isinstance(found, Exception) else SHORT.repr(found)
-        self.faults[expected].append(f"{self.file}{', ' * bool(where)}{where}: found {found}")
+        found = f"{type(found).__name__}: {found}" if isinstance(found, Exception) else reprlib.repr(found)
+        self.faults[expected].append(f"{self.file}{', ' * bool(where)}{where}: found {found[:200]}")
 
     @contextmanager
     def guard(self, where: str, expected: str) -> Iterator[None]:
@@ -87,13 +66,13 @@ class Sink:
         self.report.skipped[reason] += 1
         self.report.first.setdefault(reason, f"{self.file}, {where}")
 
-    def data(self, name: str | None = None, limit: int = LARGEST) -> bytes:
+    def data(self, name: str | None = None, limit: int | None = None) -> bytes:
         """The bytes of a file, at most `limit`."""
-        try:
-            with self.files[name or self.file]() as stream:
-                return stream.read(limit)
-        except UNREADABLE as error:
-            raise ConpetError(f"{name or self.file}: cannot be read: {error}. Is it cut? Fetch it again.") from None
+        with self.files[name or self.file]() as stream:
+            data = stream.read(limit or LARGEST)
+        if len(data) == LARGEST:
+            raise OSError(f"it has {LARGEST:,} bytes or more")
+        return data
 
     def lines(self, name: str | None = None) -> Iterator[tuple[int, str]]:
         """Line numbers from 1, and lines without their ends; a byte order mark is dropped."""
@@ -101,14 +80,13 @@ class Sink:
         for number, line in enumerate(io.BytesIO(data.removeprefix(b"\xef\xbb\xbf")), 1):
             try:
                 text = line.rstrip(b"\r\n").decode()
-            except UnicodeDecodeError as error:
-                self.fault(f"line {number}", "UTF-8; if it is Latin-1 or Windows-1252, save it as UTF-8", error)
-                continue
-            if "\0" in text:
-                self.fault(f"line {number}", "text without NUL bytes", text)
+                if "\0" in text:
+                    raise ValueError("a NUL byte")
+            except ValueError as error:
+                self.fault(f"line {number}", "UTF-8 text (if it is Latin-1 or UTF-16, save it as UTF-8)", error)
             else:
                 yield number, text
-        if len(data) == LARGEST or data[-1:] not in b"\n}]>":
+        if data[-1:] not in b"\n}]>":
             self.report.notes.append(f"{name or self.file} ends without a line end; make sure that it is whole")
 
     def text(self, name: str | None = None) -> str:
@@ -116,8 +94,13 @@ class Sink:
         return "\n".join(line for _, line in self.lines(name))
 
     def json(self, text: str, where: str = "") -> object:
-        """The value of a JSON text; None, and a fault, if it is none or has a key twice."""
-        with self.guard(where, "JSON, each key once; is the file cut?"):
+        """The value of a JSON text; None, and a fault, if it is none or has a key twice, as json alone would not say."""
+        def once(pairs: list[tuple[str, object]]) -> dict:
+            if len(dict(pairs)) < len(pairs):
+                raise ValueError(f"the key {Counter(key for key, _ in pairs).most_common(1)[0][0]!r} twice")
+            return dict(pairs)
+
+        with self.guard(where, "JSON, each key once (is the file cut?)"):
             return json.loads(text, object_pairs_hook=once)
 
     def records(self) -> Iterator[tuple[str, object]]:
@@ -126,76 +109,58 @@ class Sink:
             if line.strip() and (record := self.json(line, f"line {number}")) is not None:
                 yield f"line {number}", record
 
-    def add_tokens(self, key: str, tokens: list[str], spans: Sequence[tuple[int, int]], label: str, where: str) -> None:
-        """Take an example of tokens, joined by blanks; `spans` in tokens, end exclusive."""
-        if tokens is not self.joined[0]:
-            starts, position = [], 0
-            for token in tokens:
-                starts.append(position)
-                position += len(token) + 1
-            self.joined = tokens, " ".join(tokens if type(tokens) is list else [None]), starts
-        _, text, starts = self.joined
-        for start, end in spans:
-            if not (type(start) is type(end) is int and 0 <= start < end <= len(tokens)):
-                return self.fault(where, "a span of tokens, its end behind its start", f"{start, end} of {len(tokens)}")
-        self.add(key, text, [(starts[start], starts[end - 1] + len(tokens[end - 1])) for start, end in spans], label,
-                 where)
+    def add(self, key: str, words: list[str] | str, spans: Sequence[tuple[int, int]], label: str, where: str,
+            sentence: str = "") -> None:
+        """Take an example of tokens, joined by blanks, or of a text; a faulty one is noted, not taken.
 
-    def add(self, key: str, text: str, spans: Sequence[tuple[int, int]], label: str, where: str,
-            part: str | None = None, sentence: str = "") -> None:
-        """Take an example; `spans` in characters, end exclusive. A faulty one is noted, not taken."""
-        f"{key} {label} {text}".encode()                     # ValueError for halves of characters, out of JSON
-        spans, same = tuple(spans), (text, tuple(spans), label)
-        if any(not 0 <= start < end <= len(text) for start, end in spans):
-            return self.fault(where, "spans within the text, the end behind the start", f"{spans} of {len(text)} characters")
-        if overlap(spans):
-            return self.fault(where, "head and tail that do not overlap", spans)
-        if not label.strip() or key in self.seen:
-            return self.fault(where, "a key that stands once" if label.strip() else "a label", key if label.strip() else label)
-        if not all(text[start:end].strip() for start, end in spans):
+        `spans` count tokens or characters, end exclusive. With `repeats=False` exact repeats are made one.
+        """
+        if any(not (type(start) is type(end) is int and 0 <= start < end <= len(words)) for start, end in spans):
+            return self.fault(where, "spans in the text, the end behind the start", f"{spans} of {len(words)}")
+        if isinstance(words, list):
+            if words != self.joined[0]:
+                self.joined = words, " ".join(words), [0, *accumulate(len(token) + 1 for token in words)]
+            _, words, starts = self.joined
+            spans = [(starts[start], starts[end] - 1) for start, end in spans]
+        f"{key} {label} {words}".encode()                    # ValueError for halves of characters, out of JSON
+        spans, merging = tuple(spans), self.options.get("repeats") is False
+        expected = ("head and tail that do not overlap" if overlap(spans) else "a label" if not label.strip() else
+                    "a key that no other has" if key in self.seen else "")
+        if expected:
+            return self.fault(where, expected, (spans, label, key))
+        if not all(words[start:end].strip() for start, end in spans):
             return self.skip("spans of blanks alone", where)
-        if self.merging and same in self.seen:
+        if merging and (words, spans, label) in self.seen:
             self.report.merged["exact repeats of a mention"] += 1
             return
-        self.seen |= {key, same} if self.merging else {key}
-        if len(text) > LONGEST:
+        self.seen |= {key, (words, spans, label)} if merging else {key}
+        if len(words) > LONGEST:
             self.report.truncated += 1
             first, last = (min(spans)[0], max(end for _, end in spans)) if spans else (0, 0)
-            begin, sentence = max(0, min(first, (first + last - LONGEST) // 2)), sentence or digest(text)
-            text, spans = text[begin:max(last, begin + LONGEST)], tuple((start - begin, end - begin) for start, end in spans)
-        self.examples.append(Example(key=key, text=text, spans=spans, label=label, sentence=sentence,
-                                     part=part or self.part(), source=f"{self.file}, {where}"))
+            begin, sentence = max(0, min(first, (first + last - LONGEST) // 2)), sentence or digest(words)
+            words, spans = words[begin:max(last, begin + LONGEST)], tuple((a - begin, z - begin) for a, z in spans)
+        self.examples.append(Example(key=key, text=words, spans=spans, label=label, sentence=sentence, part=self.part,
+                                     source=f"{self.file}, {where}"))
 
     def corpus(self) -> Corpus:
         """The corpus, its report filled; one ConpetError if there were faults or no example at all."""
-        report, wanted = self.report, self.about["wanted"]
-        if self.faults:
-            shown = [f"{self.name}: {sum(map(len, self.faults.values())):,} fault(s); nothing was read."]
+        report, count = self.report, sum(map(len, self.faults.values()))
+        if self.faults or not self.examples:
+            shown = [f"{self.name}: {count:,} fault(s); nothing was read."] if count else [f"{self.file}: no example in it.", str(report)]
             for expected, found in self.faults.items():
-                more = [f"... and {len(found) - SHOWN:,} more of this kind"] if len(found) > SHOWN else []
+                more = [f"... and {len(found) - SHOWN:,} more of this kind"] * (len(found) > SHOWN)
                 shown += [f"Expected {expected}:", *(f"  {line}" for line in found[:SHOWN] + more)]
-            raise ConpetError("\n".join([*shown, f"Correct or remove what is named, or fetch it again. {wanted}"]))
-        if not self.examples:
-            raise ConpetError(f"{self.file}: no example in it. {report}\n{wanted}")
+            advice = f"Correct or remove what is named, or fetch it again. {self.about['wanted']}"
+            raise ConpetError("\n".join([*shown, advice]))
         counts, split = Counter(example.label for example in self.examples), DATA / "splits" / f"{self.name}.json"
-        if split.is_file():
-            known = {label for task in json.loads(split.read_text(encoding="utf-8"))["tasks"] for label in task}
-            report.unknown.update({label: counts[label] for label in sorted(counts) if label not in known})
+        known = sum(json.loads(split.read_text(encoding="utf-8"))["tasks"], []) if split.is_file() else counts
+        report.unknown.update({label: counts[label] for label in sorted(counts) if label not in known})
         single = sorted(label for label, count in counts.items() if count == 1)
-        report.notes += [f"labels with one example: {', '.join(single)}"] if single else []
-        report.notes += ["there is one label only"] if len(counts) == 1 else []
-        report.skipped, report.merged = +report.skipped, +report.merged          # without zeros
-        report.read, rule = len(self.examples), self.about.get("group")
-        groups = {label: found[0] for label in counts if rule and (found := re.match(rule, label))}
+        report.notes += [f"labels with one example: {', '.join(single)}"] * bool(single)
+        report.notes += ["there is one label only"] * (len(counts) == 1)
+        report.read, report.skipped, report.merged = len(self.examples), +report.skipped, +report.merged      # no zeros
+        groups = {label: re.match(self.about["group"], label)[0] for label in counts} if "group" in self.about else {}
         return Corpus(self.name, self.kind, self.examples, report, self.groups or groups)
-
-
-def once(pairs: list[tuple[str, object]]) -> dict:
-    """A JSON object whose keys stand once; json alone would drop all but the last."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError(f"the key {Counter(key for key, _ in pairs).most_common(1)[0][0]!r} twice")
-    return found
 
 
 def overlap(spans: Sequence[tuple[int, int]]) -> bool:
@@ -203,99 +168,85 @@ def overlap(spans: Sequence[tuple[int, int]]) -> bool:
     return len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]
 
 
-def find_files(path: Path, report: ReadReport) -> dict[str, Callable[[], BinaryIO]]:
+def find_files(path: Path, report: ReadReport) -> dict[str, Callable]:
     """The files under a path: name -> what opens it. Archives are read in place, and links in them not followed."""
     files = {}
     for place in [path] if path.is_file() else sorted(path.rglob("*")):
-        name = place.relative_to(path.parent if place == path else path).as_posix()
-        if not place.is_file() or any(part.startswith(".") for part in PurePath(name).parts):
+        name, links = place.relative_to(path.parent if place == path else path).as_posix(), []
+        if not place.is_file() or "/." in f"/{name}":
             continue
-        try:
-            with open(place, "rb") as stream:
-                magic = stream.read(4)
-            if magic == b"PK\3\4":
-                box = zipfile.ZipFile(place)
-                links = [entry for entry in box.infolist() if entry.external_attr >> 28 == 0xA]
-                files |= {f"{name}/{entry.filename}": partial(box.open, entry) for entry in box.infolist()
-                          if not entry.is_dir() and entry not in links}
-                report.skipped["links in an archive, not followed"] += len(links)
-            elif (magic[:2] == b"\x1f\x8b" or place.suffix == ".tar") and tarfile.is_tarfile(place):
-                with tarfile.open(place) as box:
-                    files |= {f"{name}/{entry.name}": partial(io.BytesIO, box.extractfile(entry).read(LARGEST))
-                              for entry in box if entry.isfile()}
-                    report.skipped["links in an archive, not followed"] += sum(
-                        entry.issym() or entry.islnk() for entry in box)
-            elif magic[:2] == b"\x1f\x8b":
-                files[name.removesuffix(".gz")] = partial(gzip.open, place)
-            else:
-                files[name] = partial(open, place, "rb")
-        except UNREADABLE as error:
-            raise ConpetError(f"{name}: cannot be unpacked: {error}. Is it cut? Fetch it again.") from None
+        with open(place, "rb") as stream:
+            magic = stream.read(4)
+        if magic == b"PK\3\4":
+            box = zipfile.ZipFile(place)
+            links = [entry for entry in box.infolist() if entry.external_attr >> 28 == 0xA]
+            files |= {f"{name}/{entry.filename}": partial(box.open, entry) for entry in box.infolist()
+                      if not entry.is_dir() and entry not in links}
+        elif magic[:2] == b"\x1f\x8b" and tarfile.is_tarfile(place):
+            with tarfile.open(place) as box:
+                links = [entry for entry in box if entry.issym() or entry.islnk()]
+                files |= {f"{name}/{entry.name}": partial(io.BytesIO, box.extractfile(entry).read(LARGEST))
+                          for entry in box if entry.isfile()}
+        else:
+            files[name.removesuffix(".gz")] = partial(gzip.open if magic[:2] == b"\x1f\x8b" else open, place, "rb")
+        report.skipped["links in an archive, not followed"] += len(links)
     return files
 
 
-def choose(path: Path, sink: Sink) -> dict[str, str]:
-    """The files to read -> their layouts, told by content; a ConpetError says what was tried if there is none.
+def choose(path: Path, sink: Sink, readers: dict[str, Callable]) -> dict[str, tuple[str, str | None]]:
+    """The files to read -> layout, told by content, and part; a ConpetError says what was tried if there are none.
 
     Files in a preferred folder come before others, and official parts are read alone; the scarce parts come first.
     """
-    lacking, refused, layouts = {}, [], sink.about["layouts"]
-    for name in sink.files:
-        head = sink.data(name, HEAD).decode("utf-8-sig", "replace")
-        lacking[name] = [[words for words, mark in marks.items() if not re.search(mark, head)] for marks in layouts.values()]
-        lacking[name] = lacking[name] if head.strip() else [["anything: it is empty"]] * len(layouts)
-        refused += [f"{name}: {why}" for why, mark in sink.about.get("refused", {}).items() if re.search(mark, head)]
+    layouts, official, lacking = sink.about["layouts"], sink.about.get("official", PARTS), {}
+    for sink.file in sink.files:
+        head = sink.data(limit=HEAD).decode("utf-8-sig", "replace")
+        lacking[sink.file] = [[words for words, mark in marks.items() if not re.search(mark, head)] if head.strip()
+                              else ["anything: it is empty"] for marks in layouts.values()]
     known = {name: list(layouts)[lacks.index([])] for name, lacks in lacking.items() if [] in lacks}
     if not known:
-        tried = []
-        for place, layout in enumerate(layouts):
-            near = min(lacking, key=lambda name: len(lacking[name][place]), default="no file at all")
-            tried.append(f"- {layout}: {near}" + f" lacks {', '.join(lacking[near][place])}" * bool(lacking))
-        raise ConpetError("\n".join([f"{path}: none of the known layouts of {sink.name!r}. Tried:", *tried, *refused[:1],
-                                     sink.about["wanted"]]))
-    used, official = list(known), sink.about.get("official", PARTS)
+        tried = [f"{path}: none of the known layouts of {sink.name!r} in {len(lacking)} files. Tried:"]
+        for place, layout in enumerate(readers):
+            near = min(lacking, key=lambda name: len(lacking[name][place]), default=None)
+            tried.append(f"- {layout}" + (f": {near} lacks {', '.join(lacking[near][place])}" if near else ""))
+        raise ConpetError("\n".join([*tried, sink.about["wanted"]]))
+    stems = {name: PurePath(name).name.split(".")[0] for name in lacking}
+    used = [name for name in known if known[name] in readers] or list(known)
     for word in sink.about.get("prefer", ()):
         used = [name for name in used if word in PurePath(name.lower()).parts[:-1]] or used
-    parts = [name for name in used if PurePath(name).name.split(".")[0] in official]
-    used = parts or used
-    forms, twice = sorted({known[name] for name in used}), len({PurePath(name).name for name in used}) < len(used)
-    if len(forms) > 1 or twice:
-        raise ConpetError(f"{path} holds the corpus more than once: {', '.join(sorted(used)[:9])} ({'; '.join(forms)}). "
-                          "Give one of these files, or its folder.")
-    near = {(PurePath(name).parent, PurePath(name).suffix) for name in parts}
-    for name in sorted(set(lacking) - set(known)):
-        if PurePath(name).name.split(".")[0] in official and (PurePath(name).parent, PurePath(name).suffix) in near:
-            sink.fault(name, f"the layout of the files beside it ({forms[0]})", sink.data(name, 40))
-    left = sorted(set(lacking) - set(used))
-    sink.report.notes += [f"recognised: {forms[0]}"] + [f"{len(left)} files not read: {', '.join(left[:5])}"] * bool(left)
-    order = ("test", "valid", "train", None)
-    return {name: known[name] for name in sorted(used, key=lambda name: (order.index(PARTS.get(
-        PurePath(name).name.split(".")[0])), name))}
+    used = [name for name in used if stems[name] in official] or used
+    forms, left = " and ".join({known[name] for name in used}), sorted(set(lacking) - set(used))
+    if forms not in readers or len({PurePath(name).name for name in used}) < len(used):
+        raise ConpetError(f"{path}: {', '.join(sorted(used)[:9])}: {forms}; it is another corpus, or there more than once. "
+                          f"Give the one file or folder that is meant. {sink.about['wanted']}")
+    for name in left:
+        if name not in known and stems[name] in official and PurePath(name).suffix in {PurePath(n).suffix for n in used}:
+            sink.fault(name, f"the layout of the files beside it ({forms})", sink.data(name, 40))
+    sink.report.notes += [f"recognised: {forms}", f"{len(left)} files not read: {', '.join(left[:5])}"][:1 + bool(left)]
+    ranks = {name: list(PARTS).index(stems[name]) if stems[name] in PARTS else len(PARTS) for name in used}
+    return {name: (forms, None if "official" in sink.about else PARTS.get(stems[name]))
+            for name in sorted(used, key=lambda name: (ranks[name], name))}
 
 
 def read_corpus(name: str, path: str | Path | None, readers: dict[str, Callable[[Sink], None]], options: dict) -> Corpus:
-    """Find a corpus' files, tell their layout, read them or what is stored of them, and check all.
-
-    Raises: ConpetError, once, for all that is wrong.
-    """
+    """Find a corpus' files, tell their layout, read them or what is stored of them; one ConpetError for all that is wrong."""
     sink = Sink(name, options)
-    if path is None or not Path(path).expanduser().exists():
-        missing = f"load_corpus({name!r}) needs path=." if path is None else f"{path}: no such file or folder."
-        raise ConpetError(f"{missing} {sink.about['wanted']}")
-    path = Path(path).expanduser()
-    sink.files = find_files(path, sink.report)
-    chosen = choose(path, sink)
-    if path.is_file():
-        sink.files = {place.name: partial(open, place, "rb") for place in path.parent.glob("*")} | sink.files
-    contents = []
-    for sink.file in chosen:
-        contents += [sink.file, sink.data(), sink.data(sink.beside()) if sink.beside() else b""]
-    key = digest(VERSION, name, sorted(options.items()), *contents)
-    corpus = None if sink.faults else load_stored(key)
-    if corpus is None:
-        del contents
-        for sink.file, layout in chosen.items():
-            readers[layout](sink)
-        corpus = sink.corpus()
-        store(key, corpus)
-    return corpus
+    if path is None or not Path(path).exists():
+        problem = f"load_corpus({name!r}) needs path=." if path is None else f"{path}: no such file or folder."
+        raise ConpetError(f"{problem} {sink.about['wanted']}")
+    try:
+        sink.files = find_files(Path(path), sink.report)
+        chosen = choose(Path(path), sink, readers)
+        for place in Path(path).parent.glob("*") if Path(path).is_file() else ():
+            if place.suffix == ".sgm" or place.name == "pid2name.json":           # what a file needs beside it
+                sink.files.setdefault(place.name, partial(open, place, "rb"))
+        key = digest(VERSION, name, sorted(options.items()), *(digest(file, sink.data(file)) for file in sink.files))
+        corpus = None if sink.faults else load_stored(key)
+        if corpus is None:
+            for sink.file, (layout, sink.part) in chosen.items():
+                readers[layout](sink)
+            corpus = sink.corpus()
+            store(key, corpus)
+        return corpus
+    except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise ConpetError(f"{path} ({sink.file}): cannot be read: {error}. Is it damaged or cut? Fetch it again.") from None

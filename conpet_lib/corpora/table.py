@@ -8,7 +8,6 @@ just once. Without either the whole text is classified. The report says what was
 import csv
 import io
 import re
-from collections.abc import Iterable
 
 import pandas as pd
 
@@ -20,7 +19,7 @@ from conpet_lib.errors import ConpetError
 GUESSES = {"text": ("text", "sentence", "content", "review"), "part": ("part", "split"),
            "label": ("label", "class", "type", "category", "relation", "target")}
 POSITIONS = {"relation": ("head_start", "head_end", "tail_start", "tail_end"), "typing": ("start", "end"), "text": ()}
-MARKS = {"relation": (r"\[([^][]+)\]", r"\{([^{}]+)\}"), "typing": (r"\[([^][]+)\]",)}
+MARKS = {"relation": (r"\[([^][]+)\]", r"\{([^{}]+)\}"), "typing": (r"\[([^][]+)\]",), "text": ()}
 
 
 def read_object(table: object, options: dict) -> Corpus:
@@ -32,16 +31,16 @@ def read_object(table: object, options: dict) -> Corpus:
     for column, kind in (getattr(table, "features", None) or {}).items():
         if names := getattr(kind, "names", None):
             frame = frame.assign(**{column: [names[number] for number in frame[column]]})
-    take(sink, list(frame.columns), ((f"row {place}", row) for place, row in enumerate(frame.to_dict("records"))))
+    take(sink, [(f"row {place}", row) for place, row in enumerate(frame.to_dict("records"))])
     return sink.corpus()
 
 
 def separated(sink: Sink) -> None:
     """CSV or TSV with its column names in line 1, parted by what stands there most often."""
-    text = sink.text()
-    delimiter = max("\t,;", key=text.strip().split("\n")[0].count)
+    text, found = sink.text(), []
     limit = csv.field_size_limit(len(text) + 1)          # its own limit is below 100,000 words
-    rows, found = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), []
+    delimiter = max("\t,;", key=text.strip().split("\n")[0].count)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(rows, [])
         for row in rows:
@@ -50,54 +49,49 @@ def separated(sink: Sink) -> None:
             elif row:
                 found.append((f"line {rows.line_num}", dict(zip(header, row))))
     except csv.Error as error:
-        return sink.fault(f"line {rows.line_num}", "a table whose quotes are closed", error)
+        sink.fault(f"line {rows.line_num}", "a table whose quotes are closed", error)
     finally:
         csv.field_size_limit(limit)
-    take(sink, header, found)
+    take(sink, found)
 
 
-def json_lines(sink: Sink) -> None:
-    """JSON lines; the columns are the names in any of them."""
-    rows = [(where, row) for where, row in sink.records() if isinstance(row, dict) or sink.fault(where, "an object", row)]
-    take(sink, list(dict.fromkeys(name for _, row in rows for name in row)), rows)
-
-
-def take(sink: Sink, header: list, rows: Iterable[tuple[str, dict]]) -> None:
+def take(sink: Sink, rows: list[tuple[str, dict]]) -> None:
     """Find the columns and the kind of corpus, then take the rows, each given with where it stands."""
-    names = {}
+    header = dict.fromkeys(name for _, row in rows if isinstance(row, dict) for name in row)
+    names, cells = {}, []
     for wanted, given in sink.options.items():
-        fits = [str(given).lower()] if given else GUESSES.get(wanted, (wanted,))
+        fits = (str(given).lower(),) if given else GUESSES.get(wanted, (wanted,))
         names[wanted] = next((name for name in header if str(name).strip().lower() in fits), None)
-        if names[wanted] is None and (given or wanted in ("text", "label")):
+        if rows and names[wanted] is None and (given or wanted in ("text", "label")):
+            cells = None
             sink.fault("", f"a column for the {wanted}; say which with load_corpus('table', ..., {wanted}='column')",
-                       f"the columns are {', '.join(map(str, header))}")
-    cells = []
-    for where, row in rows if not sink.faults else ():
-        with sink.guard(where, "texts, numbers or nothing in the cells"):
+                       KeyError(f"the columns are {', '.join(map(str, header))}"))
+    if cells is None:
+        return
+    for where, row in rows:
+        with sink.guard(where, "a row whose cells hold a text, a number or nothing"):
             cells.append((where, {wanted: cell(row.get(name)) for wanted, name in names.items()}))
-    sink.kind = next(kind for kind, wanted in POSITIONS.items() if all(names.get(name) is not None for name in wanted))
+    kind = next(kind for kind, wanted in POSITIONS.items() if all(names.get(name) is not None for name in wanted))
     texts = [row["text"] for _, row in cells if row["text"].strip()]
-    marks = () if sink.kind != "text" or not texts else next((marks for marks in MARKS.values() if all(
-        len(re.findall(mark, text)) == 1 for text in texts for mark in marks)), ())
-    positions = POSITIONS[sink.kind]
-    sink.kind = {2: "relation", 1: "typing", 0: sink.kind}[len(marks)]
+    marked = next(marked for marked, marks in MARKS.items() if texts and kind == "text" and all(
+        len(re.findall(mark, text)) == 1 for text in texts for mark in marks) or marked == "text")
+    sink.kind, marks = (kind, ()) if marked == "text" else (marked, MARKS[marked])
     sink.report.notes.append(f"read as {sink.kind}{' with marks in the text' * bool(marks)}: " + ", ".join(
         f"{wanted} from {name!r}" for wanted, name in names.items() if name is not None))
+    whole = sink.part                               # the part that the file's name says
     for where, row in cells:
         text, label, part = row["text"], row["label"].strip(), row["part"].strip().lower()
         if not text.strip() or not label:
             sink.skip("no label" if text.strip() else "empty text", where)
-        elif part and part not in PARTS:
-            sink.fault(where, "a part that is train, valid or test", part)
-        else:
-            with sink.guard(where, "positions that are whole numbers"):
-                ends = [int(row[name]) for name in positions]
-                spans = list(zip(ends[::2], ends[1::2])) or [re.search(mark, text).span(1) for mark in marks]
-                if marks:
-                    signs = {place for start, end in spans for place in (start - 1, end)}
-                    spans = [tuple(place - sum(sign < place for sign in signs) for place in span) for span in spans]
-                    text = "".join(sign for place, sign in enumerate(text) if place not in signs)
-                sink.add(where, text, spans, label, where, PARTS.get(part))
+            continue
+        with sink.guard(where, "positions that are whole numbers, and a part that is train, valid or test"):
+            sink.part = PARTS[part] if part else whole
+            ends = [int(row[name]) for name in POSITIONS[kind]]
+            spans = list(zip(ends[::2], ends[1::2])) or [re.search(mark, text).span(1) for mark in marks]
+            signs = {place for start, end in spans for place in (start - 1, end)} if marks else ()
+            text = "".join(sign for place, sign in enumerate(text) if place not in signs)
+            spans = [(start - sum(sign < start for sign in signs), end - sum(sign < end for sign in signs)) for start, end in spans]
+            sink.add(where, text, spans, label, where)
 
 
 def cell(value: object) -> str:
@@ -107,4 +101,4 @@ def cell(value: object) -> str:
     return "" if pd.isna(value) else str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-READERS = {"JSON lines": json_lines, "CSV or TSV": separated}
+READERS = {"JSON lines": lambda sink: take(sink, list(sink.records())), "CSV or TSV": separated}
