@@ -6,6 +6,7 @@ May import `corpora`. Knows nothing of prompts, backbones or learners.
 Start at `make_stream`.
 """
 
+import itertools
 import json
 import random
 from collections import defaultdict
@@ -90,99 +91,96 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
 
     Args:
         corpus: where the examples come from.
-        tasks, labels_per_task: the shape of the stream (not used when `labels` or `split` is given).
+        tasks, labels_per_task: the shape of the stream (not used when `labels` is given).
         train, valid, test: examples a label on each side; None takes all: those of the official part
             where the corpus has parts, else a tenth for validation, a tenth for test, the rest for training.
         split_seed: chooses the labels and the rows. order_seed: chooses only the order of the tasks.
         grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
         labels: explicit label lists, one a task; their order is changed by `order_seed` alone.
-        split: "conpet", the authors' tasks and rows (also "conpet-p8", "conpet-p20"): see `conpet_split`. It brings its
-            own shape, counts and order; with it another `split_seed` or `order_seed` than 0 draws its like.
-    Returns: a `Stream`. Labels are disjoint between tasks, and no sentence stands on two sides (but in a `split`, which
-        keeps its sides and reports them). Official parts, where the corpus has them, are kept.
+        split: "conpet" (also "conpet-p8", "conpet-p20"): the authors' tasks in their order, all rows on their sides,
+            so only the seeds may stand beside it; 0 is theirs, others draw its like. See `conpet_split`.
+    Returns: a `Stream`. Labels are disjoint between tasks, and no sentence stands on two sides (in a `split` it may:
+        the report counts them). Official parts, where the corpus has them, are kept.
     Raises: ConpetError when there are too few labels or examples; it lists what there is.
 
     Example: `make_stream(load_corpus("wordnet"), tasks=2, labels_per_task=3)[0].labels`
     """
-    counts, wanted = corpus.counts(), {"train": train, "valid": valid, "test": test}
+    counts, wanted, short = corpus.counts(), {"train": train, "valid": valid, "test": test}, {}
+    need = max(1, sum(count or 0 for count in wanted.values()))
+    if split and (tasks, labels_per_task, train, valid, test, grouping, labels) != (8, 4, 60, 20, 40, "mixed", None):
+        raise ConpetError("split= brings its own tasks and rows: leave out all but split_seed and order_seed.")
     if split:
-        if (tasks, labels_per_task, train, valid, test, grouping, labels) != (8, 4, 60, 20, 40, "mixed", None):
-            raise ConpetError("split= brings its own tasks and rows: leave out all but split_seed and order_seed.")
         chosen, sides, report = conpet_split(corpus, split, split_seed)
+    elif labels is not None:
+        chosen = [tuple(group) for group in labels]
+        check_labels(chosen, counts, need)
     else:
-        need = max(1, sum(count or 0 for count in wanted.values()))
-        short: dict[str, int] = {label: count for label, count in counts.items() if count < need}
-        chosen = [tuple(group) for group in labels or ()]
-        if labels is not None:
-            check_labels(chosen, counts, need)
-        while True:
-            if labels is None:
-                enough = sorted(set(counts) - set(short))
-                chosen = draw_labels(corpus, enough, counts, tasks, labels_per_task, grouping, split_seed, need)
-            sides, crossing, lacking = draw_rows(corpus, sum(chosen, ()), wanted, split_seed)
-            if not lacking:
-                break
-            if labels is not None:
-                raise ConpetError(f"Too few examples once no sentence stands on two sides (and official parts are kept): "
-                                  f"{'; '.join(text.strip() for text in lacking.values())}. Ask for fewer.")
-            short |= {label: counts[label] for label in lacking}       # draw again without them
+        short = {label: count for label, count in counts.items() if count < need}
+    while not split:
+        if labels is None:
+            chosen = draw_labels(corpus, sorted(set(counts) - set(short)), counts, tasks, labels_per_task, grouping,
+                                 split_seed, need)
+        sides, crossing, lacking = draw_rows(corpus, sum(chosen, ()), wanted, split_seed)
         report = {"labels with too few examples": dict(sorted(short.items())),
                   "rows left out, their sentence stands on another side": crossing}
+        if not lacking:
+            break
+        if labels is not None:
+            raise ConpetError(f"Too few examples once no sentence stands on two sides (and official parts are kept): "
+                              f"{'; '.join(text.strip() for text in lacking.values())}. Ask for fewer.")
+        short |= {label: counts[label] for label in lacking}       # draw again without them
     order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
-    built = [Task(chosen[place], *(np.array([row for label in chosen[place] for row in sides[label][side]], dtype=np.int64)
-                                   for side in ("train", "valid", "test")))
-             for place in (range(len(chosen)) if split and not order_seed else order)]
+    built = [Task(labels, *(np.array([row for label in labels for row in sides[label][side]], dtype=np.int64)
+                            for side in ("train", "valid", "test")))
+             for labels in (chosen if split and not order_seed else [chosen[place] for place in order])]
     return Stream(corpus.name, corpus.kind, corpus.examples, tuple(built), report)
 
 
 def conpet_split(corpus: Corpus, split: str, seed: int) -> tuple[list[tuple[str, ...]], dict, dict]:
     """The ConPET authors' label lists, rows by label and side, and a report with the sentences on two sides.
 
-    `data/splits` has the lists, and how rows are cut: by the official parts, or 80/10/10 of all of them ("pooled", after one
-    shuffle) or of each label, in the order of the files, with Python's generator, seeded as theirs. FewRel's official files,
-    and the four-column text of OntoNotes and BBN with `repeats=True`, so give the authors' own rows. `seed` 0 is theirs;
-    any other draws labels and rows by the same recipe, where it is known.
+    Rows are cut by the official parts, or 80/10/10 of each label, or of all ("pooled"), in the order of the files, by
+    Python's generator with their seed: so FewRel's official files and OntoNotes and BBN in four columns (`repeats=True`)
+    give the very rows of the authors' scripts. `seed` 0 is theirs; another draws labels and rows by the same recipe.
     """
-    known = {file.stem.replace(corpus.name, "conpet").replace("_", "-"): file for file in SPLITS.glob(f"{corpus.name}*.json")}
+    known = {file.stem.replace(corpus.name, "conpet").replace("_", "-"): file for file in SPLITS.glob(f"{corpus.name}*")}
     if split not in known:
         raise unknown(f"split of the corpus {corpus.name!r}", split, known)
     about, counts = json.loads(known[split].read_text(encoding="utf-8")), corpus.counts()
-    tasks, labels = [tuple(task) for task in about["tasks"]], sorted(label for task in about["tasks"] for label in task)
-    lacking = [label for label in labels if label not in counts]
-    if lacking or seed and about["seed"] is None or about["rows"] == "parts" and None in {e.part for e in corpus.examples}:
-        raise ConpetError(f"split={split!r} of {corpus.name} cannot be made: it needs all its {len(labels)} labels (lacking: "
-                          f"{', '.join(lacking) or 'none'}), official parts where its rows are cut by them (the files train, dev "
-                          f"and test), and split_seed=0 where its recipe is not known. Without split= there is no such need.")
-    order, wanted = (*SIDES[::-1], None), set(labels)
+    tasks, labels = [tuple(task) for task in about["tasks"]], sorted(sum(about["tasks"], []))
+    cut, lacking = about["rows"], [label for label in labels if label not in counts]
+    if lacking or seed and not about["seed"] or cut == "parts" and None in {one.part for one in corpus.examples}:
+        raise ConpetError(
+            f"split={split!r} of {corpus.name} cannot be made. It needs all its {len(labels)} labels (lacking: "
+            f"{', '.join(lacking) or 'none'}){', the official parts' * (cut == 'parts')}"
+            f"{', and split_seed=0, since its recipe is not known' * (not about['seed'])}. Without split= it does not.")
+    generator, numbers = random.Random(seed or about["seed"]), list(range(len(labels)))
+    order, wanted = ("train", "valid", "test", None), set(labels)
     rows = sorted((row for row, example in enumerate(corpus.examples) if example.label in wanted),
                   key=lambda row: order.index(corpus.examples[row].part))
-    generator, numbers = random.Random(seed or about["seed"]), list(range(len(labels)))
-    if about["rows"] == "pooled":
+    if cut == "pooled":
         generator.shuffle(rows)
     generator.shuffle(numbers)
     if seed:
-        ordered, ends = about.get("order", labels), np.cumsum([0, *map(len, tasks)])
-        tasks = [tuple(ordered[number] for number in sorted(numbers[first:last])) for first, last in zip(ends, ends[1:])]
-    sides = {label: {side: [] for side in SIDES} for label in labels}
-    groups = {label: [] for task in tasks for label in task}
+        drawn = iter(numbers)
+        tasks = [tuple(about.get("order", labels)[number] for number in sorted(itertools.islice(drawn, len(task))))
+                 for task in tasks]
+    pools = {label: [] for task in tasks for label in task}
     for row in rows:
-        groups[corpus.examples[row].label].append(row)
-    for group in [rows] if about["rows"] == "pooled" else groups.values():
-        if about["rows"] == "by label":
-            generator.shuffle(group)
-        first, last = int(len(group) * 0.8), int(len(group) * 0.8) + int(len(group) * 0.1)
-        for place, row in enumerate(group):
+        pools[corpus.examples[row].label].append(row)
+    sides, standing = {label: {side: [] for side in SIDES} for label in labels}, defaultdict(set)
+    for pool in [rows] if cut == "pooled" else pools.values():
+        if cut == "by label":
+            generator.shuffle(pool)
+        train, valid = int(len(pool) * 0.8), int(len(pool) * 0.1)
+        for place, row in enumerate(pool):
             example = corpus.examples[row]
-            drawn = "train" if place < first else "valid" if place < last else "test"
-            sides[example.label][example.part if about["rows"] == "parts" else drawn].append(row)
-    standing = defaultdict(set)
-    for taken in sides.values():
-        for side, rows in taken.items():
-            for row in rows:
-                standing[corpus.examples[row].sentence or corpus.examples[row].text].add(side)
+            side = "train" if place < train else "valid" if place < train + valid else "test"
+            side = example.part if cut == "parts" else side
+            sides[example.label][side].append(row)
+            standing[example.sentence or example.text].add(side)
     return tasks, sides, {"sentences on two sides": sum(len(found) > 1 for found in standing.values()),
-                          "labels unknown to the split": {label: counts[label] for label in sorted(counts)
-                                                          if label not in groups}}
+                          "labels unknown to the split": dict(corpus.report.unknown)}
 
 
 def draw_labels(corpus: Corpus, enough: list[str], counts: dict, tasks: int, labels_per_task: int,

@@ -2,7 +2,11 @@
 
 import json
 import os
+import re
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import corpus_writers as writers
 import pytest
@@ -166,6 +170,30 @@ def test_what_is_stored_is_read_again_only_for_the_same_bytes_options_and_reader
 def test_a_file_that_may_not_be_read_is_refused(tmp_path):
     one_file(tmp_path, FEWNERD).chmod(0)
     refused("fewnerd", tmp_path, "cannot be")
+
+
+MEASURE = """
+import json, resource, sys, time
+import conpet_lib as cp
+start = time.perf_counter()
+corpus = cp.load_corpus("fewnerd", sys.argv[1])
+print(json.dumps([len(corpus.examples), time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20]))
+"""
+
+
+@pytest.mark.long
+def test_a_corpus_as_large_as_fewnerd_reads_in_a_minute_within_one_and_a_half_gib_and_again_in_five_seconds(tmp_path, shared_data):
+    """188,000 sentences with 491,000 mentions, on one core: the rest of the INTER part repeated, rich sentences more often."""
+    part = (shared_data / "fewnerd_inter" / "part_a.txt").read_text(encoding="utf-8").strip().split("\n\n")
+    rich = [sentence for sentence in part if len(re.findall(r"\tO\n[^\n]*\t(?!O\n)", sentence)) > 2]
+    (tmp_path / "train.txt").write_text("\n\n".join((part * 15)[:170_000] + (rich * 99)[:18_000]) + "\n\n", encoding="utf-8")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(cp.__file__).parents[1])}
+    for limit in (60, 5):
+        done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path / "train.txt"], env=environment, capture_output=True, text=True,
+                              preexec_fn=lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]), check=True)
+        count, seconds, gib = json.loads(done.stdout)
+        print(count, seconds, gib)
+        assert count >= 470_000 and seconds < limit and gib < 1.5
 
 
 # offset: (words, pointers, gloss); bird, fish and singer are the types

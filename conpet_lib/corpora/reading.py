@@ -5,6 +5,7 @@ In: a path as it was handed out (file, folder, zip, gz or tar) and the readers o
 what was expected, what found, what to do. Knows no layout itself. Start at `read_corpus`.
 """
 
+import gc
 import gzip
 import io
 import json
@@ -234,6 +235,8 @@ def read_corpus(name: str, path: str | Path | None, readers: dict[str, Callable[
     if path is None or not Path(path).exists():
         problem = f"load_corpus({name!r}) needs path=." if path is None else f"{path}: no such file or folder."
         raise ConpetError(f"{problem} {sink.about['wanted']}")
+    collecting = gc.isenabled()
+    gc.disable()          # half a million examples hold no cycles; looking through them takes longer than reading them
     try:
         sink.files = find_files(Path(path), sink.report)
         chosen = choose(Path(path), sink, readers)
@@ -250,3 +253,6 @@ def read_corpus(name: str, path: str | Path | None, readers: dict[str, Callable[
         return corpus
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
         raise ConpetError(f"{path} ({sink.file}): cannot be read: {error}. Is it damaged or cut? Fetch it again.") from None
+    finally:
+        if collecting:
+            gc.enable()

@@ -6,6 +6,7 @@ A file's name holds the hash of its bytes, so that a damaged one is noticed and 
 
 import json
 from collections import Counter
+from itertools import repeat
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from conpet_lib.assets import cache_folder
 from conpet_lib.corpora.example import Corpus, Example, ReadReport
 from conpet_lib.files import digest, write_atomically
 
+SPANS = {"relation": 2, "text": 0}                    # of an example; 1 in any other kind
 FIELDS = ("key", "source", "text", "label", "part", "sentence")
 
 
@@ -34,10 +36,13 @@ def load_stored(key: str) -> Corpus | None:
         data, same = file.read_bytes(), {}
         if file.stem == f"{key}-{digest(data)}":
             table = pq.read_table(pa.py_buffer(data))
-            examples = [Example(spans=tuple(zip(ends[::2], ends[1::2])),        # repeated texts share one str
-                                **{name: same.setdefault(value, value) for name, value in zip(FIELDS, values)})
-                        for *values, ends in zip(*(column.to_pylist() for column in table.columns))]
             name, kind, report, groups = json.loads(table.schema.metadata[b"about"])
+            ends = iter(table["spans"].combine_chunks().flatten().to_pylist())
+            spans = zip(*[zip(ends, ends)] * SPANS.get(kind, 1)) if kind != "text" else repeat(())
+            keys, sources, *texts = (table[name].to_pylist() for name in FIELDS)
+            texts = [[same.setdefault(text, text) for text in column] for column in texts]      # one str for all repeats
+            examples = [Example(key=key, source=source, text=text, label=label, part=part, sentence=sentence, spans=ends)
+                        for key, source, text, label, part, sentence, ends in zip(keys, sources, *texts, spans)]
             counts = {field: Counter(report[field]) for field in ("skipped", "merged", "unknown")}
             return Corpus(name, kind, examples, ReadReport(**report | counts), groups)
         file.unlink(missing_ok=True)
