@@ -16,9 +16,15 @@ from conpet_lib.assets import cache_folder
 from conpet_lib.corpora.reading import ABOUT
 
 CORPORA = [name for name in ABOUT if name != "wordnet"]
-WANTED = {"fewnerd": "thunlp/Few-NERD, CC BY-SA", "fewrel": "thunlp/FewRel, MIT", "ontonotes": "NFGEC.*AFET.*LDC licence",
-          "bbn": "AFET.*LDC2005T33.*LDC licence", "tacred": "LDC2018T24, LDC licence.*tacred/data/json",
-          "ace": "LDC2006T06, LDC licence.*data/English", "table": ".csv, .tsv or .jsonl"}
+WANTED = {
+    "fewnerd": "thunlp/Few-NERD, CC BY-SA",
+    "fewrel": "thunlp/FewRel, MIT",
+    "ontonotes": "NFGEC.*AFET.*LDC licence",
+    "bbn": "AFET.*LDC2005T33.*LDC licence",
+    "tacred": "LDC2018T24, LDC licence.*tacred/data/json",
+    "ace": "LDC2006T06, LDC licence.*data/English",
+    "table": ".csv, .tsv or .jsonl",
+}
 FEWNERD = "Dorvik\tlocation-GPE\nfroze\tO\n\n"
 
 
@@ -62,10 +68,15 @@ def test_an_empty_file_is_refused(tmp_path, name):
     refused(name, one_file(tmp_path, b"\n \n"), "train.txt lacks anything: it is empty")
 
 
-@pytest.mark.parametrize("content, pattern", [
-    (FEWNERD.encode() + b"Br\xfccke\tO\n", "Latin-1.*train.txt, line 4: found UnicodeDecodeError"),
-    (FEWNERD.encode("utf-16"), "UTF-16, save it as UTF-8.*train.txt, line 1"), (FEWNERD.encode() + b"a\0b\tO\n", "line 4: .*NUL"),
-    (FEWNERD.encode() + b"\xff" * 9 + b"\n" + b"x\n" * 30, "line 4: .*\\.\\.\\. and 10 more of this kind")])
+@pytest.mark.parametrize(
+    "content, pattern",
+    [
+        (FEWNERD.encode() + b"Br\xfccke\tO\n", "Latin-1.*train.txt, line 4: found UnicodeDecodeError"),
+        (FEWNERD.encode("utf-16"), "UTF-16, save it as UTF-8.*train.txt, line 1"),
+        (FEWNERD.encode() + b"a\0b\tO\n", "line 4: .*NUL"),
+        (FEWNERD.encode() + b"\xff" * 9 + b"\n" + b"x\n" * 30, "line 4: .*\\.\\.\\. and 10 more of this kind"),
+    ],
+)
 def test_bytes_that_are_no_text_are_refused_by_line(tmp_path, content, pattern):
     refused("fewnerd", one_file(tmp_path, content), pattern)
 
@@ -76,12 +87,17 @@ def test_a_file_cut_in_the_middle_is_refused_or_said_to_end_without_a_line_end(t
     corpus, _, write = writers.LAYOUTS[layout]
     files = write(writers.records_of(layout, 9))
     name = next(name for name in files if not name.endswith(".sgm"))
-    files[name] = files[name][:int(len(files[name]) * share)].rstrip()
+    files[name] = files[name][: int(len(files[name]) * share)].rstrip()
     try:
         report = str(cp.load_corpus(corpus, writers.write(tmp_path, files)).report)
     except cp.ConpetError as error:
         report = str(error)
-    assert "cut" in report or "make sure that it is whole" in report or "fetch it again" in report or files[name][-1:] in b"}]>"
+    assert (
+        "cut" in report
+        or "make sure that it is whole" in report
+        or "fetch it again" in report
+        or files[name][-1:] in b"}]>"
+    )
 
 
 def test_a_part_in_another_layout_than_its_neighbours_is_a_fault_and_no_silent_loss(tmp_path):
@@ -96,8 +112,9 @@ def test_a_part_in_another_layout_than_its_neighbours_is_a_fault_and_no_silent_l
 @pytest.mark.parametrize("form", ["zip", "gz"])
 def test_a_damaged_archive_is_refused(tmp_path, form):
     import test_corpora_layouts as layouts
+
     data = layouts.packed(form, {"train.txt": FEWNERD.encode() * 50})
-    refused("fewnerd", one_file(tmp_path, data[:len(data) // 2], f"train.txt.{form}"), "Fetch it again")
+    refused("fewnerd", one_file(tmp_path, data[: len(data) // 2], f"train.txt.{form}"), "Fetch it again")
 
 
 def test_links_in_an_archive_are_not_followed_and_are_counted(tmp_path):
@@ -124,7 +141,7 @@ def test_a_very_long_sentence_is_cut_around_its_spans_and_counted_and_keeps_its_
     tokens[70_000] = "Oll"
     record = {"tokens": tokens, "mentions": [{"start": 70_000, "end": 70_001, "labels": ["/location"]}]}
     corpus = cp.load_corpus("ontonotes", one_file(tmp_path, json.dumps(record), "train.json"))
-    example, = corpus.examples
+    (example,) = corpus.examples
     assert example.span_texts() == ("Oll",) and len(example.text) == 10_000 and example.sentence
     assert corpus.report.truncated == 1 and "1 truncated" in str(corpus.report)
     one_file(tmp_path, "text,label\n" + " ".join(tokens) + ",7\n", "long.csv")
@@ -133,7 +150,13 @@ def test_a_very_long_sentence_is_cut_around_its_spans_and_counted_and_keeps_its_
 
 def test_json_nested_deeply_or_with_a_key_twice_or_a_huge_number_is_refused_by_line(tmp_path):
     good = '{"tokens": ["Oll"], "mentions": []}\n'
-    for bad in ('{"tokens": ' + "[" * 100_000, '{"tokens": [], "tokens": []}', '{"tokens": ' + "9" * 5000 + "}", "[]", "7"):
+    for bad in (
+        '{"tokens": ' + "[" * 100_000,
+        '{"tokens": [], "tokens": []}',
+        '{"tokens": ' + "9" * 5000 + "}",
+        "[]",
+        "7",
+    ):
         refused("bbn", one_file(tmp_path, good + bad + "\n", "train.json"), "train.json, line 2: found")
 
 
@@ -148,12 +171,16 @@ def test_options_are_checked_by_name_and_value(tmp_path):
     refused("fewner", tmp_path, "Unknown corpus 'fewner'. Did you mean 'fewnerd'")
 
 
-def test_what_is_stored_is_read_again_only_for_the_same_bytes_options_and_reader_and_if_it_is_undamaged(tmp_path, monkeypatch):
+def test_what_is_stored_is_read_again_only_for_the_same_bytes_options_and_reader_and_if_it_is_undamaged(
+    tmp_path, monkeypatch
+):
     file = one_file(tmp_path, FEWNERD)
+
     def stored():
         return sorted((cache_folder() / "corpora").glob("*.parquet"))
+
     cp.load_corpus("fewnerd", file)
-    first, = stored()
+    (first,) = stored()
     data = bytearray(first.read_bytes())
     data[len(data) // 2] ^= 1
     first.write_bytes(data)
@@ -182,15 +209,25 @@ print(json.dumps([len(corpus.examples), time.perf_counter() - start, resource.ge
 
 
 @pytest.mark.long
-def test_a_corpus_as_large_as_fewnerd_reads_in_a_minute_within_one_and_a_half_gib_and_again_in_five_seconds(tmp_path, shared_data):
+def test_a_corpus_as_large_as_fewnerd_reads_in_a_minute_within_one_and_a_half_gib_and_again_in_five_seconds(
+    tmp_path, shared_data
+):
     """188,000 sentences with 491,000 mentions, on one core: the rest of the INTER part repeated, rich sentences more often."""
     part = (shared_data / "fewnerd_inter" / "part_a.txt").read_text(encoding="utf-8").strip().split("\n\n")
     rich = [sentence for sentence in part if len(re.findall(r"\tO\n[^\n]*\t(?!O\n)", sentence)) > 2]
-    (tmp_path / "train.txt").write_text("\n\n".join((part * 15)[:170_000] + (rich * 99)[:18_000]) + "\n\n", encoding="utf-8")
+    (tmp_path / "train.txt").write_text(
+        "\n\n".join((part * 15)[:170_000] + (rich * 99)[:18_000]) + "\n\n", encoding="utf-8"
+    )
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(cp.__file__).parents[1])}
     for limit in (60, 5):
-        done = subprocess.run([sys.executable, "-c", MEASURE, tmp_path / "train.txt"], env=environment, capture_output=True, text=True,
-                              preexec_fn=lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]), check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, tmp_path / "train.txt"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]),
+            check=True,
+        )
         count, seconds, gib = json.loads(done.stdout)
         print(count, seconds, gib)
         assert count >= 470_000 and seconds < limit and gib < 1.5
@@ -199,7 +236,9 @@ def test_a_corpus_as_large_as_fewnerd_reads_in_a_minute_within_one_and_a_half_gi
 # offset: (words, pointers, gloss); bird, fish and singer are the types
 NOUNS = {
     1: ("entity", "~10 ~20", "all there is"),
-    10: ("bird", "@1", "a flier"), 20: ("fish", "@1", "a swimmer"), 30: ("singer", "@1", "one who sings"),
+    10: ("bird", "@1", "a flier"),
+    20: ("fish", "@1", "a swimmer"),
+    30: ("singer", "@1", "one who sings"),
     11: ("marsh_robin redling", "~12 @10 ;c20", 'a small red flier; "the robin left"; rare'),
     12: ("fledgling", "@11", "a robin of this year"),
     13: ("Ilse_Korr", "@i30", "sang in Brevik"),
@@ -223,22 +262,30 @@ def synset(offset: int, words: str, pointers: str, gloss: str) -> str:
 def tiny_wordnet(tmp_path, monkeypatch):
     """A function that writes synsets as a `data.noun` of three types and reads it."""
     types = tmp_path / "types.csv"
-    types.write_text("name,synset,group,gloss\nbird,00000010,animals,flies\nfish,00000020,animals,swims\n"
-                     "singer,00000030,people,sings\n")
+    types.write_text(
+        "name,synset,group,gloss\nbird,00000010,animals,flies\nfish,00000020,animals,swims\n"
+        "singer,00000030,people,sings\n"
+    )
     monkeypatch.setattr("conpet_lib.corpora.wordnet.TYPES", types)
 
     def read(nouns=NOUNS, more=""):
         lines = "".join(synset(offset, *parts) for offset, parts in nouns.items())
         (tmp_path / "data.noun").write_text("  1 This line | stands for the licence.\n" + lines + more)
         return cp.load_corpus("wordnet", tmp_path)
+
     return read
 
 
 def test_wordnet_types_are_inherited_through_kinds_and_instances_only(tiny_wordnet):
     corpus = tiny_wordnet()
     assert {example.span_texts()[0]: example.label for example in corpus.examples} == {
-        "marsh robin": "bird", "fledgling": "bird", "Ilse Korr": "singer", "perch": "fish", "gallant": "fish",
-        "name0": "fish"}
+        "marsh robin": "bird",
+        "fledgling": "bird",
+        "Ilse Korr": "singer",
+        "perch": "fish",
+        "gallant": "fish",
+        "name0": "fish",
+    }
     assert corpus.groups == {"bird": "animals", "fish": "animals", "singer": "people"}
 
 
@@ -256,7 +303,9 @@ def test_wordnet_definitions_end_at_the_first_semicolon_and_are_the_sentence_of_
 
 def test_wordnet_of_another_version_or_damaged_is_refused_by_line_and_type(tiny_wordnet):
     others = {offset: noun for offset, noun in NOUNS.items() if offset not in (13, 30)}
-    with pytest.raises(cp.ConpetError, match="(?s)2 fault.*a line of wndb.*data.noun, line 13: found.*'singer'.*00000030"):
+    with pytest.raises(
+        cp.ConpetError, match="(?s)2 fault.*a line of wndb.*data.noun, line 13: found.*'singer'.*00000030"
+    ):
         tiny_wordnet(others, "00000099 05 n 0z broken | damaged\n")
 
 

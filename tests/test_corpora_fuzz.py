@@ -18,9 +18,42 @@ from defusedxml import ElementTree
 import conpet_lib as cp
 from conpet_lib.assets import cache_folder
 
-NASTY = [b"\0", b"\xff", b"\t", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b",", b"<", b">", b"&", b"-1", b"99999", b"1.5", b"null",
-         b"true", b"\xef\xbb\xbf", b"\xc3", b"O", b"_", b"/", b"# id=", b"NaN", b"\\ud800", b"1e999", b"<!ENTITY a 'b'>", b"P1",
-         b"[" * 3000, b"9" * 5000, b"\xe2\x80\xa8", b"  "]
+NASTY = [
+    b"\0",
+    b"\xff",
+    b"\t",
+    b"\n",
+    b"\r",
+    b'"',
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b"<",
+    b">",
+    b"&",
+    b"-1",
+    b"99999",
+    b"1.5",
+    b"null",
+    b"true",
+    b"\xef\xbb\xbf",
+    b"\xc3",
+    b"O",
+    b"_",
+    b"/",
+    b"# id=",
+    b"NaN",
+    b"\\ud800",
+    b"1e999",
+    b"<!ENTITY a 'b'>",
+    b"P1",
+    b"[" * 3000,
+    b"9" * 5000,
+    b"\xe2\x80\xa8",
+    b"  ",
+]
 SECONDS = 20
 
 
@@ -31,13 +64,13 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
         lines = data.split(b"\n")
         line = draw.randrange(len(lines))
         if kind == 0:
-            data = data[:place] + bytes([draw.randrange(256)]) + data[place + 1:]
+            data = data[:place] + bytes([draw.randrange(256)]) + data[place + 1 :]
         elif kind in (1, 2, 3):
-            data = data[:place] + draw.choice(NASTY) + data[place + draw.choice([0, 0, 1, 5]):]
+            data = data[:place] + draw.choice(NASTY) + data[place + draw.choice([0, 0, 1, 5]) :]
         elif kind == 4:
-            data = data[:place] + data[place + draw.randint(1, 40):]
+            data = data[:place] + data[place + draw.randint(1, 40) :]
         elif kind == 5:
-            lines[line:line + 1] = [lines[line]] * draw.choice([0, 2])
+            lines[line : line + 1] = [lines[line]] * draw.choice([0, 2])
             data = b"\n".join(lines)
         elif kind == 6:
             other = draw.randrange(len(lines))
@@ -66,17 +99,24 @@ def runs(data: bytes) -> int:
 
 
 # How many examples a file holds, counted another way than the reader does; called only for files that were read.
-HELD = {"Few-NERD text": runs, "BBN, LDC": lambda data: len(re.findall(rb"</(?:ENAMEX|NUMEX|TIMEX)\b[^<>]*>", data)),
-        **dict.fromkeys(["OntoNotes, 5 columns", "OntoNotes, 4 columns", "BBN, 4 columns"],
-                        lambda data: sum(bool(line) for line in decoded(data))),
-        **dict.fromkeys(["OntoNotes, AFET", "BBN, AFET"], lambda data: sum(len(one["mentions"]) for one in json_lines(data))),
-        "FewRel JSON": lambda data: sum(map(len, json.loads(data.decode("utf-8-sig")).values())),
-        "TACRED JSON": lambda data: len(json.loads(data.decode("utf-8-sig"))),
-        "TACRED CoNLL": lambda data: sum(line.startswith("# id=") for line in decoded(data)),
-        "ACE, LDC": lambda data: len(list(ElementTree.fromstring(data).iter("relation_mention"))),
-        "ACE, DyGIE++": lambda data: sum(len(rows) for one in json_lines(data) for rows in one["relations"]),
-        "ACE, OneIE": lambda data: sum(len(one["relation_mentions"]) for one in json_lines(data)),
-        "JSON lines": lambda data: len(json_lines(data))}
+HELD = {
+    "Few-NERD text": runs,
+    "BBN, LDC": lambda data: len(re.findall(rb"</(?:ENAMEX|NUMEX|TIMEX)\b[^<>]*>", data)),
+    **dict.fromkeys(
+        ["OntoNotes, 5 columns", "OntoNotes, 4 columns", "BBN, 4 columns"],
+        lambda data: sum(bool(line) for line in decoded(data)),
+    ),
+    **dict.fromkeys(
+        ["OntoNotes, AFET", "BBN, AFET"], lambda data: sum(len(one["mentions"]) for one in json_lines(data))
+    ),
+    "FewRel JSON": lambda data: sum(map(len, json.loads(data.decode("utf-8-sig")).values())),
+    "TACRED JSON": lambda data: len(json.loads(data.decode("utf-8-sig"))),
+    "TACRED CoNLL": lambda data: sum(line.startswith("# id=") for line in decoded(data)),
+    "ACE, LDC": lambda data: len(list(ElementTree.fromstring(data).iter("relation_mention"))),
+    "ACE, DyGIE++": lambda data: sum(len(rows) for one in json_lines(data) for rows in one["relations"]),
+    "ACE, OneIE": lambda data: sum(len(one["relation_mentions"]) for one in json_lines(data)),
+    "JSON lines": lambda data: len(json_lines(data)),
+}
 
 
 def held(layout: str, data: bytes) -> int:

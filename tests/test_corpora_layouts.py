@@ -62,7 +62,7 @@ def test_what_is_written_in_a_layout_is_read_from_it(tmp_path_factory, layout, d
     records = data.draw({"typing": typing, "relation": relation}[kind](writers.LABELS[corpus]))
     more = {"brackets": False, "ends": "inclusive"} if layout == "TACRED JSON" else {}
     read_back = read(layout, writers.write(tmp_path_factory.mktemp("layout"), write(records)), **more)
-    if layout == "ACE, LDC":             # its text is cut into sentences anew
+    if layout == "ACE, LDC":  # its text is cut into sentences anew
         assert sorted(line[1:] for line in found(read_back)) == sorted(line[1:] for line in writers.seen(records))
     else:
         assert found(read_back) == writers.seen(records)
@@ -73,8 +73,10 @@ def test_what_is_written_in_a_layout_is_read_from_it(tmp_path_factory, layout, d
 def test_a_byte_order_mark_windows_line_ends_and_a_missing_last_one_change_nothing(tmp_path, layout):
     records = writers.records_of(layout, 12)
     files = writers.LAYOUTS[layout][2](records)
-    odd = {name: b"\xef\xbb\xbf" * (not name.endswith(".xml")) + data.replace(b"\n", b"\r\n").removesuffix(b"\r\n")
-           for name, data in files.items()}
+    odd = {
+        name: b"\xef\xbb\xbf" * (not name.endswith(".xml")) + data.replace(b"\n", b"\r\n").removesuffix(b"\r\n")
+        for name, data in files.items()
+    }
     assert found(read(layout, writers.write(tmp_path, odd))) == writers.seen(records)
 
 
@@ -126,7 +128,7 @@ def test_keys_are_unique_and_a_second_read_gives_the_same_corpus_from_the_cache(
     folder = writers.write(tmp_path, writers.LAYOUTS[layout][2](writers.records_of(layout, 30)))
     first = read(layout, folder)
     assert len({example.key for example in first.examples}) == len(first.examples)
-    monkeypatch.setattr("conpet_lib.corpora.reading.Sink.lines", None)              # nothing is parsed again
+    monkeypatch.setattr("conpet_lib.corpora.reading.Sink.lines", None)  # nothing is parsed again
     second = read(layout, folder)
     assert (second.examples, second.report, second.groups) == (first.examples, first.report, first.groups)
     assert (second.name, second.kind) == (first.name, first.kind)

@@ -12,8 +12,14 @@ def seen(corpus) -> list[tuple]:
     return [(example.text, *example.span_texts(), example.label) for example in corpus.examples]
 
 
-PAIRS = {"sentence": ["Maren met Holt", "Oll is cold"], "Label": ["meets", "cold"],
-         "head_start": [0, 0], "head_end": [5, 3], "tail_start": [10, 7], "tail_end": [14, 11]}
+PAIRS = {
+    "sentence": ["Maren met Holt", "Oll is cold"],
+    "Label": ["meets", "cold"],
+    "head_start": [0, 0],
+    "head_end": [5, 3],
+    "tail_start": [10, 7],
+    "tail_end": [14, 11],
+}
 
 
 def table(folder, columns: dict, form: str = "csv", **names):
@@ -27,13 +33,18 @@ def table(folder, columns: dict, form: str = "csv", **names):
 
 @pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "frame"])
 def test_a_table_reads_alike_from_every_form_with_its_columns_guessed(tmp_path, form):
-    assert seen(table(tmp_path, PAIRS, form)) == [("Maren met Holt", "Maren", "Holt", "meets"),
-                                                  ("Oll is cold", "Oll", "cold", "cold")]
+    assert seen(table(tmp_path, PAIRS, form)) == [
+        ("Maren met Holt", "Maren", "Holt", "meets"),
+        ("Oll is cold", "Oll", "cold", "cold"),
+    ]
 
 
 def test_columns_that_cannot_be_guessed_are_asked_for_and_taken_as_named(tmp_path):
     mine = {"Words": PAIRS["sentence"], "verdict": PAIRS["Label"]}
-    with pytest.raises(cp.ConpetError, match="(?s)text='column'.*mine.csv: found KeyError: 'the columns are Words, verdict'.*label='column'"):
+    with pytest.raises(
+        cp.ConpetError,
+        match="(?s)text='column'.*mine.csv: found KeyError: 'the columns are Words, verdict'.*label='column'",
+    ):
         table(tmp_path, mine)
     assert seen(table(tmp_path, mine, text="Words", label="verdict"))[1] == ("Oll is cold", "cold")
 

@@ -21,21 +21,33 @@ def fewnerd(folder, content: str | bytes, name: str = "train.txt"):
     return cp.load_corpus("fewnerd", folder)
 
 
-@pytest.mark.parametrize("content", [
-    TWO, TWO.rstrip("\n"), TWO.replace("\n", "\r\n"), TWO.replace("\n", "\r\n").rstrip("\r\n"),
-    b"\xef\xbb\xbf" + TWO.encode(), "\n\n" + TOWN + "\n\n\n" + LAKE,
-], ids=["official", "no newline at the end", "CRLF", "CRLF, none at the end", "BOM", "more empty lines"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        TWO,
+        TWO.rstrip("\n"),
+        TWO.replace("\n", "\r\n"),
+        TWO.replace("\n", "\r\n").rstrip("\r\n"),
+        b"\xef\xbb\xbf" + TWO.encode(),
+        "\n\n" + TOWN + "\n\n\n" + LAKE,
+    ],
+    ids=["official", "no newline at the end", "CRLF", "CRLF, none at the end", "BOM", "more empty lines"],
+)
 def test_fewnerd_files_with_the_same_sentences_read_alike(tmp_path, content):
     assert seen(fewnerd(tmp_path, content)) == [
         ("The Dorvik Playhouse opened", "Dorvik Playhouse", "building-theater"),
-        ("Lake Orvell froze", "Lake Orvell", "location-GPE")]
+        ("Lake Orvell froze", "Lake Orvell", "location-GPE"),
+    ]
 
 
 def test_fewnerd_neighbours_of_one_label_melt_and_a_change_of_label_starts_a_mention(tmp_path):
     lines = ["Maren\tperson-other", "Holt Jr\tperson-other", "Brevik\tlocation-GPE", "Line\tlocation-road/railway"]
-    corpus = fewnerd(tmp_path, "\n".join(lines))         # a token may hold a blank, a label a slash
+    corpus = fewnerd(tmp_path, "\n".join(lines))  # a token may hold a blank, a label a slash
     assert [(*example.span_texts(), example.label) for example in corpus.examples] == [
-        ("Maren Holt Jr", "person-other"), ("Brevik", "location-GPE"), ("Line", "location-road/railway")]
+        ("Maren Holt Jr", "person-other"),
+        ("Brevik", "location-GPE"),
+        ("Line", "location-road/railway"),
+    ]
     assert corpus.groups["location-road/railway"] == "location"
 
 
@@ -45,8 +57,9 @@ def test_fewnerd_keys_tell_apart_two_mentions_of_a_sentence_and_a_repeated_sente
     assert [example.source for example in examples] == [f"train.txt, line {line}" for line in (2, 5, 8, 11)]
 
 
-@pytest.mark.parametrize("name, part", [("train", "train"), ("dev", "valid"), ("val", "valid"), ("test", "test"),
-                                        ("part_a", None)])
+@pytest.mark.parametrize(
+    "name, part", [("train", "train"), ("dev", "valid"), ("val", "valid"), ("test", "test"), ("part_a", None)]
+)
 def test_fewnerd_file_names_give_the_official_part(tmp_path, name, part):
     assert {example.part for example in fewnerd(tmp_path, TWO, f"{name}.txt").examples} == {part}
 
@@ -59,8 +72,16 @@ def test_fewnerd_marks_of_a_bio_copy_are_not_part_of_the_label(tmp_path):
 def test_fewnerd_faults_are_all_reported_at_once_by_line_and_after_twenty_by_number(tmp_path):
     with pytest.raises(cp.ConpetError) as few:
         fewnerd(tmp_path, "Dorvik O\nis\tO\tO\n\tO\ncold\t\nhere\tO\n")
-    for part in ("4 fault(s)", "Expected token<TAB>label", "train.txt, line 1: found 'Dorvik O'", "line 2:", "line 3:",
-                 "line 4:", "Correct or remove", "github.com/thunlp/Few-NERD"):
+    for part in (
+        "4 fault(s)",
+        "Expected token<TAB>label",
+        "train.txt, line 1: found 'Dorvik O'",
+        "line 2:",
+        "line 3:",
+        "line 4:",
+        "Correct or remove",
+        "github.com/thunlp/Few-NERD",
+    ):
         assert part in str(few.value)
     assert "line 5:" not in str(few.value)
     with pytest.raises(cp.ConpetError) as many:
@@ -76,7 +97,9 @@ def test_fewnerd_a_folder_with_all_three_sets_gives_the_supervised_one_and_says_
     assert [example.label for example in corpus.examples] == ["building-theater"]
     assert "2 files not read: inter/train.txt, intra/train.txt" in str(corpus.report)
     (tmp_path / "supervised" / "train.txt").unlink()
-    with pytest.raises(cp.ConpetError, match="(?s)inter/train.txt, intra/train.txt.*there more than once.*Give the one"):
+    with pytest.raises(
+        cp.ConpetError, match="(?s)inter/train.txt, intra/train.txt.*there more than once.*Give the one"
+    ):
         cp.load_corpus("fewnerd", tmp_path)
 
 
@@ -95,9 +118,15 @@ def test_fewnerd_a_table_of_the_hub_is_refused_by_what_its_lines_lack(tmp_path):
 # --- OntoNotes and BBN -----------------------------------------------------------------------------
 
 LINE = "3\t5\tThey met near Lake Orvell yesterday .\t/location /location/geography /location/geography/body_of_water\tHEAD|Lake"
-SINGER = {"tokens": ["Maren", "Holt", "sings", "in", "Brevik", "."], "senid": 7, "fileid": "", "mentions": [
-    {"start": 0, "end": 2, "labels": ["/person/artist/music", "/person", "/person/artist"]},
-    {"start": 4, "end": 5, "labels": ["/location/city", "/location"]}]}
+SINGER = {
+    "tokens": ["Maren", "Holt", "sings", "in", "Brevik", "."],
+    "senid": 7,
+    "fileid": "",
+    "mentions": [
+        {"start": 0, "end": 2, "labels": ["/person/artist/music", "/person", "/person/artist"]},
+        {"start": 4, "end": 5, "labels": ["/location/city", "/location"]},
+    ],
+}
 
 
 def types(folder, content: str | list, name: str = "train.txt", corpus: str = "ontonotes", **options):
@@ -107,20 +136,27 @@ def types(folder, content: str | list, name: str = "train.txt", corpus: str = "o
     return cp.load_corpus(corpus, folder, **options)
 
 
-@pytest.mark.parametrize("line", [LINE, LINE.rsplit("\t", 1)[0], LINE.replace("HEAD|Lake", ""),
-                                  LINE.replace("/location /location/geography ", "")],
-                         ids=["5 columns", "4 columns", "an empty last column", "one label"])
+@pytest.mark.parametrize(
+    "line",
+    [LINE, LINE.rsplit("\t", 1)[0], LINE.replace("HEAD|Lake", ""), LINE.replace("/location /location/geography ", "")],
+    ids=["5 columns", "4 columns", "an empty last column", "one label"],
+)
 def test_ontonotes_text_gives_the_deepest_label_and_an_exclusive_end(tmp_path, line):
     assert seen(types(tmp_path, line + "\n")) == [
-        ("They met near Lake Orvell yesterday .", "Lake Orvell", "/location/geography/body_of_water")]
+        ("They met near Lake Orvell yesterday .", "Lake Orvell", "/location/geography/body_of_water")
+    ]
 
 
 def test_ontonotes_labels_of_a_path_come_in_any_order_and_a_sentence_may_have_several_mentions(tmp_path):
     assert [line[1:] for line in seen(types(tmp_path, [SINGER, {**SINGER, "mentions": []}]))] == [
-        ("Maren Holt", "/person/artist/music"), ("Brevik", "/location/city")]
+        ("Maren Holt", "/person/artist/music"),
+        ("Brevik", "/location/city"),
+    ]
 
 
-@pytest.mark.parametrize("branches, label", [("skip", None), ("first", "/person/title"), ("deepest", "/other/art/film")])
+@pytest.mark.parametrize(
+    "branches, label", [("skip", None), ("first", "/person/title"), ("deepest", "/other/art/film")]
+)
 def test_labels_on_several_branches_are_left_out_or_one_is_taken_as_asked_and_counted(tmp_path, branches, label):
     odd = {"start": 2, "end": 3, "labels": ["/person/title", "/other", "/other/art/film", "/person"]}
     corpus = types(tmp_path, [SINGER, {**SINGER, "mentions": [odd]}], branches=branches)
@@ -131,10 +167,17 @@ def test_labels_on_several_branches_are_left_out_or_one_is_taken_as_asked_and_co
 
 def test_mentions_not_aligned_empty_or_beyond_the_sentence_are_counted_and_reversed_or_negative_ones_refused(tmp_path):
     def with_spans(*spans):
-        return [SINGER, {**SINGER, "mentions": [{"start": start, "end": end, "labels": ["/person"]} for start, end in spans]}]
+        return [
+            SINGER,
+            {**SINGER, "mentions": [{"start": start, "end": end, "labels": ["/person"]} for start, end in spans]},
+        ]
+
     corpus = types(tmp_path, with_spans((-1, -1), (3, 3), (5, 7)))
     assert len(corpus.examples) == 2 and list(corpus.report.skipped.values()) == [3]
-    with pytest.raises(cp.ConpetError, match=r"(?s)4 fault.*line 2, mention 0: found '\[\(3, 2\)\] of 6'.*\(-2, 1\)\] of 6.*\(0.0, 1\).*\(True, 2\)"):
+    with pytest.raises(
+        cp.ConpetError,
+        match=r"(?s)4 fault.*line 2, mention 0: found '\[\(3, 2\)\] of 6'.*\(-2, 1\)\] of 6.*\(0.0, 1\).*\(True, 2\)",
+    ):
         types(tmp_path, with_spans((3, 2), (-2, 1), (0.0, 1), (True, 2)))
 
 
@@ -153,7 +196,10 @@ def test_exact_repeats_are_made_one_and_the_scarce_side_keeps_it_unless_repeats_
 
 
 def test_overlapping_mentions_of_a_sentence_are_all_kept(tmp_path):
-    mentions = [{"start": 0, "end": 4, "labels": ["/ORGANIZATION"]}, {"start": 3, "end": 4, "labels": ["/GPE/CITY", "/GPE"]}]
+    mentions = [
+        {"start": 0, "end": 4, "labels": ["/ORGANIZATION"]},
+        {"start": 3, "end": 4, "labels": ["/GPE/CITY", "/GPE"]},
+    ]
     bank = {"tokens": ["Karlo", "Bank", "of", "Venmouth"], "mentions": mentions}
     assert [line[1] for line in seen(types(tmp_path, [bank], corpus="bbn"))] == ["Karlo Bank of Venmouth", "Venmouth"]
 
@@ -167,20 +213,36 @@ def test_the_file_of_all_parts_is_left_alone_beside_them_and_read_where_it_is_al
 
 @pytest.mark.parametrize("mend", [False, True])
 def test_the_misspelt_twin_of_ontonotes_stays_unless_asked_and_bbn_fac_is_facility_unless_refused(tmp_path, mend):
-    twin = {**SINGER, "mentions": [{"start": 0, "end": 1, "labels": ["/location/geograpy", "/location/geograpy/island"]}]}
-    label, = types(tmp_path, [twin], mend=mend).counts()
+    twin = {
+        **SINGER,
+        "mentions": [{"start": 0, "end": 1, "labels": ["/location/geograpy", "/location/geograpy/island"]}],
+    }
+    (label,) = types(tmp_path, [twin], mend=mend).counts()
     assert label == ("/location/geography/island" if mend else "/location/geograpy/island")
-    bridge = {**SINGER, "mentions": [{"start": 0, "end": 1, "labels": ["/FAC", "/FAC/BRIDGE"]},
-                                     {"start": 0, "end": 2, "labels": ["/FACILITY"]}]}
+    bridge = {
+        **SINGER,
+        "mentions": [
+            {"start": 0, "end": 1, "labels": ["/FAC", "/FAC/BRIDGE"]},
+            {"start": 0, "end": 2, "labels": ["/FACILITY"]},
+        ],
+    }
     corpus = types(tmp_path, [bridge], corpus="bbn", mend=mend)
-    assert set(corpus.counts()) == {"/FACILITY" if mend else "", "/FACILITY/BRIDGE" if mend else "/FAC/BRIDGE",
-                                    "/FACILITY"} - {""}
+    assert set(corpus.counts()) == {
+        "/FACILITY" if mend else "",
+        "/FACILITY/BRIDGE" if mend else "/FAC/BRIDGE",
+        "/FACILITY",
+    } - {""}
     assert corpus.report.merged["labels /FAC read as /FACILITY"] == mend
     assert set(corpus.report.unknown) == (set() if mend else {"/FAC/BRIDGE"})
 
 
-@pytest.mark.parametrize("text", ['<DOC DOCNO="x">\n<ENAMEX TYPE="PERSON">Ilse Korr</ENAMEX> left .\n</DOC>',
-                                  "#begin document (x); part 000\nx 0 0 Korr NNP * - - - - (PERSON) -\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<DOC DOCNO="x">\n<ENAMEX TYPE="PERSON">Ilse Korr</ENAMEX> left .\n</DOC>',
+        "#begin document (x); part 000\nx 0 0 Korr NNP * - - - - (PERSON) -\n",
+    ],
+)
 def test_ontonotes_with_18_types_of_names_is_not_taken_for_the_fine_types(tmp_path, text):
     with pytest.raises(cp.ConpetError, match="(?s)train.txt: names of 18 types.*another corpus.*NFGEC"):
         types(tmp_path, text)
@@ -200,7 +262,10 @@ def test_bbn_tags_are_scanned_though_they_nest_stand_in_tokens_and_close_as_anot
     assert seen(corpus) == [
         ("Karlo & Bank said traders paid $ 3 million at R&D .", "Karlo & Bank", "/ORGANIZATION/CORPORATION"),
         ("Karlo & Bank said traders paid $ 3 million at R&D .", "$ 3 million", "/MONEY"),
-        ("Ilse Korr-led Oll", "Korr", "/GPE"), ("Ilse Korr-led Oll", "Ilse Korr", "/PERSON"), ("Tarn 7 < 9", "Tarn", "/PRODUCT")]
+        ("Ilse Korr-led Oll", "Korr", "/GPE"),
+        ("Ilse Korr-led Oll", "Ilse Korr", "/PERSON"),
+        ("Tarn 7 < 9", "Tarn", "/PRODUCT"),
+    ]
     assert corpus.report.skipped == {"descriptions, not names": 1, "names that do not end on their line": 1}
     assert corpus.report.merged == {"labels PRODCUT read as PRODUCT": 1} and corpus.report.unknown == {"/MONEY": 1}
 

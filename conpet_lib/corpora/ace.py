@@ -6,8 +6,7 @@ is inclusive. Arguments are the heads of mentions, as in all public relation set
 Ours: a sentence ends at a blank line, or at `.!?` before a capital; sentences between two arguments are
 joined. DyGIE++ counts tokens through the document, ends inclusive; OneIE in the sentence, ends exclusive.
 Labels are the 18 sub-types by bare name; METONYMY has none, and files without sub-types give the 7 types
-(so all are unknown to the split). Exact repeats are made one; arguments that overlap are counted and left
-out, since marks cannot nest.
+(all unknown to the split). Arguments that overlap are counted and left out, since marks cannot nest.
 """
 
 import html
@@ -29,8 +28,8 @@ SENTENCE = ('a sentence as {"sent_id", "tokens", "entity_mentions": [{"id", "sta
 def take(sink: Sink, key: str, words: list[str] | str, spans: list[tuple[int, int]], label: str, where: str,
          joined: bool = False) -> None:
     """Take a relation whose arguments do not overlap; `joined`: they stand in two sentences."""
-    if overlap(spans):
-        return sink.skip("head and tail overlap", where)
+    if overlap(spans) or not label:
+        return sink.skip("head and tail overlap" if label else "no sub-type (METONYMY)", where)
     sink.report.merged["sentences between two arguments, joined"] += joined
     sink.add(key, words, spans, re.split("[.:]", label)[-1], where)
 
@@ -44,42 +43,27 @@ def ldc(sink: Sink) -> None:
             raise ValueError(error) from None
         raw = re.sub(r"<[^<>]+>", "", sink.text(sink.file.removesuffix(".apf.xml") + ".sgm"))
         borders = [0, *(match.end() for match in SENTENCE_END.finditer(raw)), len(raw)]
-        mentions = {mention.get("ID"): mention for mention in document.iter("entity_mention")}
-        for relation in document.iter("relation"):
-            for found in relation.iter("relation_mention"):
-                where = f"mention {found.get('ID')}"
-                with sink.guard(where, MENTION):
-                    roles = {one.get("ROLE"): one.get("REFID") for one in found.iter("relation_mention_argument")}
-                    spans = [characters(sink, mentions[roles[role]], raw) for role in ("Arg-1", "Arg-2")]
-                    (low, middle), (other, high) = sorted(spans)
-                    begin, after = borders[bisect_right(borders, low) - 1], borders[bisect_right(borders, high - 1)]
-                    cuts = [begin, low, middle, max(middle, other), high, after]
-                    pieces = [flat(raw[start:end]) for start, end in zip(cuts, cuts[1:])]
-                    pieces[0], pieces[-1] = pieces[0].lstrip(), pieces[-1].rstrip()
-                    ends = [0, *accumulate(map(len, pieces))]
-                    placed = sorted([(ends[1], ends[2]), (ends[3], ends[4])], reverse=spans[0] > spans[1])
-                    if not relation.get("SUBTYPE"):
-                        sink.skip(f"{relation.get('TYPE')} has no sub-type", where)
-                    elif overlap(spans):
-                        sink.skip("head and tail overlap", where)
-                    else:
-                        take(sink, found.get("ID"), "".join(pieces), placed, relation.get("SUBTYPE"), where,
-                             any(middle <= border <= other for border in borders))
+        raw, mentions = raw.replace("\n", " "), {one.get("ID"): one for one in document.iter("entity_mention")}
+        for relation, found in ((one, inner) for one in document.iter("relation") for inner in one.iter("relation_mention")):
+            where = f"mention {found.get('ID')}"
+            with sink.guard(where, MENTION):
+                roles = {one.get("ROLE"): one.get("REFID") for one in found.iter("relation_mention_argument")}
+                spans = [characters(sink, mentions[roles[role]], raw) for role in ("Arg-1", "Arg-2")]
+                low, high = min(spans)[0], max(end for _, end in spans)
+                begin, after = borders[bisect_right(borders, low) - 1], borders[bisect_right(borders, high - 1)]
+                placed = [tuple(len(html.unescape(raw[begin:place])) for place in span) for span in spans]
+                take(sink, found.get("ID"), html.unescape(raw[begin:after]).rstrip(), placed, relation.get("SUBTYPE"), where,
+                     any(low < border < high for border in borders))
 
 
 def characters(sink: Sink, mention: ElementTree, raw: str) -> tuple[int, int]:
     """Span of a mention in the text without tags, end exclusive, checked against the words that the file gives."""
     place = mention.find(f"{sink.options['argument']}/charseq")
     start, end = int(place.get("START")), int(place.get("END")) + 1
-    words, found = flat(place.text).strip(), flat(raw[max(0, start):end]).strip()
+    words, found = place.text.split(), html.unescape(raw[max(0, start):end]).split()
     if words != found or not words:
-        raise ValueError(f"{mention.get('ID')}: {found!r} at {start} to {end - 1}, not {words!r}")
+        raise ValueError(f"{mention.get('ID')}: {' '.join(found)!r} at {start} to {end - 1}, not {' '.join(words)!r}")
     return start, end
-
-
-def flat(text: str) -> str:
-    """Raw text as it reads: entities resolved, white space made one blank."""
-    return re.sub(r"\s+", " ", html.unescape(text))
 
 
 def dygie(sink: Sink) -> None:
@@ -93,7 +77,8 @@ def dygie(sink: Sink) -> None:
                     with sink.guard(here, "[start, end, start, end, label] with positions in the document"):
                         *places, label = row[:5]
                         first, last = bisect_right(ends, min(places)), bisect_right(ends, max(places))
-                        base, tokens = ends[first] - len(sentences[first]), list(chain(*map(list.copy, sentences[first:last + 1])))
+                        base = ends[first] - len(sentences[first])
+                        tokens = list(chain(*map(list.copy, sentences[first:last + 1])))
                         spans = [(start - base, end + 1 - base) for start, end in (places[:2], places[2:])]
                         take(sink, f"{record['doc_key']}:{number}:{place}", tokens, spans, label, here, last > first)
 

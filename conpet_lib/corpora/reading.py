@@ -173,24 +173,23 @@ def find_files(path: Path, report: ReadReport) -> dict[str, Callable]:
     """The files under a path: name -> what opens it. Archives are read in place, and links in them not followed."""
     files = {}
     for place in [path] if path.is_file() else sorted(path.rglob("*")):
-        name, links = place.relative_to(path.parent if place == path else path).as_posix(), []
+        name, entries = place.relative_to(path.parent if place == path else path).as_posix(), []
         if not place.is_file() or "/." in f"/{name}":
             continue
         with open(place, "rb") as stream:
             magic = stream.read(4)
         if magic == b"PK\3\4":
             box = zipfile.ZipFile(place)
-            links = [entry for entry in box.infolist() if entry.external_attr >> 28 == 0xA]
-            files |= {f"{name}/{entry.filename}": partial(box.open, entry) for entry in box.infolist()
-                      if not entry.is_dir() and entry not in links}
+            entries = [(one.filename, partial(box.open, one), one.external_attr >> 28 != 0xA) for one in box.infolist()
+                       if not one.is_dir()]
         elif magic[:2] == b"\x1f\x8b" and tarfile.is_tarfile(place):
             with tarfile.open(place) as box:
-                links = [entry for entry in box if entry.issym() or entry.islnk()]
-                files |= {f"{name}/{entry.name}": partial(io.BytesIO, box.extractfile(entry).read(LARGEST))
-                          for entry in box if entry.isfile()}
+                entries = [(one.name, partial(io.BytesIO, one.isfile() and box.extractfile(one).read(LARGEST)), one.isfile())
+                           for one in box if not one.isdir()]
         else:
             files[name.removesuffix(".gz")] = partial(gzip.open if magic[:2] == b"\x1f\x8b" else open, place, "rb")
-        report.skipped["links in an archive, not followed"] += len(links)
+        files |= {f"{name}/{inner}": opened for inner, opened, real in entries if real}
+        report.skipped["links in an archive, not followed"] += sum(not real for *_, real in entries)
     return files
 
 
@@ -200,10 +199,10 @@ def choose(path: Path, sink: Sink, readers: dict[str, Callable]) -> dict[str, tu
     Files in a preferred folder come before others, and official parts are read alone; the scarce parts come first.
     """
     layouts, official, lacking = sink.about["layouts"], sink.about.get("official", PARTS), {}
-    for sink.file in sink.files:
-        head = sink.data(limit=HEAD).decode("utf-8-sig", "replace")
-        lacking[sink.file] = [[words for words, mark in marks.items() if not re.search(mark, head)] if head.strip()
-                              else ["anything: it is empty"] for marks in layouts.values()]
+    for name in sink.files:
+        head = sink.data(name, HEAD).decode("utf-8-sig", "replace")
+        lacking[name] = [[words for words, mark in marks.items() if not re.search(mark, head)] if head.strip()
+                         else ["anything: it is empty"] for marks in layouts.values()]
     known = {name: list(layouts)[lacks.index([])] for name, lacks in lacking.items() if [] in lacks}
     if not known:
         tried = [f"{path}: none of the known layouts of {sink.name!r} in {len(lacking)} files. Tried:"]

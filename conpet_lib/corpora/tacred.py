@@ -22,7 +22,7 @@ def read_patch(path: str | Path) -> tuple[str, dict[str, str]]:
     """The kind of a patch, told by content, and its label of each id."""
     sink, kinds, labels = Sink("tacred", {}), set(), {}
     sink.files = find_files(Path(path), sink.report)
-    for sink.file in sink.files:
+    for sink.file in list(sink.files):
         with sink.guard("", "{id: label} of Re-TACRED or [{id, relation}] of TACREV"):
             found = sink.json(sink.text())
             kinds.add("TACREV" if isinstance(found, list) else "Re-TACRED")
