@@ -86,7 +86,8 @@ class Stream(Sequence):
 
 def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train: int | None = 60,
                 valid: int | None = 20, test: int | None = 40, split_seed: int = 0, order_seed: int = 0,
-                grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None, split: str | None = None) -> Stream:
+                grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None,
+                split: str | None = None) -> Stream:
     """Choose labels, cut them into tasks, and choose rows for training, validation and test.
 
     Args:
@@ -140,45 +141,43 @@ def conpet_split(corpus: Corpus, split: str, seed: int) -> tuple[list[tuple[str,
     """The ConPET authors' label lists, rows by label and side, and a report with the sentences on two sides.
 
     Rows are cut by the official parts, or 80/10/10 of each label, or of all ("pooled"), in the order of the files, by
-    Python's generator with their seed: so FewRel's official files and OntoNotes and BBN in four columns (`repeats=True`)
-    give the very rows of the authors' scripts. `seed` 0 is theirs; another draws labels and rows by the same recipe.
+    Python's generator with their seed: so FewRel's official files, and OntoNotes and BBN in four columns with
+    `repeats=True`, give the very rows of the authors' scripts. `seed` 0 is theirs; another draws by the same recipe.
     """
-    known = {file.stem.replace(corpus.name, "conpet").replace("_", "-"): file for file in SPLITS.glob(f"{corpus.name}*")}
+    known = {file.stem.replace(corpus.name, "conpet").replace("_", "-"): file
+             for file in SPLITS.glob(f"{corpus.name}*.json")}
     if split not in known:
         raise unknown(f"split of the corpus {corpus.name!r}", split, known)
-    about, counts = json.loads(known[split].read_text(encoding="utf-8")), corpus.counts()
-    tasks, labels = [tuple(task) for task in about["tasks"]], sorted(sum(about["tasks"], []))
-    cut, lacking = about["rows"], [label for label in labels if label not in counts]
-    if lacking or seed and not about["seed"] or cut == "parts" and None in {one.part for one in corpus.examples}:
+    about, examples = json.loads(known[split].read_text(encoding="utf-8")), corpus.examples
+    tasks, labels, cut = list(map(tuple, about["tasks"])), sorted(sum(about["tasks"], [])), about["rows"]
+    pools = {label: [] for label in labels}
+    rows = [row for part in ("train", "valid", "test", None) for row, example in enumerate(examples)
+            if example.part == part and example.label in pools]
+    lacking = set(labels) - {examples[row].label for row in rows}
+    if lacking or seed and not about["seed"] or cut == "parts" and examples[rows[-1]].part is None:
         raise ConpetError(
             f"split={split!r} of {corpus.name} cannot be made. It needs all its {len(labels)} labels (lacking: "
-            f"{', '.join(lacking) or 'none'}){', the official parts' * (cut == 'parts')}"
+            f"{', '.join(sorted(lacking)) or 'none'}){', the official parts' * (cut == 'parts')}"
             f"{', and split_seed=0, since its recipe is not known' * (not about['seed'])}. Without split= it does not.")
     generator, numbers = random.Random(seed or about["seed"]), list(range(len(labels)))
-    order, wanted = ("train", "valid", "test", None), set(labels)
-    rows = sorted((row for row, example in enumerate(corpus.examples) if example.label in wanted),
-                  key=lambda row: order.index(corpus.examples[row].part))
     if cut == "pooled":
         generator.shuffle(rows)
     generator.shuffle(numbers)
     if seed:
-        drawn = iter(numbers)
-        tasks = [tuple(about.get("order", labels)[number] for number in sorted(itertools.islice(drawn, len(task))))
-                 for task in tasks]
-    pools = {label: [] for task in tasks for label in task}
+        drawn, ordered = iter(numbers), about.get("order", labels)
+        tasks = [tuple(ordered[number] for number in sorted(itertools.islice(drawn, len(task)))) for task in tasks]
     for row in rows:
-        pools[corpus.examples[row].label].append(row)
+        pools[examples[row].label].append(row)
     sides, standing = {label: {side: [] for side in SIDES} for label in labels}, defaultdict(set)
-    for pool in [rows] if cut == "pooled" else pools.values():
+    for pool in [rows] if cut == "pooled" else [pools[label] for task in tasks for label in task]:
         if cut == "by label":
             generator.shuffle(pool)
-        train, valid = int(len(pool) * 0.8), int(len(pool) * 0.1)
+        train, valid = int(len(pool) * 0.8), int(len(pool) * 0.8) + int(len(pool) * 0.1)
         for place, row in enumerate(pool):
-            example = corpus.examples[row]
-            side = "train" if place < train else "valid" if place < train + valid else "test"
-            side = example.part if cut == "parts" else side
-            sides[example.label][side].append(row)
-            standing[example.sentence or example.text].add(side)
+            drawn = "train" if place < train else "valid" if place < valid else "test"
+            side = examples[row].part if cut == "parts" else drawn
+            sides[examples[row].label][side].append(row)
+            standing[examples[row].sentence or examples[row].text].add(side)
     return tasks, sides, {"sentences on two sides": sum(len(found) > 1 for found in standing.values()),
                           "labels unknown to the split": dict(corpus.report.unknown)}
 
@@ -233,35 +232,29 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tup
     Labels take their rows in turn, in a shuffled order; a sentence belongs to the side that takes
     it first, so a row whose sentence stands on another side is left out.
     """
-    rows_of, chosen = defaultdict(list), set(labels)
+    rows_of, side_of_sentence, sides, left_out, lacking = defaultdict(list), {}, {}, set(), {}
     for row, example in enumerate(corpus.examples):
-        if example.label in chosen:
-            rows_of[example.label].append(row)
-    parts = {example.part for example in corpus.examples}
-    side_of_sentence: dict[str, str] = {}
-    sides, left_out, lacking = {}, set(), {}
+        rows_of[example.label].append(row)
+    parted = any(example.part for example in corpus.examples)
     for label in labels:
-        rows = [rows_of[label][place] for place in numpy_generator(seed, "rows",
-                                                                   label).permutation(len(rows_of[label]))]
-        taken, used = {side: [] for side in SIDES}, set()
+        order = numpy_generator(seed, "rows", label).permutation(len(rows_of[label]))
+        rows, taken, used = [rows_of[label][place] for place in order], {side: [] for side in SIDES}, set()
         for side in SIDES:
             limit = wanted[side]
-            if limit is None and parts == {None}:
-                limit = len(rows) if side == "train" else -(-len(rows) // 10)
+            if limit is None:
+                limit = len(rows) if parted or side == "train" else -(-len(rows) // 10)
             for row in rows:
                 example = corpus.examples[row]
-                sentence = example.sentence or example.text
-                if limit is not None and len(taken[side]) >= limit:
+                if len(taken[side]) >= limit:
                     break
                 if example.part in (None, side) and row not in used:
-                    if side_of_sentence.setdefault(sentence, side) == side:
+                    if side_of_sentence.setdefault(example.sentence or example.text, side) == side:
                         taken[side].append(row)
                         used.add(row)
                     else:
                         left_out.add(row)
             if wanted[side] is not None and len(taken[side]) < wanted[side]:
-                lacking.setdefault(label, f"{label}: ")
-                lacking[label] += f"{len(taken[side])} of {wanted[side]} for {side} "
+                lacking[label] = f"{lacking.get(label, f'{label}: ')}{len(taken[side])} of {wanted[side]} for {side} "
         sides[label] = {side: sorted(taken[side]) for side in SIDES}
-    taken_rows = {row for taken in sides.values() for rows in taken.values() for row in rows}
-    return sides, len(left_out - taken_rows), lacking
+        left_out -= used
+    return sides, len(left_out), lacking

@@ -58,7 +58,7 @@ SECONDS = 20
 
 
 def mutated(data: bytes, draw: random.Random) -> bytes:
-    """One to three changes: bytes set, put in or taken out; lines repeated, dropped or exchanged; a cut; another code."""
+    """One to three changes: bytes set, put in, taken out; lines repeated, dropped, exchanged; a cut; another code."""
     for _ in range(draw.randint(1, 3)):
         place, kind = draw.randrange(len(data) + 1), draw.randrange(9)
         lines = data.split(b"\n")

@@ -46,7 +46,7 @@ def test_fewrel_spans_are_the_words_at_the_first_occurrence(tmp_path, record, he
 @pytest.mark.parametrize(
     "record, reason",
     [
-        (changed(h=[[0, 2]]), "[0, 2] are not a run"),
+        (changed(h=[[0, 2]]), "[0, 2] or [4] are not a run"),
         (changed(h=[[]]), "IndexError"),
         (changed(h=[]), "ValueError: not enough values"),
         (changed(t=[[5, 6]]), "(5, 7)] of 6"),
@@ -77,14 +77,14 @@ def test_fewrel_spans_are_the_words_at_the_first_occurrence(tmp_path, record, he
 def test_fewrel_a_faulty_record_is_refused_by_its_place(tmp_path, record, reason):
     with pytest.raises(cp.ConpetError) as error:
         fewrel(tmp_path, [BRIDGE, record])
-    for part in ("train_wiki.json", "1 fault(s)", "P9001, record 1:", reason, "Expected", "Correct or remove"):
+    for part in ("train_wiki.json", "1 fault(s)", "P9001[1]:", reason, "Expected", "Correct or remove"):
         assert part in str(error.value)
 
 
 def test_fewrel_faults_are_all_reported_at_once_and_after_twenty_by_number(tmp_path):
-    with pytest.raises(cp.ConpetError, match="(?s)26 fault.*record 1:.*record 25:.*Correct"):
+    with pytest.raises(cp.ConpetError, match=r"(?s)26 fault.*P9001\[1\]:.*P9001\[25\]:.*Correct"):
         fewrel(tmp_path, [BRIDGE] + [changed(t=[[9]]), changed(h=[[4]])] * 13)
-    with pytest.raises(cp.ConpetError, match="(?s)26 fault.*record 1:.*record 20: [^:]*6 more"):
+    with pytest.raises(cp.ConpetError, match=r"(?s)26 fault.*P9001\[1\]:.*P9001\[20\]: [^:]*6 more"):
         fewrel(tmp_path, [BRIDGE] + [changed(t=[[9]])] * 26)
 
 
@@ -215,7 +215,7 @@ def test_tacred_json_and_conll_of_one_release_are_not_read_twice(tmp_path):
     for place, text, name in (("json", json.dumps([TITLE]), "train.json"), ("conll", CONLL, "train.conll")):
         (tmp_path / "data" / place).mkdir(parents=True)
         (tmp_path / "data" / place / name).write_text(text)
-    assert cp.load_corpus("tacred", tmp_path).examples[0].source == "data/json/train.json, record e7790000aaaa1111bbbb"
+    assert cp.load_corpus("tacred", tmp_path).examples[0].source == "data/json/train.json record e7790000aaaa1111bbbb"
 
 
 def test_tacred_an_id_stands_once_and_a_span_within_the_tokens(tmp_path):
@@ -294,8 +294,9 @@ def related(
     name: str, first: str, second: str, kind: str = 'TYPE="ORG-AFF" SUBTYPE="Employment"', more: str = ""
 ) -> str:
     return (
-        f'<relation ID="R{name}" {kind}><relation_argument REFID="Ex" ROLE="Arg-1"/><relation_mention ID="{name}">{more}'
-        f'<relation_mention_argument REFID="{first}" ROLE="Arg-1"/><relation_mention_argument REFID="{second}" ROLE="Arg-2"/>'
+        f'<relation ID="R{name}" {kind}><relation_argument REFID="Ex" ROLE="Arg-1"/>'
+        f'<relation_mention ID="{name}">{more}<relation_mention_argument REFID="{first}" ROLE="Arg-1"/>'
+        f'<relation_mention_argument REFID="{second}" ROLE="Arg-2"/>'
         "</relation_mention></relation>"
     )
 
@@ -316,7 +317,7 @@ def ace(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.sgm").write_text(sgm, encoding="utf-8", newline="")
     (folder / f"{name}.apf.xml").write_text(
-        '<?xml version="1.0"?><!DOCTYPE source_file SYSTEM "apf.v5.1.1.dtd"><source_file SOURCE="x"><document DOCID="D">'
+        '<?xml version="1.0"?><!DOCTYPE source_file SYSTEM "apf.v5.1.1.dtd"><source_file><document DOCID="D">'
         f"{mentions}{relations}</document></source_file>",
         encoding="utf-8",
     )
@@ -388,7 +389,7 @@ def test_ace_a_document_whose_places_or_words_do_not_agree_is_refused_by_mention
 
 
 def test_ace_an_entity_bomb_is_not_opened(tmp_path):
-    bomb = '<!DOCTYPE source_file [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;">]><source_file><document>&b;</document></source_file>'
+    bomb = '<!DOCTYPE source_file [<!ENTITY a "b">]><source_file><document>&a;</document></source_file>'
     (tmp_path / "D.apf.xml").write_text(bomb)
     (tmp_path / "D.sgm").write_text(SGM)
     with pytest.raises(cp.ConpetError, match="(?s)D.apf.xml.*EntitiesForbidden"):
@@ -410,7 +411,7 @@ def test_ace_one_stage_of_four_and_one_language_of_three_are_read_and_documents_
         name = f"CNN_CF_20030303.1900.0{number}"
         ace(tmp_path / "data" / place, related(f"R{number}", "1", "2" if "bc" in place else "3"), name)
     corpus = cp.load_corpus("ace", tmp_path)
-    assert sorted(example.source.split(",")[0] for example in corpus.examples) == [
+    assert sorted(example.source.split(" ")[0] for example in corpus.examples) == [
         f"data/English/{place}.apf.xml"
         for place in ("bc/timex2norm/CNN_CF_20030303.1900.02", "nw/timex2norm/CNN_CF_20030303.1900.01")
     ]

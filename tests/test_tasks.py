@@ -189,11 +189,12 @@ NAMES = [(stem.split("_")[0], stem.replace(stem.split("_")[0], "conpet").replace
 
 
 def labelled(name: str, rows: int = 20, shared: int = 0, unknown: int = 0) -> Corpus:
-    """`rows` examples of each label of a corpus, in turn; every third a validation row or test row; some texts twice."""
+    """`rows` examples of each label of a corpus, the parts in turn; the first `shared` texts stand at all labels."""
     labels = [label for task in SPLITS[name]["tasks"] for label in task] + ["unheard of"] * bool(unknown)
-    examples = [Example(key=f"{row}:{label}", text=f"said {row}" if row < shared else f"{label} {row}", spans=(), label=label,
-                        part=("train", "valid", "test")[row % 3]) for row in range(rows) for label in labels]
-    return Corpus(name, "typing", examples, ReadReport(len(examples), unknown=Counter({"unheard of": rows} if unknown else {})))
+    examples = [Example(key=f"{row}:{label}", text=f"said {row}" if row < shared else f"{label} {row}", spans=(),
+                        label=label, part=SIDES[row % 3]) for row in range(rows) for label in labels]
+    report = ReadReport(len(examples), unknown=Counter({"unheard of": rows} if unknown else {}))
+    return Corpus(name, "typing", examples, report)
 
 
 def split_stem(name: str, split: str) -> str:
@@ -232,7 +233,7 @@ def test_the_conpet_split_cuts_each_label_as_the_authors_scripts_do(name, seed):
     shuffled = labels[:]
     random.shuffle(shuffled)
     stream = cp.make_stream(corpus, split="conpet")
-    for task in stream:                                                  # each script's loop, on rows in the order of its files
+    for task in stream:                             # each script's loop, on rows in the order of its files
         assert set(task.labels) == set(shuffled[:len(task.labels)])
         shuffled = shuffled[len(task.labels):]
         train = []
@@ -279,7 +280,8 @@ def test_the_conpet_split_reports_the_sentences_on_two_sides():
     assert stream.report["sentences on two sides"] == 0                  # a text stands in one part alone here
     stream = cp.make_stream(labelled("fewrel", shared=5), split="conpet")
     sides = [{stream.examples[row].text for row in rows_of(stream, side)} for side in SIDES]
-    assert stream.report["sentences on two sides"] == 5 == len((sides[0] & sides[1]) | (sides[0] & sides[2]) | (sides[1] & sides[2]))
+    train, valid, test = sides
+    assert stream.report["sentences on two sides"] == 5 == len(train & valid | train & test | valid & test)
 
 
 def test_the_order_seed_changes_the_order_of_the_conpet_tasks_alone():
@@ -291,8 +293,9 @@ def test_the_order_seed_changes_the_order_of_the_conpet_tasks_alone():
 def test_a_split_that_cannot_be_made_says_what_it_lacks():
     corpus = labelled("fewnerd")
     few = replace(corpus, examples=[example for example in corpus.examples if example.label != "art-film"])
-    for made, pattern in ((few, "all its 66 labels .lacking: art-film"), (make_corpus(), "Unknown split of the corpus 'tiny'"),
-                          (replace(corpus, examples=[replace(one, part=None) for one in corpus.examples]), "the official parts")):
+    pooled = replace(corpus, examples=[replace(one, part=None) for one in corpus.examples])
+    for made, pattern in ((few, "all its 66 labels .lacking: art-film"), (pooled, "the official parts"),
+                          (make_corpus(), "Unknown split of the corpus 'tiny'")):
         with pytest.raises(cp.ConpetError, match=pattern):
             cp.make_stream(made, split="conpet")
     with pytest.raises(cp.ConpetError, match="split_seed=0, since its recipe is not known"):

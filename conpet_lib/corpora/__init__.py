@@ -30,7 +30,7 @@ def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **opti
             Re-TACRED or TACREV; `ends=` "inclusive" or "exclusive" where a file does not tell; `brackets=True` writes
             `-LRB-` as `(`. ace: `argument="head"` or "extent" of LDC's mentions. table: a column's name where it is
             not guessed: `text=`, `label=`, `part=`, `start=`, `end=`, `head_start=` and so on.
-    Returns: a `Corpus`; `corpus.report` says what was skipped and why. A later call takes the same files from the cache.
+    Returns: a `Corpus`; `corpus.report` says what was skipped and why. A second call takes it from the cache.
     Raises: ConpetError for an unknown name or option, a missing path (it says what to get) or a faulty file.
 
     Example: `load_corpus("wordnet").examples[0].label`

@@ -44,7 +44,8 @@ def ldc(sink: Sink) -> None:
         raw = re.sub(r"<[^<>]+>", "", sink.text(sink.file.removesuffix(".apf.xml") + ".sgm"))
         borders = [0, *(match.end() for match in SENTENCE_END.finditer(raw)), len(raw)]
         raw, mentions = raw.replace("\n", " "), {one.get("ID"): one for one in document.iter("entity_mention")}
-        for relation, found in ((one, inner) for one in document.iter("relation") for inner in one.iter("relation_mention")):
+        relations = [(one, found) for one in document.iter("relation") for found in one.iter("relation_mention")]
+        for relation, found in relations:
             where = f"mention {found.get('ID')}"
             with sink.guard(where, MENTION):
                 roles = {one.get("ROLE"): one.get("REFID") for one in found.iter("relation_mention_argument")}
@@ -52,8 +53,8 @@ def ldc(sink: Sink) -> None:
                 low, high = min(spans)[0], max(end for _, end in spans)
                 begin, after = borders[bisect_right(borders, low) - 1], borders[bisect_right(borders, high - 1)]
                 placed = [tuple(len(html.unescape(raw[begin:place])) for place in span) for span in spans]
-                take(sink, found.get("ID"), html.unescape(raw[begin:after]).rstrip(), placed, relation.get("SUBTYPE"), where,
-                     any(low < border < high for border in borders))
+                take(sink, found.get("ID"), html.unescape(raw[begin:after]).rstrip(), placed, relation.get("SUBTYPE"),
+                     where, any(low < border < high for border in borders))
 
 
 def characters(sink: Sink, mention: ElementTree, raw: str) -> tuple[int, int]:
@@ -91,8 +92,9 @@ def oneie(sink: Sink) -> None:
             for place, one in enumerate(record["relation_mentions"]):
                 with sink.guard(f"{where}, relation {place}", SENTENCE):
                     roles = {argument["role"]: entities[argument["entity_id"]] for argument in one["arguments"]}
-                    take(sink, f"{record['sent_id']}:{place}", list.copy(record["tokens"]), [roles["Arg-1"], roles["Arg-2"]],
-                         one.get("relation_subtype") or one["relation_type"], f"{where}, relation {place}")
+                    label, spans = one.get("relation_subtype") or one["relation_type"], [roles["Arg-1"], roles["Arg-2"]]
+                    take(sink, f"{record['sent_id']}:{place}", list.copy(record["tokens"]), spans, label,
+                         f"{where}, relation {place}")
 
 
 READERS = {"LDC2006T06, .apf.xml beside .sgm": ldc, "DyGIE++ JSON lines": dygie, "OneIE JSON lines": oneie}

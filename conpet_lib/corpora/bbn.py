@@ -37,7 +37,7 @@ def inline(sink: Sink) -> None:
             else:
                 sink.report.merged[f"labels {root} read as {SLIPS.get(root)}"] += root in SLIPS
                 label = f"/{SLIPS.get(root, root)}" + f"/{below}" * (below not in ("", "OTHER"))
-                sink.add(f"{sink.file}:{number}:{place}", text, [(start, end)], label, where)
+                sink.add(f"{sink.stem}:{number}:{place}", text, [(start, end)], label, where)
 
 
 READERS = ontonotes.READERS | {"LDC2005T33, names in tags": inline}

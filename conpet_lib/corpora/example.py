@@ -42,9 +42,10 @@ class ReadReport:
     notes: list[str] = field(default_factory=list)         # the layout recognised, files not read
 
     def __str__(self) -> str:
-        lines = [f"{self.read:,} examples read", *[f"{self.truncated:,} truncated around their spans"] * bool(self.truncated)]
-        for word, counts in (("skipped", self.skipped), ("merged", self.merged), ("unknown to the split", self.unknown)):
-            lines += [f"{count:,} {word}: {reason}" + (f" (first: {self.first[reason]})" if reason in self.first else "")
+        lines, kinds = [f"{self.read:,} examples read"], {"skipped": self.skipped, "merged": self.merged}
+        kinds |= {"unknown to the split": self.unknown, "truncated": {"texts, around their spans": self.truncated}}
+        for kind, counts in kinds.items():
+            lines += [f"{count:,} {kind}: {reason}" + f" (first: {self.first.get(reason)})" * (reason in self.first)
                       for reason, count in counts.items() if count]
         return "\n".join(lines + self.notes)
 

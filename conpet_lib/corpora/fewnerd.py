@@ -15,13 +15,12 @@ PREFIX = re.compile(r"^[BI]-(?=(art|building|event|location|organization|other|p
 
 def columns(sink: Sink) -> None:
     """One example a mention."""
-    tokens, labels = [], []
+    tokens, labels, first = [], [], 1
     for number, line in chain(sink.lines(), [(0, "")]):          # the last sentence may lack its empty line
         if line:
             token, _, label = line.partition("\t")
             if not token or not label or "\t" in label:
                 sink.fault(f"line {number}", "token<TAB>label, or an empty line between sentences", line)
-            first = number if not tokens else first
             tokens.append(token)
             labels.append(PREFIX.sub("", label) or "O")
         else:
@@ -29,11 +28,11 @@ def columns(sink: Sink) -> None:
             for label, run in groupby(labels):
                 end = start + len(list(run))
                 if label != "O":
-                    sink.add(f"{sink.file}:{first}:{start}", tokens, [(start, end)], label, f"line {first + start}")
+                    sink.add(f"{sink.stem}:{first}:{start}", tokens, [(start, end)], label, f"line {first + start}")
                 start = end
             if set(labels) == {"O"}:
                 sink.skip("sentences without a mention", f"line {first}")
-            tokens, labels = [], []
+            tokens, labels, first = [], [], number + 1
 
 
 READERS = {"Few-NERD text": columns}

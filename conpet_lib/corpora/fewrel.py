@@ -18,15 +18,14 @@ def relations(sink: Sink) -> None:
     found, beside = sink.json(sink.text()) or {}, str(PurePath(sink.file).with_name("pid2name.json"))
     for relation, records in found.items():
         for index, record in enumerate(records if isinstance(records, list) else [None]):
-            with sink.guard(f"{relation}, record {index}", RECORD):
-                occurrences = [record[side][2] for side in "ht"]
-                for places, *_ in occurrences:
-                    if places != list(range(places[0], places[-1] + 1)):
-                        raise ValueError(f"{places} are not a run")
-                spans = [(places[0], places[-1] + 1) for places, *_ in occurrences]
-                sink.report.merged["later occurrences of a span, not marked"] += sum(len(one) > 1 for one in occurrences)
-                sink.add(f"{sink.file}:{relation}:{index}", list.copy(record["tokens"]), spans, relation,
-                         f"{relation}, record {index}")
+            with sink.guard(f"{relation}[{index}]", RECORD):
+                (head, *more), (tail, *others) = record["h"][2], record["t"][2]
+                if any(places != list(range(places[0], places[-1] + 1)) for places in (head, tail)):
+                    raise ValueError(f"{head} or {tail} are not a run")
+                spans, later = [(head[0], head[-1] + 1), (tail[0], tail[-1] + 1)], (more, others)
+                sink.report.merged["later occurrences of a span, not marked"] += sum(map(bool, later))
+                sink.add(f"{sink.stem}:{relation}:{index}", list.copy(record["tokens"]), spans, relation,
+                         f"{relation}[{index}]")
     with sink.guard("pid2name.json", "{id: [name, description]}"):
         names = sink.json(sink.text(beside)) if beside in sink.files else {}
         sink.report.notes += [f"relation {label} is {names[label][0]!r}" for label in sorted(set(found) & set(names))]

@@ -53,7 +53,7 @@ def mention(sink: Sink, where: str, tokens: list[str], start: int, end: int, lab
         sink.skip("labels on several branches" if lowest else "mentions without a label", where)
     else:
         sink.report.merged["labels on several branches, made one"] += len(lowest) > 1
-        sink.add(f"{sink.file}:{where}", tokens, [(start, end)], label, where)
+        sink.add(f"{sink.stem}:{where}", tokens, [(start, end)], label, where)
 
 
 READERS = {"text of 4 or 5 columns": columns, "AFET JSON lines": afet}

@@ -38,12 +38,12 @@ PARTS = {"test": "test", "dev": "valid", "val": "valid", "valid": "valid", "vali
 class Sink:
     """What a reader sees: the lines or JSON of the present `file`, and where examples and faults go.
 
-    `options` are the caller's, `files` all that were found, by name; `where` is a line or record in words.
+    `files` are all that were found, by name; a method's `where` is a line or record in words.
     """
 
     def __init__(self, name: str, options: dict):
         self.name, self.options, self.about, self.report = name, options, ABOUT[name], ReadReport()
-        self.kind, self.groups, self.file, self.part = self.about["kind"], {}, name, None
+        self.kind, self.groups, self.file, self.part, self.stem = self.about["kind"], {}, name, None, name
         self.files: dict[str, Callable] = {}
         self.examples: list[Example] = []
         self.faults: defaultdict[str, list[str]] = defaultdict(list)
@@ -95,12 +95,11 @@ class Sink:
         return "\n".join(line for _, line in self.lines(name))
 
     def json(self, text: str, where: str = "") -> object:
-        """The value of a JSON text; None, and a fault, if it is none or has a key twice, as json alone would not say."""
+        """The value of a JSON text; None, and a fault, if it is none or has a key twice (json would keep the last)."""
         def once(pairs: list[tuple[str, object]]) -> dict:
             if len(dict(pairs)) < len(pairs):
                 raise ValueError(f"the key {Counter(key for key, _ in pairs).most_common(1)[0][0]!r} twice")
             return dict(pairs)
-
         with self.guard(where, "JSON, each key once (is the file cut?)"):
             return json.loads(text, object_pairs_hook=once)
 
@@ -139,18 +138,20 @@ class Sink:
             self.report.truncated += 1
             first, last = (min(spans)[0], max(end for _, end in spans)) if spans else (0, 0)
             begin, sentence = max(0, min(first, (first + last - LONGEST) // 2)), sentence or digest(words)
-            words, spans = words[begin:max(last, begin + LONGEST)], tuple((a - begin, z - begin) for a, z in spans)
+            words = words[begin:max(last, begin + LONGEST)]
+            spans = tuple((start - begin, end - begin) for start, end in spans)
         self.examples.append(Example(key=key, text=words, spans=spans, label=label, sentence=sentence, part=self.part,
-                                     source=f"{self.file}, {where}"))
+                                     source=f"{self.file} {where}"))
 
     def corpus(self) -> Corpus:
         """The corpus, its report filled; one ConpetError if there were faults or no example at all."""
-        report, count = self.report, sum(map(len, self.faults.values()))
+        report, shown = self.report, []
+        for expected, found in self.faults.items():
+            more = [f"... and {len(found) - SHOWN:,} more of this kind"] * (len(found) > SHOWN)
+            shown += [f"Expected {expected}:", *(f"  {line}" for line in found[:SHOWN] + more)]
         if self.faults or not self.examples:
-            shown = [f"{self.name}: {count:,} fault(s); nothing was read."] if count else [f"{self.file}: no example in it.", str(report)]
-            for expected, found in self.faults.items():
-                more = [f"... and {len(found) - SHOWN:,} more of this kind"] * (len(found) > SHOWN)
-                shown += [f"Expected {expected}:", *(f"  {line}" for line in found[:SHOWN] + more)]
+            title = f"{self.name}: {sum(map(len, self.faults.values())):,} fault(s); nothing was read."
+            shown = [title, *shown] if shown else [f"{self.file}: no example in it.", str(report)]
             advice = f"Correct or remove what is named, or fetch it again. {self.about['wanted']}"
             raise ConpetError("\n".join([*shown, advice]))
         counts, split = Counter(example.label for example in self.examples), DATA / "splits" / f"{self.name}.json"
@@ -159,7 +160,7 @@ class Sink:
         single = sorted(label for label, count in counts.items() if count == 1)
         report.notes += [f"labels with one example: {', '.join(single)}"] * bool(single)
         report.notes += ["there is one label only"] * (len(counts) == 1)
-        report.read, report.skipped, report.merged = len(self.examples), +report.skipped, +report.merged      # no zeros
+        report.read, report.skipped, report.merged = len(self.examples), +report.skipped, +report.merged    # no zeros
         groups = {label: re.match(self.about["group"], label)[0] for label in counts} if "group" in self.about else {}
         return Corpus(self.name, self.kind, self.examples, report, self.groups or groups)
 
@@ -184,8 +185,8 @@ def find_files(path: Path, report: ReadReport) -> dict[str, Callable]:
                        if not one.is_dir()]
         elif magic[:2] == b"\x1f\x8b" and tarfile.is_tarfile(place):
             with tarfile.open(place) as box:
-                entries = [(one.name, partial(io.BytesIO, one.isfile() and box.extractfile(one).read(LARGEST)), one.isfile())
-                           for one in box if not one.isdir()]
+                entries = [(one.name, partial(io.BytesIO, box.extractfile(one).read(LARGEST) if one.isfile() else b""),
+                            one.isfile()) for one in box if not one.isdir()]
         else:
             files[name.removesuffix(".gz")] = partial(gzip.open if magic[:2] == b"\x1f\x8b" else open, place, "rb")
         files |= {f"{name}/{inner}": opened for inner, opened, real in entries if real}
@@ -193,8 +194,8 @@ def find_files(path: Path, report: ReadReport) -> dict[str, Callable]:
     return files
 
 
-def choose(path: Path, sink: Sink, readers: dict[str, Callable]) -> dict[str, tuple[str, str | None]]:
-    """The files to read -> layout, told by content, and part; a ConpetError says what was tried if there are none.
+def choose(path: Path, sink: Sink, readers: dict[str, Callable]) -> dict[str, tuple[str, str | None, str]]:
+    """The files to read -> layout, told by content, part and stem; a ConpetError says what was tried if there are none.
 
     Files in a preferred folder come before others, and official parts are read alone; the scarce parts come first.
     """
@@ -217,19 +218,20 @@ def choose(path: Path, sink: Sink, readers: dict[str, Callable]) -> dict[str, tu
     used = [name for name in used if stems[name] in official] or used
     forms, left = " and ".join({known[name] for name in used}), sorted(set(lacking) - set(used))
     if forms not in readers or len({PurePath(name).name for name in used}) < len(used):
-        raise ConpetError(f"{path}: {', '.join(sorted(used)[:9])}: {forms}; it is another corpus, or there more than once. "
-                          f"Give the one file or folder that is meant. {sink.about['wanted']}")
+        raise ConpetError(f"{path}: {', '.join(sorted(used)[:9])}: {forms}; it is another corpus, or there more than "
+                          f"once. Give the one file or folder that is meant. {sink.about['wanted']}")
+    endings = {PurePath(name).suffix for name in used}
     for name in left:
-        if name not in known and stems[name] in official and PurePath(name).suffix in {PurePath(n).suffix for n in used}:
+        if name not in known and stems[name] in official and PurePath(name).suffix in endings:
             sink.fault(name, f"the layout of the files beside it ({forms})", sink.data(name, 40))
     sink.report.notes += [f"recognised: {forms}", f"{len(left)} files not read: {', '.join(left[:5])}"][:1 + bool(left)]
     ranks = {name: list(PARTS).index(stems[name]) if stems[name] in PARTS else len(PARTS) for name in used}
-    return {name: (forms, None if "official" in sink.about else PARTS.get(stems[name]))
+    return {name: (forms, None if "official" in sink.about else PARTS.get(stems[name]), stems[name])
             for name in sorted(used, key=lambda name: (ranks[name], name))}
 
 
-def read_corpus(name: str, path: str | Path | None, readers: dict[str, Callable[[Sink], None]], options: dict) -> Corpus:
-    """Find a corpus' files, tell their layout, read them or what is stored of them; one ConpetError for all that is wrong."""
+def read_corpus(name: str, path: str | Path | None, readers: dict[str, Callable], options: dict) -> Corpus:
+    """Find a corpus' files, tell their layout, read them or what is stored of them; one ConpetError for all faults."""
     sink = Sink(name, options)
     if path is None or not Path(path).exists():
         problem = f"load_corpus({name!r}) needs path=." if path is None else f"{path}: no such file or folder."
@@ -245,13 +247,13 @@ def read_corpus(name: str, path: str | Path | None, readers: dict[str, Callable[
         key = digest(VERSION, name, sorted(options.items()), *(digest(file, sink.data(file)) for file in sink.files))
         corpus = None if sink.faults else load_stored(key)
         if corpus is None:
-            for sink.file, (layout, sink.part) in chosen.items():
+            for sink.file, (layout, sink.part, sink.stem) in chosen.items():
                 readers[layout](sink)
             corpus = sink.corpus()
             store(key, corpus)
         return corpus
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
-        raise ConpetError(f"{path} ({sink.file}): cannot be read: {error}. Is it damaged or cut? Fetch it again.") from None
+        raise ConpetError(f"{path} ({sink.file}): cannot be read: {error}. Is it cut? Fetch it again.") from None
     finally:
         if collecting:
             gc.enable()

@@ -40,9 +40,9 @@ def load_stored(key: str) -> Corpus | None:
             ends = iter(table["spans"].combine_chunks().flatten().to_pylist())
             spans = zip(*[zip(ends, ends)] * SPANS.get(kind, 1)) if kind != "text" else repeat(())
             keys, sources, *texts = (table[name].to_pylist() for name in FIELDS)
-            texts = [[same.setdefault(text, text) for text in column] for column in texts]      # one str for all repeats
-            examples = [Example(key=key, source=source, text=text, label=label, part=part, sentence=sentence, spans=ends)
-                        for key, source, text, label, part, sentence, ends in zip(keys, sources, *texts, spans)]
+            texts = [[same.setdefault(text, text) for text in column] for column in texts]     # one str for all repeats
+            examples = [Example(key=one, source=source, text=text, label=label, part=part, sentence=sentence, spans=two)
+                        for one, source, text, label, part, sentence, two in zip(keys, sources, *texts, spans)]
             counts = {field: Counter(report[field]) for field in ("skipped", "merged", "unknown")}
             return Corpus(name, kind, examples, ReadReport(**report | counts), groups)
         file.unlink(missing_ok=True)

@@ -90,7 +90,7 @@ def take(sink: Sink, rows: list[tuple[str, dict]]) -> None:
             spans = list(zip(ends[::2], ends[1::2])) or [re.search(mark, text).span(1) for mark in marks]
             signs = {place for start, end in spans for place in (start - 1, end)} if marks else ()
             text = "".join(sign for place, sign in enumerate(text) if place not in signs)
-            spans = [(start - sum(sign < start for sign in signs), end - sum(sign < end for sign in signs)) for start, end in spans]
+            spans = [tuple(place - sum(sign < place for sign in signs) for place in span) for span in spans]
             sink.add(where, text, spans, label, where)
 
 

@@ -21,15 +21,15 @@ TOKEN = "the next token: index, token, subj, subj_type, obj, ... with TABs betwe
 def read_patch(path: str | Path) -> tuple[str, dict[str, str]]:
     """The kind of a patch, told by content, and its label of each id."""
     sink, kinds, labels = Sink("tacred", {}), set(), {}
-    sink.files = find_files(Path(path), sink.report)
-    for sink.file in list(sink.files):
+    sink.files = files = find_files(Path(path), sink.report)
+    for sink.file in files:
         with sink.guard("", "{id: label} of Re-TACRED or [{id, relation}] of TACREV"):
             found = sink.json(sink.text())
             kinds.add("TACREV" if isinstance(found, list) else "Re-TACRED")
             labels |= {one["id"]: one["relation"] for one in found} if isinstance(found, list) else found
     if sink.faults or len(kinds) != 1 or {type(label) for label in labels.values()} != {str}:
-        raise ConpetError(f"patch={str(path)!r}: expected the *_id2label.json of Re-TACRED or the *_patch.json of TACREV, "
-                          f"a file or a folder of them alone; found {sorted(kinds) or 'none'}. {dict(sink.faults) or ''}")
+        raise ConpetError(f"patch={str(path)!r}: expected *_id2label.json of Re-TACRED or *_patch.json of TACREV, one "
+                          f"file or a folder of them alone; found {sorted(kinds) or 'none'}. {dict(sink.faults) or ''}")
     return kinds.pop(), labels
 
 
@@ -83,7 +83,8 @@ def take(sink: Sink, records: list[tuple], inclusive: bool) -> None:
                 sink.skip(label, f"record {name}")
             else:
                 sink.report.merged[f"labels changed by {kind}"] += label != relation
-                sink.add(name, tokens, [(start, end + inclusive) for start, end in (ends[:2], ends[2:])], label, f"record {name}")
+                spans = [(start, end + inclusive) for start, end in (ends[:2], ends[2:])]
+                sink.add(name, tokens, spans, label, f"record {name}")
 
 
 READERS = {"TACRED JSON": array, "TACRED CoNLL": conll}

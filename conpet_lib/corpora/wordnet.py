@@ -38,7 +38,7 @@ def nouns(sink: Sink) -> None:
     for synset, (noun, definition) in glossed.items() if not sink.faults else ():
         found = types_above(synset, parents, types.keys(), known) - {synset}
         if synset in types or len(found) != 1:
-            sink.skip("under two types" if len(found) > 1 and synset not in types else "under none of the types", synset)
+            sink.skip(f"under {'two' if len(found) > 1 and synset not in types else 'none of the'} types", synset)
         elif (noun, definition) in seen:
             sink.skip("same noun and same definition", synset)
         else:
