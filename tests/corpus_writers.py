@@ -6,11 +6,14 @@ token spans, ends exclusive. `LAYOUTS` names a layout -> corpus, kind, and the f
 """
 
 import csv
+import gzip
 import html
 import io
 import json
 import random
 import re
+import tarfile
+import zipfile
 from collections.abc import Callable
 
 LABELS = {
@@ -345,3 +348,21 @@ def write(folder, files: dict[str, bytes]):
     for name, data in files.items():
         (folder / name).write_bytes(data)
     return folder
+
+
+def packed(form: str, files: dict[str, bytes]) -> bytes:
+    """The files as one archive: zip, tgz or (of the first alone) gz."""
+    stream = io.BytesIO()
+    if form == "zip":
+        with zipfile.ZipFile(stream, "w") as box:
+            for name, data in files.items():
+                box.writestr(f"inner/{name}", data)
+    elif form == "tgz":
+        with tarfile.open(fileobj=stream, mode="w:gz") as box:
+            for name, data in files.items():
+                entry = tarfile.TarInfo(f"inner/{name}")
+                entry.size = len(data)
+                box.addfile(entry, io.BytesIO(data))
+    else:
+        stream.write(gzip.compress(next(iter(files.values()))))
+    return stream.getvalue()

@@ -111,9 +111,8 @@ def test_a_part_in_another_layout_than_its_neighbours_is_a_fault_and_no_silent_l
 
 @pytest.mark.parametrize("form", ["zip", "gz"])
 def test_a_damaged_archive_is_refused(tmp_path, form):
-    import test_corpora_layouts as layouts
 
-    data = layouts.packed(form, {"train.txt": FEWNERD.encode() * 50})
+    data = writers.packed(form, {"train.txt": FEWNERD.encode() * 50})
     refused("fewnerd", one_file(tmp_path, data[: len(data) // 2], f"train.txt.{form}"), "Fetch it again")
 
 

@@ -139,6 +139,8 @@ def fuzz(folder, count: int, seed: int) -> dict[str, int]:
         draw = random.Random(f"{layout} {seed}")
         for number in range(count):
             files = write(writers.records_of(layout, draw.randint(1, 6), number))
+            form = draw.choice([None] * 8 + ["zip", "tgz"])
+            files = {f"all.{form}": writers.packed(form, files)} if form else files
             changed = draw.choice(sorted(files))
             files[changed] = mutated(files[changed], draw)
             place = writers.write(folder / f"{layout.replace(' ', '-')}-{number}", files)
@@ -148,11 +150,13 @@ def fuzz(folder, count: int, seed: int) -> dict[str, int]:
             except cp.ConpetError as error:
                 results["refused"] += 1
                 assert len(str(error)) > 40 and len(str(error)) < 30_000, (layout, number)
+            except Exception as error:
+                raise AssertionError(f"{layout}, file {number} under seed {seed}: {place}") from error
             else:
                 results["read"] += 1
                 main = next(name for name in files if not name.endswith(".sgm"))
                 counted = report.read + report.skipped.total() + report.merged["exact repeats of a mention"]
-                assert counted >= held(layout, files[main]), f"{layout} {number}: lost in silence\n{report}"
+                assert form or counted >= held(layout, files[main]), f"{layout} {number}: lost in silence\n{report}"
             finally:
                 signal.alarm(0)
                 for stored in (cache_folder() / "corpora").glob("*"):

@@ -1,10 +1,5 @@
 """Corpora, every layout alike: what is written is read, from plain files and archives, and can be trained on."""
 
-import gzip
-import io
-import tarfile
-import zipfile
-
 import corpus_writers as writers
 import pytest
 from conftest import quick
@@ -80,23 +75,6 @@ def test_a_byte_order_mark_windows_line_ends_and_a_missing_last_one_change_nothi
     assert found(read(layout, writers.write(tmp_path, odd))) == writers.seen(records)
 
 
-def packed(form: str, files: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    if form == "zip":
-        with zipfile.ZipFile(stream, "w") as box:
-            for name, data in files.items():
-                box.writestr(f"inner/{name}", data)
-    elif form == "tgz":
-        with tarfile.open(fileobj=stream, mode="w:gz") as box:
-            for name, data in files.items():
-                entry = tarfile.TarInfo(f"inner/{name}")
-                entry.size = len(data)
-                box.addfile(entry, io.BytesIO(data))
-    else:
-        stream.write(gzip.compress(next(iter(files.values()))))
-    return stream.getvalue()
-
-
 @pytest.mark.parametrize("form", ["zip", "tgz", "gz"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_an_archive_reads_as_its_files_do(tmp_path, layout, form):
@@ -105,7 +83,7 @@ def test_an_archive_reads_as_its_files_do(tmp_path, layout, form):
     if form == "gz" and len(files) > 1:
         pytest.skip("gz holds one file")
     archive = tmp_path / f"{next(iter(files))}.{form}"
-    archive.write_bytes(packed(form, files))
+    archive.write_bytes(writers.packed(form, files))
     for path in (archive, tmp_path):
         corpus = read(layout, path)
         assert found(corpus) == writers.seen(records)

@@ -74,3 +74,74 @@ def test_rows_of_a_table_without_text_or_label_are_counted_not_read(tmp_path):
 def test_words_that_mean_missing_to_pandas_are_texts_and_labels_like_others(tmp_path, form):
     corpus = table(tmp_path, {"text": ["null", "12"], "label": ["None", "NA"]}, form)
     assert seen(corpus) == [("null", "None"), ("12", "NA")]
+
+
+MARKED = ["[Maren] met {Holt}", "cold is {Oll} [here]"]
+
+
+def test_marks_that_stand_just_once_in_every_text_are_spans_and_are_taken_out(tmp_path):
+    corpus = table(tmp_path, {"text": MARKED, "label": ["a", "b"]})
+    assert corpus.kind == "relation" and "with marks in the text" in str(corpus.report)
+    assert seen(corpus) == [("Maren met Holt", "Maren", "Holt", "a"), ("cold is Oll here", "here", "Oll", "b")]
+    corpus = table(tmp_path, {"text": ["the [Oll] froze", "a [b c]"], "label": ["a", "b"]})
+    assert corpus.kind == "typing" and seen(corpus) == [("the Oll froze", "Oll", "a"), ("a b c", "b c", "b")]
+
+
+@pytest.mark.parametrize("texts", [["[Maren] met", "Oll"], ["[a] and [b]", "[c]"], ["[]", "[a]"]])
+def test_brackets_that_do_not_stand_in_every_text_once_are_text(tmp_path, texts):
+    corpus = table(tmp_path, {"text": texts, "label": ["a", "b"]})
+    assert corpus.kind == "text" and [example.text for example in corpus.examples] == texts
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "frame"])
+def test_a_part_column_gives_the_sides_and_another_word_in_it_is_a_fault(tmp_path, form):
+    columns = {"text": ["a", "b", "c", "d"], "label": list("wxyz"), "split": ["train", "Dev", "test", None]}
+    assert [example.part for example in table(tmp_path, columns, form).examples] == ["train", "valid", "test", None]
+    with pytest.raises(cp.ConpetError, match="(?s)a part that is train, valid or test.*KeyError: 'new'"):
+        table(tmp_path, {**columns, "split": ["train", "test", "new", "dev"]}, form)
+
+
+class Dataset:
+    """What a Hugging Face Dataset looks like from outside: class numbers, whose names its features know."""
+
+    features = {"text": object(), "label": type("ClassLabel", (), {"names": ["cold", "warm"]})()}
+
+    def to_pandas(self):
+        return pd.DataFrame({"text": ["Oll froze", "Tarn boils"], "label": [0, 1]})
+
+
+def test_a_dataset_object_gives_the_names_of_its_classes_and_anything_else_is_no_table():
+    assert seen(cp.load_corpus("table", Dataset())) == [("Oll froze", "cold"), ("Tarn boils", "warm")]
+    with pytest.raises(cp.ConpetError, match="A list is no table. Wanted: a .csv"):
+        cp.load_corpus("table", [("Oll froze", "cold")])
+
+
+@pytest.mark.parametrize(
+    "text, pattern",
+    [
+        ("text,label\nOll,cold,7\nTarn\n", "as many columns as line 1 has.*line 2: found '3, not 2'.*line 3"),
+        ('text,label\n"Oll,cold\nTarn,warm\n', "quotes are closed.*line 3"),
+        ("text,label\n", "no example in it"),
+        ('{"text": ["Oll"], "label": 1}\n', "cells hold.*line 1: found TypeError: list in a cell"),
+        ('{"text": "Oll", "label": 1}\n[1]\n', "line 2: found AttributeError"),
+    ],
+)
+def test_a_damaged_table_is_refused_by_line(tmp_path, text, pattern):
+    (tmp_path / "mine.csv").write_text(text)
+    with pytest.raises(cp.ConpetError, match=f"(?s){pattern}"):
+        cp.load_corpus("table", tmp_path / "mine.csv")
+
+
+def test_a_field_may_hold_line_ends_delimiters_and_quotes(tmp_path):
+    texts = ['Oll, "cold",\nand deep', "Tarn;\tboils"]
+    assert [example.text for example in table(tmp_path, {"text": texts, "label": ["a", "b"]}).examples] == texts
+
+
+def test_whole_numbers_with_gaps_are_labels_and_positions_without_a_point():
+    frame = pd.DataFrame(
+        {"text": ["Oll", "Tarn", "x"], "label": [7.0, None, 8.0], "start": [0, 0, 0], "end": [3.0, 4.0, None]}
+    )
+    with pytest.raises(cp.ConpetError, match="(?s)positions that are whole numbers.*row 2"):
+        cp.load_corpus("table", frame)
+    corpus = cp.load_corpus("table", frame[:2])
+    assert seen(corpus) == [("Oll", "Oll", "7")] and corpus.report.skipped == {"no label": 1}
