@@ -130,6 +130,12 @@ def test_links_in_an_archive_are_not_followed_and_are_counted(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.zip", "secret.txt"]
 
 
+def test_a_file_whose_name_is_no_utf8_is_read(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text(FEWNERD)
+    example, = cp.load_corpus("fewnerd", tmp_path).examples
+    assert example.source == "caf?.txt line 1"
+
+
 def test_a_file_too_large_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("conpet_lib.corpora.reading.LARGEST", 100)
     refused("fewnerd", one_file(tmp_path, FEWNERD * 20), "train.txt.*cannot be read: it has 100 bytes or more")

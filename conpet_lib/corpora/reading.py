@@ -21,8 +21,7 @@ from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePath
 
-from conpet_lib.corpora.example import Corpus, Example, ReadReport
-from conpet_lib.corpora.stored import load_stored, store
+from conpet_lib.corpora.example import Corpus, Example, ReadReport, load_stored, store
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest
 
@@ -191,7 +190,7 @@ def find_files(path: Path, report: ReadReport) -> dict[str, Callable]:
             files[name.removesuffix(".gz")] = partial(gzip.open if magic[:2] == b"\x1f\x8b" else open, place, "rb")
         files |= {f"{name}/{inner}": opened for inner, opened, real in entries if real}
         report.skipped["links in an archive, not followed"] += sum(not real for *_, real in entries)
-    return files
+    return {name.encode(errors="replace").decode(): opened for name, opened in files.items()}    # names in Latin-1
 
 
 def choose(path: Path, sink: Sink, readers: dict[str, Callable]) -> dict[str, tuple[str, str | None, str]]:

@@ -35,39 +35,34 @@ def read_patch(path: str | Path) -> tuple[str, dict[str, str]]:
 
 def array(sink: Sink) -> None:
     """JSON records."""
-    records = []
+    records, ends = [], sink.options["ends"]
     for place, one in enumerate(sink.json(sink.text()) or ()):
         with sink.guard(f"record {place}", RECORD):
-            ends = [one[f"{side}_{end}"] + 0 for side in ("subj", "obj") for end in ("start", "end")]
-            records.append((one["id"], list.copy(one.get("token") or one["tokens"]), one["relation"], *ends))
-    equal = any(one[3] == one[4] or one[5] == one[6] for one in records)
-    if sink.options["ends"] is None and equal == any(len(one[1]) in (one[4], one[6]) for one in records):
+            spans = [(one[f"{side}_start"], one[f"{side}_end"] + 0) for side in ("subj", "obj")]
+            records.append((one["id"], list.copy(one.get("token") or one["tokens"]), one["relation"], *spans))
+    equal = any(start == end for *_, subject, item in records for start, end in (subject, item))
+    if ends is None and equal == any(len(tokens) in (subject[1], item[1]) for _, tokens, _, subject, item in records):
         sink.fault("", "signs of inclusive or of exclusive ends; say ends='inclusive' or ends='exclusive'",
                    "signs of both" if equal else "no sign")
-    take(sink, records, inclusive=equal if sink.options["ends"] is None else sink.options["ends"] == "inclusive")
+    take(sink, records, inclusive=ends == "inclusive" or ends is None and equal)
 
 
 def conll(sink: Sink) -> None:
     """CoNLL records; only lines that begin with `# id=` open one, since a token may be `#`."""
-    records, whole = [], []
+    records = []
     for number, line in sink.lines():
         if line.startswith("# id="):
             named = re.match(r"# id=(\S+) .*\breln=(\S+)", line) or ["", f"at line {number}", ""]
             records.append((named[1], [], named[2], [], []))
         elif line and not line.startswith("# index\t"):
             with sink.guard(f"line {number}", TOKEN):
-                (_, tokens, _, *marks), (index, token, subject, _, item, *_) = records[-1], line.split("\t")
-                if int(index) != len(tokens) + 1:
-                    raise ValueError(f"index {index}, not {len(tokens) + 1}")
-                for places, mark in zip(marks, (subject, item)):
-                    places += [len(tokens)] * (mark != "_")
+                (_, tokens, _, *runs), (index, token, subject, _, item, *_) = records[-1], line.split("\t")
+                for run, mark in zip(runs, (subject, item)):
+                    run += [len(tokens)] * (mark != "_")
+                    if int(index) != len(tokens) + 1 or run and run[-1] - run[0] >= len(run):
+                        raise ValueError(f"index {index}, not {len(tokens) + 1}, or a mark behind a gap")
                 tokens.append(token)
-    for name, tokens, relation, *marks in records:
-        with sink.guard(f"record {name}", "one run of SUBJECT and one of OBJECT"):
-            if any(places != list(range(places[0], places[-1] + 1)) for places in marks):
-                raise ValueError(f"tokens {marks}")
-            whole.append((name, tokens, relation, *(end for places in marks for end in (places[0], places[-1]))))
-    take(sink, whole, inclusive=True)
+    take(sink, records, inclusive=True)
 
 
 def take(sink: Sink, records: list[tuple], inclusive: bool) -> None:
@@ -75,15 +70,15 @@ def take(sink: Sink, records: list[tuple], inclusive: bool) -> None:
     kind, labels = sink.options["patch"] or ("", {})
     if kind == "Re-TACRED" and not any(record[0] in labels for record in records):
         sink.fault("", "a patch with ids of this file; Re-TACRED has one for each part", "none")
-    for name, tokens, relation, *ends in records:
+    for name, tokens, relation, *runs in records:
         with sink.guard(f"record {name}", RECORD):
             label = labels.get(name, "absent from Re-TACRED" if kind == "Re-TACRED" else relation)
             tokens = [BRACKETS.get(token, token) for token in tokens] if sink.options["brackets"] else tokens
+            spans = [(run[0], run[-1] + inclusive) for run in runs]
             if label in ("no_relation", "absent from Re-TACRED"):
                 sink.skip(label, f"record {name}")
             else:
                 sink.report.merged[f"labels changed by {kind}"] += label != relation
-                spans = [(start, end + inclusive) for start, end in (ends[:2], ends[2:])]
                 sink.add(name, tokens, spans, label, f"record {name}")
 
 
