@@ -132,8 +132,13 @@ def test_links_in_an_archive_are_not_followed_and_are_counted(tmp_path):
 
 def test_a_file_whose_name_is_no_utf8_is_read(tmp_path):
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt")).write_text(FEWNERD)
-    example, = cp.load_corpus("fewnerd", tmp_path).examples
+    (example,) = cp.load_corpus("fewnerd", tmp_path).examples
     assert example.source == "caf?.txt line 1"
+
+
+def test_a_cache_that_cannot_be_written_does_not_cost_the_corpus(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONPET_CACHE", str(one_file(tmp_path, "no folder", "file")))
+    assert len(cp.load_corpus("fewnerd", one_file(tmp_path, FEWNERD)).examples) == 1
 
 
 def test_a_file_too_large_is_refused(tmp_path, monkeypatch):

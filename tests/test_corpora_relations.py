@@ -211,6 +211,14 @@ def test_tacred_a_damaged_conll_file_is_refused_by_line_or_record(tmp_path, old,
         tacred(tmp_path, CONLL.replace(old, new), "dev.conll")
 
 
+@pytest.mark.parametrize(
+    "fields", [{"id": 7}, {"id": None}, {"id": ["e1"]}, {"relation": 7}, {"relation": " "}, {"token": "Ilse"}]
+)
+def test_tacred_a_field_of_another_type_is_refused(tmp_path, fields):
+    with pytest.raises(cp.ConpetError, match="1 fault"):
+        tacred(tmp_path, [TITLE, {**TITLE, "id": "e2", **fields}])
+
+
 def test_tacred_json_and_conll_of_one_release_are_not_read_twice(tmp_path):
     for place, text, name in (("json", json.dumps([TITLE]), "train.json"), ("conll", CONLL, "train.conll")):
         (tmp_path / "data" / place).mkdir(parents=True)

@@ -122,6 +122,8 @@ def test_a_dataset_object_gives_the_names_of_its_classes_and_anything_else_is_no
         ("text,label\nOll,cold,7\nTarn\n", "as many columns as line 1 has.*line 2: found '3, not 2'.*line 3"),
         ('text,label\n"Oll,cold\nTarn,warm\n', "quotes are closed.*line 3"),
         ("text,label\n", "no example in it"),
+        ("text,label,text\na,b,c\n", "column names that stand once.*line 1"),
+        ("<?xml version='1.0'?><a b=';'/>\n", "none of the known layouts"),
         ('{"text": ["Oll"], "label": 1}\n', "cells hold.*line 1: found TypeError: list in a cell"),
         ('{"text": "Oll", "label": 1}\n[1]\n', "line 2: found AttributeError"),
     ],

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import accumulate
 from pathlib import Path, PurePath
@@ -124,7 +124,7 @@ class Sink:
         f"{key} {label} {words}".encode()                    # ValueError for halves of characters, out of JSON
         spans, merging = tuple(spans), self.options.get("repeats") is False
         expected = ("head and tail that do not overlap" if overlap(spans) else "a label" if not label.strip() else
-                    "a key that no other has" if key in self.seen else "")
+                    "a key that no other has" if key in self.seen or type(key) is not str else "")
         if expected:
             return self.fault(where, expected, (spans, label, key))
         if not all(words[start:end].strip() for start, end in spans):
@@ -249,7 +249,8 @@ def read_corpus(name: str, path: str | Path | None, readers: dict[str, Callable]
             for sink.file, (layout, sink.part, sink.stem) in chosen.items():
                 readers[layout](sink)
             corpus = sink.corpus()
-            store(key, corpus)
+            with suppress(OSError):          # a cache that cannot be written costs the next reader time, not the corpus
+                store(key, corpus)
         return corpus
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as error:
         raise ConpetError(f"{path} ({sink.file}): cannot be read: {error}. Is it cut? Fetch it again.") from None

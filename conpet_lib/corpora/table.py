@@ -43,6 +43,8 @@ def separated(sink: Sink) -> None:
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = next(rows, [])
+        if len(set(header)) < len(header):
+            sink.fault("line 1", "column names that stand once", header)
         for row in rows:
             if row and len(row) != len(header):
                 sink.fault(f"line {rows.line_num}", "as many columns as line 1 has", f"{len(row)}, not {len(header)}")
