@@ -81,13 +81,13 @@ def draw(costs: pd.DataFrame, path: Path) -> Path:
     names = costs["stream"].unique()
     panels = plots.axes(7 * len(names), 5, len(names))
     for ax, name in zip(panels, names):
-        for place, (kind, table) in enumerate(costs[costs["stream"] == name].groupby("learner")):
-            color = plots.PALETTE[place]
+        for kind, table in costs[costs["stream"] == name].groupby("learner"):
+            color = plots.LOOKS.get(kind, (plots.PALETTE[2],))[0]
             ax.plot(table["stage"], table["training"], color=color, label=f"{kind}: training")
             ax.plot(table["stage"], table["evaluation"], color=color, linestyle=":", label=f"{kind}: evaluation")
         ax.set(xlabel="stage", ylabel="CPU seconds", ylim=(0, None))
         ax.set_title(f"{name}: training costs the same at every stage;\ntesting all tasks seen does not", loc="left")
-    panels[0].legend(fontsize=10, frameon=False)
+    panels[0].legend(fontsize=11, frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.15))
     return plots.save(panels[0], path)
 
 
