@@ -54,8 +54,8 @@ def test_the_decoder_is_read_at_a_middle_layer(wordnet):
 @pytest.mark.parametrize("kind, more", [("static", {}), ("dynamic", {}), ("dynamic", {"active": 2})])
 def test_of_200_tasks_the_last_costs_what_the_second_does(kind, more, bert, tmp_path):
     stream = cp.make_stream(make_corpus(200, 6), 200, 1, train=3, valid=1, test=2)
-    run = cp.train(stream, bert, quick(kind, batch_limit=2, epochs=1, valid_examples=2, **more), folder=tmp_path,
-                   bar=False)
+    config = quick(kind, batch_limit=2, epochs=1, valid_examples=2, targets=("query", "value"), **more)
+    run = cp.train(stream, bert, config, folder=tmp_path, bar=False)
     trained = [cost["counts"]["top_rows_trained"] for cost in run.costs[1:]]
     assert more or len(set(trained)) == 1
     assert max(trained) <= (1 + (kind == "dynamic")) * 2 * 8        # selector and module, 2 steps of 8 rows
