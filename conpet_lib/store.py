@@ -96,8 +96,7 @@ class Store:
                     raise
                 self.damaged, self.base = self.damaged + 1, None
                 self.file.replace(self.file.with_suffix(".damaged"))
-                for more in ("-wal", "-shm"):                # SQLite would read them into the new file
-                    Path(f"{self.file}{more}").unlink(missing_ok=True)
+                Path(f"{self.file}-journal").unlink(missing_ok=True)        # SQLite would roll the new file back by it
                 return work(self._connect())
         except (sqlite3.OperationalError, OSError) as error:
             self.base = None
@@ -108,9 +107,12 @@ class Store:
         self.file.parent.mkdir(parents=True, exist_ok=True)
         base = sqlite3.connect(self.file, timeout=60, isolation_level=None, check_same_thread=False)
         base.execute(f"PRAGMA mmap_size={self.limit}")
-        base.execute("PRAGMA journal_mode=WAL")             # readers do not wait for a writer
         base.execute("PRAGMA synchronous=NORMAL")
+        # The rollback journal, not the write-ahead log: changing to that fails when two processes do it at once, and it
+        # does not work on network drives. IMMEDIATE: a read lock that becomes a write lock does not wait its turn.
+        base.execute("BEGIN IMMEDIATE")
         base.execute("CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, type TEXT NOT NULL, width INTEGER "
                      "NOT NULL, checksum INTEGER NOT NULL, value BLOB NOT NULL)")
+        base.execute("COMMIT")
         self.base = base
         return base

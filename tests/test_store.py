@@ -113,3 +113,23 @@ def test_two_processes_may_write_at_once(store):
     assert [worker.exitcode for worker in workers] == [0, 0]
     found = store.get([f"row {place}" for place in range(60)])
     assert [found[f"row {place}"][0, 0].item() for place in range(60)] == [float(place) for place in range(60)]
+
+
+def write_after(barrier, file, key: str) -> None:
+    barrier.wait()
+    Store(file, 2**30).put(values([key]))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_several_processes_may_begin_one_file_at_once(tmp_path):
+    """Again and again: what goes wrong when a file is begun goes wrong seldom."""
+    forks, keys = multiprocessing.get_context("fork"), KEYS[:6]
+    for place in range(20):
+        file, barrier = tmp_path / f"{place}.sqlite", forks.Barrier(len(keys))
+        workers = [forks.Process(target=write_after, args=(barrier, file, key)) for key in keys]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+        assert [worker.exitcode for worker in workers] == [0] * len(keys)
+        assert not Store(file, 2**30).missing(keys)
