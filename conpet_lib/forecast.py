@@ -4,8 +4,10 @@ In: a stream, a backbone, a config. Out: parameters, bytes, passes and minutes; 
 May import `learners` and `runs`. Start at `forecast`.
 """
 
+import math
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from timeit import repeat, timeit
 
@@ -17,7 +19,7 @@ from transformers import AutoModel, AutoModelForCausalLM, PretrainedConfig
 from conpet_lib.backbone import TARGETS, Backbone, find_layers, is_target
 from conpet_lib.config import VanillaConfig
 from conpet_lib.features import Features
-from conpet_lib.registry import CONFIGS, LEARNERS
+from conpet_lib.learners import Learner
 from conpet_lib.runs import Run
 from conpet_lib.tasks import Stream
 
@@ -49,62 +51,58 @@ class Forecast:
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost.
 
-    Args: calibrate: run a few steps and passes on rows of the first task (a few seconds) to predict the minutes.
-    Returns: a `Forecast`. Minutes assume that the prefix cache is empty and nothing else runs.
+    `calibrate`: run a few steps and passes on rows of the first task (a few seconds) to predict the minutes; these
+    assume that the prefix cache is empty and nothing else runs.
     """
-    adapter = sum(shape.numel() for shape in backbone.register(
-        backbone.lora(config.rank, config.alpha, config.targets)).values())
-    width, stages, labels = backbone.hidden_size + 1, len(stream), len(stream.labels)
+    lora = backbone.lora(config.rank, config.alpha, config.targets)
+    adapter, head_row = sum(shape.numel() for shape in backbone.register(lora).values()), backbone.hidden_size + 1
+    stages, labels, tokens, minutes = len(stream), len(stream.labels), 40.0, None
     modules = min(config.modules or stages, stages) if config.learner == "dynamic" else 1
-    trained = modules * adapter + labels * width
-    selects = modules > 1
+    trained, active, selects = modules * adapter + labels * head_row, 1, modules > 1
     if selects:
-        trained += adapter + width * (labels if config.selector == "labels" else stages)
-    active = min(config.active, modules) if selects else 1
+        trained += adapter + head_row * (labels if config.selector == "labels" else stages)
+        active = min(config.active, modules)
     own_rows = selects and active == 1 and config.teacher_forcing      # a module is trained on rows of its own alone
     alone = config.learner == "vanilla" or (own_rows and modules == stages)
-    steps = [steps_of(stream, config, stage, alone) for stage in range(1, stages + 1)]
-    selecting = [steps_of(stream, config, stage, False) for stage in range(2, stages + 1)] if selects else []
+    own = [len(task.train) for task in stream]
+    seen = np.cumsum(own).tolist()
+    steps = steps_of(own if alone else seen, config)
+    selecting = steps_of(seen, config)[1:] if selects else []
     rows = sum(len(side) for task in stream for side in (task.train, task.valid, task.test))
-    times, tokens = calibration(stream, backbone, config) if calibrate else (None, 40.0)
-    minutes = None
-    if times:
-        full, small = (times["step"](config.batch_size * share) for share in (1, config.new_share if own_rows else 1))
+    if calibrate:
+        sizes = config.batch_size, int(config.batch_size * (config.new_share if own_rows else 1))
+        tokens, prefix, answer, (full, small) = calibration(stream, backbone, config, sizes)
         training = (steps[0] + sum(selecting)) * full + sum(steps[1:]) * small
         valid = stages * config.epochs * config.valid_examples * (1 + selects)
         tests = sum(len(task.test) * (stages - place) for place, task in enumerate(stream)) * (active + selects)
-        minutes = (rows * times["prefix"] + training + (valid + tests) * times["row"]) / 60
+        minutes = (rows * prefix + training + (valid + tests) * answer) / 60
     return Forecast(
         trained_parameters=trained, share=trained / backbone.weights, full_tuning_ratio=backbone.weights / trained,
         bytes_per_task=4 * trained / stages, passes_per_answer=active + selects, minutes=minutes,
         cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps + selecting))
 
 
-def steps_of(stream: Stream, config: VanillaConfig, stage: int, alone: bool) -> int:
-    """Optimiser steps of one learner in a stage; `alone` if it sees the new task's rows alone."""
-    if config.limit(stage) is not None:
-        return config.epochs * config.limit(stage)
-    seen = stream[stage - 1:stage] if alone else stream[:stage]
-    return config.epochs * -(-sum(len(task.train) for task in seen) // config.batch_size)
+def steps_of(rows: list[int], config: VanillaConfig) -> list[int]:
+    """Optimiser steps of each stage of a learner; `rows` is how many each sees, which matters without a batch limit."""
+    return [config.epochs * (config.limit(stage) or math.ceil(count / config.batch_size))
+            for stage, count in enumerate(rows, 1)]
 
 
-def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig) -> tuple[dict, float]:
-    """Seconds a prefix row, an inference row and a step (a function of its rows); and mean tokens a row."""
+def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes: tuple[int, ...]) -> tuple:
+    """Mean tokens a row; seconds of a prefix row, of an answered row, and of a step for each of `sizes` rows."""
     rows = stream[0].train[:32]
     with tempfile.TemporaryDirectory() as folder:
         features = Features(stream.examples, stream.kind, backbone, Path(folder))
-        tokens = float(np.mean([len(features.encode(int(row)).tokens) for row in rows]))
+        lora = VanillaConfig(rank=config.rank, alpha=config.alpha, targets=config.targets)
+        learner = Learner(stream, features, lora, seed=0)
+        fitting = learner.begin(1)
         features.fill(rows[:2])
         prefix = timeit(lambda: features.fill(rows[2:]), number=1) / max(1, len(rows) - 2)
-        learner = LEARNERS["static"](stream, features, CONFIGS["static"](
-            rank=config.rank, alpha=config.alpha, targets=config.targets), 0)
-        fitting = learner.begin(1)
-        small, large = (np.resize(rows, max(1, count)) for count in (config.batch_size // 2, config.batch_size))
-        learner.train_on(large, fitting)
-        at = [min(repeat(lambda part=part: learner.train_on(part, fitting), number=1)) for part in (small, large)]
-        row = timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
-    slope = max(0.0, (at[1] - at[0]) / max(1, len(large) - len(small)))
-    return {"prefix": prefix, "row": row, "step": lambda count: max(0.0, at[1] + slope * (count - len(large)))}, tokens
+        steps = [min(repeat(partial(learner.train_on, np.resize(rows, max(1, size)), fitting), number=1))
+                 for size in sizes]
+        answer = timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
+        tokens = float(np.mean([len(features.encode(row).tokens) for row in rows]))
+    return tokens, prefix, answer, steps
 
 
 def pet_size(config: PretrainedConfig, rank: int = 4, tuned_layers: int | str = "all",
@@ -118,8 +116,7 @@ def pet_size(config: PretrainedConfig, rank: int = 4, tuned_layers: int | str = 
             model = AutoModelForCausalLM.from_config(config)
         except ValueError:                                  # an encoder has no causal head
             model = AutoModel.from_config(config)
-    _, layers = find_layers(model)
-    tuned = layers if tuned_layers == "all" else layers[len(layers) - tuned_layers:]
+    tuned = find_layers(model)[1][0 if tuned_layers == "all" else -tuned_layers:]
     adapter = sum(rank * sum(part.weight.shape) for layer in tuned for name, part in layer.named_modules()
                   if is_target(name, part, targets))
     return adapter, sum(weight.numel() for weight in model.parameters())
