@@ -29,7 +29,7 @@ from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream
 from conpet_lib.training import describe, train
 
-BACKBONE = "fingerprint", "exit_layer", "tuned_layers", "max_tokens"      # columns from the record of the backbone
+BACKBONE = ["fingerprint", "exit_layer", "tuned_layers", "max_tokens"]    # columns from the record of the backbone
 load_once = lru_cache(maxsize=1)(load_backbone)      # a worker process trains many runs on one backbone
 
 
@@ -39,7 +39,6 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
 
     Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
     `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
-
     Args: processes: runs at a time; -1 for one a core. bar, cache: as in `train`.
     Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why.
     """
@@ -51,13 +50,12 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
     missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
-    problems = dict(tqdm(work, "runs that were missing", total=len(missing), disable=not bar))
-    table = runs_table(jobs).assign(problem=[problems.get(place, "") for place in jobs])
-    failed = [f"{place.name}: {problem}" for place, problem in problems.items() if problem]
-    if failed:
-        warnings.warn(f"{len(failed)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
-                      "\n".join(failed), stacklevel=2)
-    return table
+    problems = {place: problem for place, problem in tqdm(work, "runs that were missing", len(missing), disable=not bar)
+                if problem}
+    if problems:
+        warnings.warn(f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
+                      "\n".join(f"{place.name}: {problem}" for place, problem in problems.items()), stacklevel=2)
+    return runs_table(jobs).assign(problem=[problems.get(place, "") for place in jobs])
 
 
 def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, seed: int,
@@ -75,25 +73,23 @@ def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, se
 
 
 def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
-    """All runs under a folder, or those given: what each is of, every setting, and the numbers of its summary.
-
-    `problem` says what is wrong with a run that cannot be read; the numbers of a run without a stage are missing.
-    """
-    rows = []
+    """All runs under a folder, or those given: what each is of, every setting, and the numbers of its summary, once a
+    stage is done. `problem` says what is wrong with a run that cannot be read."""
     if isinstance(runs, (str, Path)):
         runs = sorted(path.parent for path in Path(runs).rglob("run.json"))
+    rows = []
     for run in runs:
-        row = {"folder": str(getattr(run, "folder", run)), "problem": "", "finished": False}
+        rows.append({"folder": str(getattr(run, "folder", run)), "problem": "", "finished": False})
         try:
             run = run if isinstance(run, Run) else load_run(run)
-            stream, backbone = run.record["stream"], run.record["backbone"]
-            row |= {"finished": run.finished, "stages": run.record["stages_done"], "corpus": stream["corpus"],
-                    "tasks": len(stream["tasks"]), "stream": stream["fingerprint"], "seed": run.record["seed"],
-                    "backbone": backbone["name"], **{name: backbone[name] for name in BACKBONE}, **run.record["config"],
-                    **(run.summary() if run.record["stages_done"] else {})}
+            record, stream, backbone = run.record, run.record["stream"], run.record["backbone"]
+            rows[-1] |= {
+                "finished": run.finished, "stages": record["stages_done"], "corpus": stream["corpus"],
+                "tasks": len(stream["tasks"]), "stream": stream["fingerprint"], "seed": record["seed"],
+                "backbone": backbone["name"], **{name: backbone[name] for name in BACKBONE}, **record["config"],
+                **(run.summary() if record["stages_done"] else {})}
         except ConpetError as error:
-            row["problem"] = str(error)
-        rows.append(row)
+            rows[-1]["problem"] = str(error)
     return pd.DataFrame(rows, columns=None if rows else ["folder", "problem", "finished"])
 
 
@@ -130,10 +126,10 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
 
 def intervals(gain: np.ndarray) -> dict:
     """The 95 % intervals of a mean of paired differences; see `compare`."""
-    ends = [np.nan] * 4
+    low = high = least = most = np.nan      # of one difference there are none
     if len(gain) > 1:
-        t = stats.t.interval(0.95, len(gain) - 1, gain.mean(), stats.sem(gain)) if np.ptp(gain) else (gain[0], gain[0])
-        drawn = stats.bootstrap((gain,), np.mean, method="percentile", rng=numpy_generator(0, "bootstrap"))
-        ends = [*map(float, t), *map(float, drawn.confidence_interval)]
-    return {**dict(zip(("low", "high", "bootstrap low", "bootstrap high"), ends)),
-            "agree": (ends[0] <= 0 <= ends[1]) == (ends[2] <= 0 <= ends[3])}
+        low, high = stats.t.interval(0.95, len(gain) - 1, gain.mean(), stats.sem(gain)) if np.ptp(gain) else gain[:2]
+        draws = numpy_generator(0, "bootstrap")
+        least, most = stats.bootstrap((gain,), np.mean, method="percentile", rng=draws).confidence_interval
+    return {"low": low, "high": high, "bootstrap low": least, "bootstrap high": most,
+            "agree": (low <= 0 <= high) == (least <= 0 <= most)}
