@@ -14,7 +14,6 @@ from IPython.display import HTML as Html
 from ipywidgets import HTML, BoundedIntText, Button, Dropdown, FloatProgress, HBox, Image, VBox
 
 import conpet_lib as cp
-from conpet_lib import plots
 from conpet_lib.backbone import Backbone
 from conpet_lib.corpora import Corpus
 from conpet_lib.prompts import Prompt
@@ -25,14 +24,12 @@ from conpet_lib.runs import Run
 class TrainPanel:
     """A panel that trains: choose a stream, a learner and a rank, press Train, watch the curve grow.
 
-    The Train button calls `start()`, which does not wait; `train()` does.
-
     Args:
         tasks ... rank: what the controls show at first. seed: of the training.
         counts: `train`, `valid`, `test` examples a label, where they differ from `make_stream`'s.
         settings: fields of the config without a control, where they differ from its defaults.
-    Attributes: `run`, as far as it got (None before the first); `problem`, what is wrong with the settings
-    in words, or ""; `view`, the ipywidgets box; `controls`, its widgets by setting.
+    Attributes: `config`, the settings shown, plain values; `code`, the calls that make the same run; `problem`, what is
+    wrong with the settings in words, or ""; `run`, as far as it got, or None; `view`, a box; `controls`, by setting.
     """
 
     def __init__(self, corpus: Corpus, backbone: Backbone, tasks: int = 4, labels_per_task: int = 4,
@@ -43,8 +40,8 @@ class TrainPanel:
         self.run: Run | None = None
         self.worker, self.stopping = threading.Thread(), threading.Event()
 
-        def control(value, name, tip, low=0, high=99, options=()):
-            kind, more = (Dropdown, {"options": options}) if options else (BoundedIntText, {"min": low, "max": high})
+        def control(value, name, tip, low=0, options=()):
+            kind, more = (Dropdown, {"options": options}) if options else (BoundedIntText, {"min": low})
             return kind(value=value, description=name, tooltip=tip, **more, style={"description_width": "9em"},
                         layout={"width": "22em"})
 
@@ -54,45 +51,31 @@ class TrainPanel:
             "grouping": control(grouping, "grouping", "of any kind, or of one group", options=["mixed", "similar"]),
             "order_seed": control(order_seed, "order seed", "another number, another order of the tasks"),
             "learner": control(learner, "learner", "how a stage is trained", options=list(CONFIGS)),
-            "rank": control(rank, "rank", "of the LoRA matrices: the size of a PET module", low=1, high=64)}
+            "rank": control(rank, "rank", "of the LoRA matrices: the size of a PET module", low=1)}
         self.train_button = Button(description="Train", icon="play", tooltip="train, or go on with a stopped run")
         self.stop_button = Button(description="Stop", icon="stop", tooltip="finished stages are kept", disabled=True)
-        self.progress = FloatProgress(0, min=0, max=1, description="progress", layout={"width": "44em"})
+        self.progress = FloatProgress(max=1, description="progress", layout={"width": "44em"})
         self.curve = Image(format="png", layout={"width": "44em", "display": "none"})
         self.status, self.tasks, self.text = HTML(), HTML(), HTML()
         left = VBox([*self.controls.values(), HBox([self.train_button, self.stop_button])])
         self.view = VBox([HBox([left, self.tasks]), self.progress, self.status, self.curve, self.text])
         self.train_button.on_click(lambda button: self.start())
         self.stop_button.on_click(lambda button: self.stopping.set())
-        for control in self.controls.values():
-            control.observe(lambda change: self.refresh(), "value")
+        for widget in self.controls.values():
+            widget.observe(lambda change: self.refresh(), "value")
         self.refresh()
 
-    @property
-    def config(self) -> dict:
-        """The present settings, plain values."""
-        return {name: control.value for name, control in self.controls.items()}
-
-    def calls(self) -> tuple[dict, dict]:
-        """The arguments of `make_stream` and of the learner's config."""
-        settings = self.config
-        rank, _ = settings.pop("rank"), settings.pop("learner")
-        return {**settings, **self.counts}, {"rank": rank, **self.settings}
-
-    @property
-    def code(self) -> str:
-        """The calls that make the same run, for a page that has `corpus` and `backbone`."""
-        stream, config = (", ".join(f"{name}={value!r}" for name, value in call.items()) for call in self.calls())
-        name = CONFIGS[self.config["learner"]].__name__
-        return (f"stream = cp.make_stream(corpus, {stream})\n"
-                f"run = cp.train(stream, backbone, cp.{name}({config}), seed={self.seed})")
-
     def refresh(self) -> None:
-        """Cut the stream anew after a change; say in words what cannot be."""
-        stream, config = self.calls()
+        """Read the controls: write the code, cut the stream anew, say in words what cannot be."""
+        self.config = {name: control.value for name, control in self.controls.items()}
+        stream = {**self.config, **self.counts}
+        kind, settings = CONFIGS[stream.pop("learner")], {"rank": stream.pop("rank"), **self.settings}
+        asked, chosen = (", ".join(f"{name}={value!r}" for name, value in call.items()) for call in (stream, settings))
+        self.code = (f"stream = cp.make_stream(corpus, {asked})\n"
+                     f"run = cp.train(stream, backbone, cp.{kind.__name__}({chosen}), seed={self.seed})")
+        self.text.value = f"<b>The code of these settings</b><pre>{html.escape(self.code)}</pre>"
         try:
-            self.chosen = CONFIGS[self.config["learner"]](**config)
-            self.stream, self.problem = cp.make_stream(self.corpus, **stream), ""
+            self.chosen, self.stream, self.problem = kind(**settings), cp.make_stream(self.corpus, **stream), ""
             names = pd.Series([", ".join(task.labels) for task in self.stream], range(1, len(self.stream) + 1))
             self.tasks.value = names.rename_axis("task").to_frame("labels").to_html(border=0, justify="left")
             self.status.value = "Ready."
@@ -100,10 +83,9 @@ class TrainPanel:
             self.problem, self.tasks.value = str(error), ""
             self.status.value = f"<b>These settings do not work.</b> {html.escape(self.problem)}"
         self.train_button.disabled = bool(self.problem)
-        self.text.value = f"<b>The code of these settings</b><pre>{html.escape(self.code)}</pre>"
 
     def start(self) -> None:
-        """Start a worker and return, unless one is at work or the settings are wrong."""
+        """Start a worker and return, unless one is at work or the settings are wrong. What the Train button calls."""
         if not self.worker.is_alive() and not self.problem:
             self.busy(True)
             self.stopping.clear()
@@ -119,13 +101,10 @@ class TrainPanel:
         return self.run
 
     def work(self, stream: cp.tasks.Stream, config: cp.VanillaConfig) -> None:
-        """The worker: open the run (it may be finished), train it, show what came out or went wrong."""
+        """The worker: open the run (it may be begun or finished), train it, show what came out or went wrong."""
         try:
-            self.run = cp.train(stream, self.backbone, config, self.seed, on_step=lambda step: True, bar=False)
-            if not self.run.finished:
-                self.draw()
-                self.run = cp.train(stream, self.backbone, config, self.seed, on_step=self.told, bar=False)
-            self.draw()
+            for on_step in (lambda step: True, self.told):
+                self.show(cp.train(stream, self.backbone, config, self.seed, on_step=on_step, bar=False))
             done = self.run.record["stages_done"]
             self.progress.value = done / len(stream)
             self.status.value = (f"Done: {self.run.average_accuracy.iloc[-1]:.1%} average accuracy at the end." if
@@ -139,21 +118,21 @@ class TrainPanel:
     def told(self, step: cp.Step) -> bool:
         """What `train` calls after each step: move the bar, draw a stage that has ended, say whether to stop."""
         if step.stage - 1 > self.run.record["stages_done"]:
-            self.run = cp.load_run(self.run.folder, self.backbone)
-            self.draw()
+            self.show(cp.load_run(self.run.folder, self.backbone))
         share = 0 if step.loss is None else step.done / step.total      # only training steps move the bar
         self.progress.value = max(self.progress.value, (step.stage - 1 + share) / step.stages)
         self.status.value = f"Stage {step.stage} of {step.stages}: {step.doing}, {step.done} of {step.total}"
         return self.stopping.is_set()
 
-    def draw(self) -> None:
-        """Show the curve of the stages that are done."""
-        if self.run.record["stages_done"]:
-            self.curve.value, self.curve.layout.display = plots.png(plots.average_curves([self.run]), 1), ""
+    def show(self, run: Run) -> None:
+        """Keep the run as far as it got, and draw the curve of its finished stages."""
+        self.run = run
+        if run.record["stages_done"]:
+            self.curve.value, self.curve.layout.display = cp.plots.png(cp.plots.average_curves([run]), 1), ""
 
     def busy(self, now: bool) -> None:
         """Lock the controls and free the Stop button while the worker runs, and the other way round."""
-        for control in [self.train_button, *self.controls.values()]:
+        for control in (self.train_button, *self.controls.values()):
             control.disabled = now
         self.stop_button.disabled = not now
 
@@ -168,9 +147,8 @@ def examples(corpus: Corpus, backbone: Backbone, count: int = 10, seed: int = 0)
     prompt, cards = Prompt(backbone.tokenizer, corpus.kind), []
     for row in np.random.default_rng(seed).choice(len(corpus.examples), count, replace=False):
         example = corpus.examples[row]
-        text = html.escape(example.text)
+        text, label, asked = map(html.escape, (example.text, example.label, prompt.render(example)))
         for span in map(html.escape, example.span_texts()):
             text = text.replace(span, f"<mark style='background:#f5c77e'>{span}</mark>", 1)
-        cards.append(f"<p><b>{html.escape(example.label)}</b><br>{text}<br>"
-                     f"<code>{html.escape(prompt.render(example))}</code></p>")
+        cards.append(f"<p><b>{label}</b><br>{text}<br><code>{asked}</code></p>")
     return Html("".join(cards))
