@@ -27,7 +27,6 @@ from conpet_lib.runs import load_run
 from conpet_lib.tasks import make_stream
 from conpet_lib.training import train
 
-__version__ = "0.1.0"
 __all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "compare",
            "forecast", "grid", "load_backbone", "load_corpus", "load_run", "make_stream", "metrics", "paper", "plots",
            "runs_table", "train"]

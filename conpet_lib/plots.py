@@ -18,16 +18,14 @@ from matplotlib.ticker import MaxNLocator
 
 from conpet_lib import metrics
 
-# One colour and one marker a learner, in the whole project.
 PALETTE = sns.color_palette("colorblind")
-LOOKS = {"vanilla": (PALETTE[7], "s"), "static": (PALETTE[0], "o"), "dynamic": (PALETTE[1], "D")}
-NAMES = {"vanilla": "Vanilla", "static": "Static ConPET", "dynamic": "Dynamic ConPET"}
-SEQUENTIAL = "cividis"      # even in grey, and for the colour-blind
+LOOKS = {"vanilla": ("Vanilla", PALETTE[7], "s"), "static": ("Static ConPET", PALETTE[0], "o"),
+         "dynamic": ("Dynamic ConPET", PALETTE[1], "D")}      # one colour and one marker a learner, everywhere
 
 
 def looks(run) -> tuple[str, tuple, str]:
     """Name, colour and marker of a run's learner."""
-    return NAMES.get(run.name, run.name), *LOOKS.get(run.name, (PALETTE[3], "^"))
+    return LOOKS.get(run.name, (run.name, PALETTE[3], "^"))
 
 
 class Shown(Axes):
@@ -45,14 +43,20 @@ def png(ax: Axes, scale: int = 2) -> bytes:
     return file.getvalue()
 
 
+def save(ax: Axes, path: str | Path, scale: int = 2) -> Path:
+    """Write the `png` of `ax`, and say where."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_bytes(png(ax, scale))
+    return Path(path)
+
+
 def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes]:
     """Empty axes of a new figure in the projector's style (seaborn's "talk"); size in inches."""
     with sns.axes_style("ticks"), sns.plotting_context("talk", font_scale=0.8):
         figure = Figure(figsize=(width, height), layout="constrained", dpi=100)
-        made = list(np.atleast_1d(figure.subplots(1, columns, subplot_kw={"axes_class": Shown})))
-    for place in made:
-        sns.despine(ax=place)
-    return made
+        panels = figure.subplots(1, columns, squeeze=False, subplot_kw={"axes_class": Shown})
+    sns.despine(figure)
+    return panels[0].tolist()
 
 
 def accuracy_axes(ax: Axes, stages: int, ylabel: str, title: str, low: float = 0) -> None:
@@ -62,46 +66,49 @@ def accuracy_axes(ax: Axes, stages: int, ylabel: str, title: str, low: float = 0
     ax.set_title(title, loc="left", pad=14)
 
 
-def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, tuple]]) -> None:
-    """Write each line's name at its end, moved apart where two lines end close together (in y units)."""
-    low, high = ax.get_ylim()
-    gap, taken = (high - low) / 16, -np.inf
-    for x, y, name, color in sorted(ends, key=lambda end: end[1]):
-        taken = max(y, taken + gap)
-        ax.annotate(name, (x, y), xytext=(x + 0.15, taken), color=color, va="center", annotation_clip=False,
+def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]]) -> None:
+    """Lines (parts of 1 by stage, name, colour, marker) in percent, each one's name at its end, moved off others."""
+    for values, _, color, marker in lines:
+        ax.plot(values.index, 100 * values, color=color, marker=marker)
+    taken, gap = -np.inf, np.ptp(ax.get_ylim()) / 16
+    for values, name, color, _ in sorted(lines, key=lambda line: line[0].iloc[-1]):
+        end = values.index[-1], 100 * values.iloc[-1]
+        taken = max(end[1], taken + gap)
+        ax.annotate(name, end, xytext=(end[0] + 0.15, taken), color=color, va="center", annotation_clip=False,
                     textcoords="data", fontsize=13)
 
 
-def average_curves(runs: Sequence, ax: Axes | None = None) -> Axes:
+def average_curves(runs: Sequence) -> Axes:
     """Average accuracy against the stage, one line a run, its name at the end."""
-    ax = ax or axes()[0]
-    ends, stages = [], 1
-    for run in runs:
-        name, color, marker = looks(run)
-        values = 100 * run.average_accuracy
-        stages = max(stages, len(run.record["stream"]["tasks"]))
-        ax.plot(values.index, values, color=color, marker=marker, label=name)
-        ends.append((values.index[-1], values.iloc[-1], name, color))
-    accuracy_axes(ax, stages, "average accuracy (%)", "What is left after each stage, over all tasks seen")
-    label_ends(ax, ends)
+    ax = axes()[0]
+    accuracy_axes(ax, max(len(run.record["stream"]["tasks"]) for run in runs), "average accuracy (%)",
+                  "What is left after each stage, over all tasks seen")
+    draw_lines(ax, [(run.average_accuracy, *looks(run)) for run in runs])
+    return ax
+
+
+def selector_bound(run) -> Axes:
+    """Average accuracy beside its two factors: how often the task is chosen rightly, and how good the modules are."""
+    ax, answer = axes(11, 5)[0], run.average_accuracy
+    low = max(0, 100 * answer.min() - 15)
+    accuracy_axes(ax, len(answer), "test rows (%)", "Which part limits the answer: the modules or the selector?", low)
+    draw_lines(ax, [(metrics.oracle_accuracy(run.predictions), "label right, task told", PALETTE[2], "^"),
+                    (metrics.selector_accuracy(run.predictions), "task right (selector)", PALETTE[4], "v"),
+                    (answer, "label right (answer)", *looks(run)[1:])])
     return ax
 
 
 def forgetting_curves(runs: Sequence) -> Axes:
     """A panel a run: the accuracy on each task against the stage (thin), and the average over tasks seen (thick).
-
-    Returns the first panel's Axes; `.figure` is the whole picture.
-    """
+    Returns the first panel's Axes; `.figure` is the whole picture."""
     panels = axes(5.2 * len(runs) + 0.8, 4.8, len(runs))
     for ax, run in zip(panels, runs):
         name, color, marker = looks(run)
-        matrix = 100 * run.accuracy_matrix
-        for task, shade in zip(matrix.columns, sns.color_palette("crest", matrix.shape[1])):
-            line = matrix[task].dropna()
-            ax.plot(line.index, line, color=shade, linewidth=1.5, alpha=0.9, marker=".", markersize=6)
-            ax.annotate(str(task), (line.index[0], line.iloc[0]), xytext=(0, 5), textcoords="offset points",
+        matrix, average = 100 * run.accuracy_matrix, 100 * run.average_accuracy
+        for task, shade in zip(matrix, sns.color_palette("crest", len(matrix))):
+            ax.plot(matrix.index, matrix[task], color=shade, linewidth=1.5, alpha=0.9, marker=".", markersize=6)
+            ax.annotate(str(task), (task, matrix.loc[task, task]), xytext=(0, 5), textcoords="offset points",
                         fontsize=10, ha="center", color=shade)
-        average = 100 * run.average_accuracy
         ax.plot(average.index, average, color=color, marker=marker, linewidth=4, markersize=9)
         lost = f", forgets {100 * run.forgetting:.1f} points" if len(matrix) > 1 else ""
         accuracy_axes(ax, len(matrix), "accuracy (%)" if ax is panels[0] else "",
@@ -111,9 +118,9 @@ def forgetting_curves(runs: Sequence) -> Axes:
     return panels[0]
 
 
-def heatmap(table: pd.DataFrame, ax: Axes, title: str, says: str, bar: bool = True, **names: str) -> Axes:
+def heatmap(table: pd.DataFrame, ax: Axes, says: str, title: str, bar: bool = True, **names: str) -> Axes:
     """A table of percentages with its values in the cells; `says` stands beside the colour bar."""
-    sns.heatmap(table, ax=ax, vmin=0, vmax=100, cmap=SEQUENTIAL, annot=len(table) <= 12, fmt=".0f", square=True,
+    sns.heatmap(table, ax=ax, vmin=0, vmax=100, cmap="cividis", annot=len(table) <= 12, fmt=".0f", square=True,
                 annot_kws={"fontsize": 13}, cbar=bar, cbar_kws={"label": says, "shrink": 0.8})
     ax.tick_params(rotation=0)
     ax.set(**names)
@@ -125,33 +132,30 @@ def accuracy_heatmaps(runs: Sequence) -> Axes:
     """The accuracy matrices R[k, i] of runs side by side, values in the cells (%); returns the first panel's Axes."""
     panels = axes(5.2 * len(runs) + 0.5, 5.4, len(runs))
     for ax, run in zip(panels, runs):
-        heatmap(100 * run.accuracy_matrix, ax, looks(run)[0], "accuracy (%)", bar=ax is panels[-1],
+        heatmap(100 * run.accuracy_matrix, ax, "accuracy (%)", looks(run)[0], bar=ax is panels[-1],
                 xlabel="task tested", ylabel="after stage")
     panels[0].figure.supxlabel("read a column downwards to see forgetting", fontsize=12)
     return panels[0]
 
 
 def selector_confusion(run, stage: int | None = None) -> Axes:
-    """Which task the selector chose (columns) for test rows of each task (rows), as % of a row."""
+    """Which task the selector chose (columns) for test rows of each task (rows), as % of a row; default: last stage."""
     stage = stage or run.record["stages_done"]
-    table = run.predictions[run.predictions["stage"] == stage]
-    shares = 100 * pd.crosstab(table["task"], table["chosen_task"], normalize="index")
-    shares = shares.reindex(index=range(1, stage + 1), columns=range(1, stage + 1)).fillna(0.0)
-    return heatmap(shares, axes(0.62 * stage + 3.2, 0.6 * stage + 1.8)[0],
-                   f"Stage {stage}: where the selector sends a task's rows", "share of the task's rows (%)",
-                   xlabel="task chosen", ylabel="true task")
+    rows, tasks = run.predictions.query("stage == @stage"), range(1, stage + 1)
+    shares = pd.crosstab(rows["task"], rows["chosen_task"], normalize="index").reindex(tasks, columns=tasks).fillna(0)
+    return heatmap(100 * shares, axes(0.62 * stage + 3.2, 0.6 * stage + 1.8)[0], "share of the task's rows (%)",
+                   f"Stage {stage}: where the selector sends a task's rows", xlabel="task chosen", ylabel="true task")
 
 
 def calibration(run, stage: int | None = None) -> Axes:
     """How often the selector is right, by how sure it is; on the diagonal it knows what it knows."""
     stage = stage or run.record["stages_done"]
-    table = 100 * metrics.calibration(run.predictions[run.predictions["stage"] == stage])
-    ax = axes(6, 5)[0]
-    _, color, marker = looks(run)
+    table = metrics.calibration(run.predictions.query("stage == @stage"))
+    ax, (_, color, marker) = axes(6, 5)[0], looks(run)
     ax.plot([0, 100], [0, 100], color="0.6", linestyle="--")
-    ax.plot(table["confidence"], table["accuracy"], color=color, marker=marker)
+    ax.plot(100 * table["confidence"], 100 * table["accuracy"], color=color, marker=marker)
     for confidence, accuracy, rows in table.itertuples(index=False):
-        ax.annotate(f"{rows / 100:.0f}", (confidence, accuracy), xytext=(0, -18), textcoords="offset points",
+        ax.annotate(str(rows), (100 * confidence, 100 * accuracy), xytext=(0, -18), textcoords="offset points",
                     ha="center", fontsize=10)
     ax.set(xlabel="selector's confidence (%)", ylabel="task chosen rightly (%)", xlim=(0, 103), ylim=(0, 103))
     ax.set_title(f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)", loc="left")
@@ -159,68 +163,49 @@ def calibration(run, stage: int | None = None) -> Axes:
 
 
 def replayed(run, part: str = "module") -> Axes:
-    """How many rows of each task were drawn in each stage."""
+    """How many rows of each task were drawn in each stage, for the `part` "module" or "selector"."""
     table = run.replayed[run.replayed["part"] == part]
     counts = table.pivot_table(index="stage", columns="task", values="count", aggfunc="sum", fill_value=0)
-    ax = axes(9, 5)[0]
-    counts.plot.bar(ax=ax, stacked=True, width=0.8, rot=0, edgecolor="white", linewidth=0.5, ylabel="rows drawn",
-                    color=sns.color_palette("crest", counts.shape[1]))
-    ax.legend(title="task", fontsize=11, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    ax = counts.plot.bar(ax=axes()[0], stacked=True, width=0.8, rot=0, edgecolor="white", linewidth=0.5,
+                         ylabel="rows drawn", color=sns.color_palette("crest", counts.shape[1]))
     ax.set_title(f"{looks(run)[0]}, {part}: rows drawn in each stage, by their task", loc="left")
+    ax.legend(title="task", fontsize=11, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
 
 
 def stream_picture(stream) -> Axes:
     """Rows of each side of each task, with the task's labels."""
-    ax = axes(11, 1.5 + 0.55 * len(stream))[0]
-    sizes = pd.DataFrame([[len(task.train), len(task.valid), len(task.test)] for task in stream],
-                         [f"{number}. {textwrap.shorten(', '.join(task.labels), 80)}" for number, task in
-                          enumerate(stream, 1)], ["training", "validation", "test"])
-    sizes.plot.barh(ax=ax, stacked=True, width=0.8, color=PALETTE[:3], xlabel="examples")
+    names = [f"{stage}. {textwrap.shorten(', '.join(task.labels), 80)}" for stage, task in enumerate(stream, 1)]
+    sides = [[len(task.train), len(task.valid), len(task.test)] for task in stream]
+    ax = pd.DataFrame(sides, names, ["training", "validation", "test"]).plot.barh(
+        ax=axes(11, 1.5 + 0.55 * len(stream))[0], stacked=True, width=0.8, color=PALETTE[:3], xlabel="examples")
+    ax.set_title("The stream: tasks in the order in which they are learned", loc="left")
     ax.invert_yaxis()
     ax.tick_params("y", labelsize=12)
     ax.legend(fontsize=11, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
-    ax.set_title("The stream: tasks in the order in which they are learned", loc="left")
     return ax
 
 
 def class_counts(corpus, need: int = 120) -> Axes:
     """Examples a label, most frequent first; the line is what `make_stream` asks of a label by default."""
-    counts = corpus.counts().most_common()
+    labels, counts = zip(*corpus.counts().most_common())
     ax = axes(14, 5)[0]
-    ax.bar([label for label, _ in counts], [count for _, count in counts], color=PALETTE[0])
+    ax.bar(labels, counts, color=PALETTE[0])
     ax.axhline(need, color=PALETTE[1], linestyle="--")
-    ax.annotate(f"dashed: {need} examples, what a stream needs of a type", (len(counts) - 1, need), xytext=(0, 60),
+    ax.annotate(f"dashed: {need} examples, what a stream needs of a type", (len(labels) - 1, need), xytext=(0, 60),
                 textcoords="offset points", ha="right", fontsize=14)
-    ax.tick_params("x", rotation=90, labelsize=min(12, 700 / len(counts)))
-    ax.set(ylabel="examples", xlim=(-0.7, len(counts) - 0.3))
-    ax.set_title(f"{len(counts)} types: a few are frequent, many are rare", loc="left")
-    return ax
-
-
-def selector_bound(run) -> Axes:
-    """Average accuracy beside its two factors: how often the task is chosen rightly, and how good the modules are."""
-    ax = axes(11, 5)[0]
-    lines = [("label right, task told", metrics.oracle_accuracy(run.predictions), PALETTE[2], "^"),
-             ("task right (selector)", metrics.selector_accuracy(run.predictions), PALETTE[4], "v"),
-             ("label right (answer)", run.average_accuracy, *looks(run)[1:])]
-    for _, values, shade, marker in lines:
-        ax.plot(values.index, 100 * values, color=shade, marker=marker)
-    accuracy_axes(ax, len(run.average_accuracy), "test rows (%)", "Which part limits the answer: the modules or the "
-                  "selector?", low=max(0, 100 * run.average_accuracy.min() - 15))
-    label_ends(ax, [(values.index[-1], 100 * values.iloc[-1], name, shade) for name, values, shade, _ in lines])
+    ax.tick_params("x", rotation=90, labelsize=min(12, 700 / len(labels)))
+    ax.set(ylabel="examples", xlim=(-0.7, len(labels) - 0.3))
+    ax.set_title(f"{len(labels)} types: a few are frequent, many are rare", loc="left")
     return ax
 
 
 def paired(one, other) -> Axes:
-    """Accuracy of `one` minus that of `other`, by task and overall, on the same test rows after the last stage.
-
-    The bars' intervals are 95 % (1.96 standard errors of the mean difference over test rows of these two runs).
-    """
-    last = [run.predictions[run.predictions["stage"] == run.predictions["stage"].max()].set_index("key")
-            for run in (one, other)]
-    gain = 100 * metrics.is_right(last[0]).astype(float).sub(metrics.is_right(last[1]))
-    by_task, overall = gain.groupby(last[0]["task"]).agg(["mean", "sem"]), gain.agg(["mean", "sem"])
+    """Accuracy of `one` minus that of `other`, by task and overall, on the same test rows after the last stage. Bars
+    are 95 % intervals, 1.96 standard errors of the mean difference over test rows of these two runs."""
+    first, second = (run.predictions.query("stage == stage.max()").set_index("key") for run in (one, other))
+    gain = 100 * metrics.is_right(first).astype(float).sub(metrics.is_right(second))
+    by_task, overall = gain.groupby(first["task"]).agg(["mean", "sem"]), gain.agg(["mean", "sem"])
     groups = pd.concat([by_task, overall.to_frame("all").T])
     ax = axes(9, 1.8 + 0.4 * len(groups))[0]
     ax.errorbar(groups["mean"], groups.index.astype(str), xerr=1.96 * groups["sem"], fmt="o", capsize=4,
@@ -232,23 +217,12 @@ def paired(one, other) -> Axes:
 
 
 def lost_labels(run) -> pd.DataFrame:
-    """Table, a row a label: accuracy (parts of 1) when learned and after the last stage, and what it is taken for now.
-
-    Most is lost at the top. "taken for" is the most frequent wrong answer.
-    """
+    """Table, a row a label, most lost at the top: accuracy (parts of 1) when learned and after the last stage, and the
+    most frequent wrong answer now."""
     table = run.predictions.assign(right=metrics.is_right(run.predictions))
-    new, last = table[table["stage"] == table["task"]], table[table["stage"] == table["stage"].max()]
-    found = pd.DataFrame({"task": new.groupby("label")["task"].first(), "learned": new.groupby("label")["right"].mean(),
+    new, last = table.query("stage == task").groupby("label"), table.query("stage == stage.max()")
+    found = pd.DataFrame({"task": new["task"].first(), "learned": new["right"].mean(),
                           "at the end": last.groupby("label")["right"].mean()})
-    found["lost"] = found["learned"] - found["at the end"]
     wrong = last[~last["right"]].groupby("label")["predicted"].agg(lambda names: names.value_counts().index[0])
-    found["taken for"] = wrong.reindex(found.index).fillna("-")
-    return found.sort_values("lost", ascending=False, kind="stable")
-
-
-def save(ax: Axes, path: str | Path, scale: int = 2) -> Path:
-    """Write the whole figure of `ax` as PNG, `scale` x 100 dots an inch."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(png(ax, scale))
-    return path
+    found = found.assign(lost=found["learned"] - found["at the end"], **{"taken for": wrong.reindex(found.index)})
+    return found.fillna({"taken for": "-"}).sort_values("lost", ascending=False, kind="stable")

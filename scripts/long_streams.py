@@ -82,7 +82,7 @@ def draw(costs: pd.DataFrame, path: Path) -> Path:
     panels = plots.axes(7 * len(names), 5, len(names))
     for ax, name in zip(panels, names):
         for kind, table in costs[costs["stream"] == name].groupby("learner"):
-            color = plots.LOOKS.get(kind, (plots.PALETTE[2],))[0]
+            color = plots.LOOKS.get(kind, (kind, plots.PALETTE[2]))[1]
             ax.plot(table["stage"], table["training"], color=color, label=f"{kind}: training")
             ax.plot(table["stage"], table["evaluation"], color=color, linestyle=":", label=f"{kind}: evaluation")
         ax.set(xlabel="stage", ylabel="CPU seconds", ylim=(0, None))
