@@ -32,8 +32,7 @@ class Shown(Axes):
     """Axes that a notebook shows by themselves: a PNG of their whole figure at 2x, without pyplot."""
 
     def _repr_png_(self) -> tuple[bytes, dict]:
-        width, height = (100 * self.figure.get_size_inches()).astype(int).tolist()
-        return png(self), {"width": width, "height": height}
+        return png(self), {"width": int(100 * self.figure.get_figwidth())}
 
 
 def png(ax: Axes, scale: int = 2) -> bytes:
@@ -59,42 +58,39 @@ def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes
     return panels[0].tolist()
 
 
-def accuracy_axes(ax: Axes, stages: int, ylabel: str, title: str, low: float = 0) -> None:
-    """Axes of an accuracy against the stage: percent, from `low` to 100."""
+def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]], stages: int, ylabel: str, title: str,
+               low: float = 0, **look) -> None:
+    """Lines (parts of 1 by stage, name, colour, marker) in percent from `low` to 100, each one's name at its end, moved
+    off others'; `look` is of all lines."""
     ax.set(xlabel="stage (tasks seen)", ylabel=ylabel, ylim=(low, 103), xlim=(0.8, stages + 0.2))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_title(title, loc="left", pad=14)
-
-
-def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]]) -> None:
-    """Lines (parts of 1 by stage, name, colour, marker) in percent, each one's name at its end, moved off others."""
     for values, _, color, marker in lines:
-        ax.plot(values.index, 100 * values, color=color, marker=marker)
-    taken, gap = -np.inf, np.ptp(ax.get_ylim()) / 16
+        ax.plot(values.index, 100 * values, color=color, marker=marker, **look)
+    taken, gap = -np.inf, (103 - low) / 16
     for values, name, color, _ in sorted(lines, key=lambda line: line[0].iloc[-1]):
         end = values.index[-1], 100 * values.iloc[-1]
         taken = max(end[1], taken + gap)
-        ax.annotate(name, end, xytext=(end[0] + 0.15, taken), color=color, va="center", annotation_clip=False,
-                    textcoords="data", fontsize=13)
+        ax.annotate(name, end, xytext=(end[0] + 0.15, taken), color=color, va="center", fontsize=13,
+                    annotation_clip=False)
 
 
 def average_curves(runs: Sequence) -> Axes:
     """Average accuracy against the stage, one line a run, its name at the end."""
-    ax = axes()[0]
-    accuracy_axes(ax, max(len(run.record["stream"]["tasks"]) for run in runs), "average accuracy (%)",
-                  "What is left after each stage, over all tasks seen")
-    draw_lines(ax, [(run.average_accuracy, *looks(run)) for run in runs])
+    ax, stages = axes()[0], max(len(run.record["stream"]["tasks"]) for run in runs)
+    draw_lines(ax, [(run.average_accuracy, *looks(run)) for run in runs], stages, "average accuracy (%)",
+               "What is left after each stage, over all tasks seen")
     return ax
 
 
 def selector_bound(run) -> Axes:
     """Average accuracy beside its two factors: how often the task is chosen rightly, and how good the modules are."""
     ax, answer = axes(11, 5)[0], run.average_accuracy
-    low = max(0, 100 * answer.min() - 15)
-    accuracy_axes(ax, len(answer), "test rows (%)", "Which part limits the answer: the modules or the selector?", low)
-    draw_lines(ax, [(metrics.oracle_accuracy(run.predictions), "label right, task told", PALETTE[2], "^"),
-                    (metrics.selector_accuracy(run.predictions), "task right (selector)", PALETTE[4], "v"),
-                    (answer, "label right (answer)", *looks(run)[1:])])
+    lines = [(metrics.oracle_accuracy(run.predictions), "label right, task told", PALETTE[2], "^"),
+             (metrics.selector_accuracy(run.predictions), "task right (selector)", PALETTE[4], "v"),
+             (answer, "label right (answer)", *looks(run)[1:])]
+    draw_lines(ax, lines, len(answer), "test rows (%)", "Which part limits the answer: the modules or the selector?",
+               low=max(0, 100 * answer.min() - 15))
     return ax
 
 
@@ -104,15 +100,14 @@ def forgetting_curves(runs: Sequence) -> Axes:
     panels = axes(5.2 * len(runs) + 0.8, 4.8, len(runs))
     for ax, run in zip(panels, runs):
         name, color, marker = looks(run)
-        matrix, average = 100 * run.accuracy_matrix, 100 * run.average_accuracy
+        matrix, average = 100 * run.accuracy_matrix, run.average_accuracy
         for task, shade in zip(matrix, sns.color_palette("crest", len(matrix))):
             ax.plot(matrix.index, matrix[task], color=shade, linewidth=1.5, alpha=0.9, marker=".", markersize=6)
             ax.annotate(str(task), (task, matrix.loc[task, task]), xytext=(0, 5), textcoords="offset points",
                         fontsize=10, ha="center", color=shade)
-        ax.plot(average.index, average, color=color, marker=marker, linewidth=4, markersize=9)
         lost = f", forgets {100 * run.forgetting:.1f} points" if len(matrix) > 1 else ""
-        accuracy_axes(ax, len(matrix), "accuracy (%)" if ax is panels[0] else "",
-                      f"{name}\nends at {average.iloc[-1]:.1f} %{lost}")
+        draw_lines(ax, [(average, "", color, marker)], len(matrix), "accuracy (%)" if ax is panels[0] else "",
+                   f"{name}\nends at {100 * average.iloc[-1]:.1f} %{lost}", linewidth=4, markersize=9)
     says = ["thin lines: each task, numbered where it is learned", "thick line: average over the tasks seen"]
     panels[0].figure.supxlabel(("\n" if len(panels) == 1 else "; ").join(says), fontsize=12)
     return panels[0]
