@@ -40,18 +40,17 @@ class TrainPanel:
         self.run: Run | None = None
         self.worker, self.stopping = threading.Thread(), threading.Event()
 
-        def control(value, name, tip, low=0, options=()):
-            kind, more = (Dropdown, {"options": options}) if options else (BoundedIntText, {"min": low})
+        def control(value, name, tip, kind=BoundedIntText, **more):
             return kind(value=value, description=name, tooltip=tip, **more, style={"description_width": "9em"},
                         layout={"width": "22em"})
 
         self.controls = {
-            "tasks": control(tasks, "tasks", "how many tasks are learned, one after the other", low=1),
-            "labels_per_task": control(labels_per_task, "labels per task", "how many labels a task brings", low=1),
-            "grouping": control(grouping, "grouping", "of any kind, or of one group", options=["mixed", "similar"]),
+            "tasks": control(tasks, "tasks", "how many tasks are learned, one after the other", min=1),
+            "labels_per_task": control(labels_per_task, "labels per task", "how many labels a task brings", min=1),
+            "grouping": control(grouping, "grouping", "any kind, or one group", Dropdown, options=["mixed", "similar"]),
             "order_seed": control(order_seed, "order seed", "another number, another order of the tasks"),
-            "learner": control(learner, "learner", "how a stage is trained", options=list(CONFIGS)),
-            "rank": control(rank, "rank", "of the LoRA matrices: the size of a PET module", low=1)}
+            "learner": control(learner, "learner", "how a stage is trained", Dropdown, options=list(CONFIGS)),
+            "rank": control(rank, "rank", "of the LoRA matrices: the size of a PET module", min=1)}
         self.train_button = Button(description="Train", icon="play", tooltip="train, or go on with a stopped run")
         self.stop_button = Button(description="Stop", icon="stop", tooltip="finished stages are kept", disabled=True)
         self.progress = FloatProgress(max=1, description="progress", layout={"width": "44em"})
