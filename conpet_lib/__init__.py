@@ -7,8 +7,7 @@
     run      = cp.train(stream, backbone, cp.DynamicConfig(active=1), seed=0, folder="runs/dynamic-0")
     run.average_accuracy
 
-Read the files from left to right along the data flow: corpora, tasks, prompts, backbone, prefix_cache,
-modules, features, replay, learners, dynamic, runs, training, comparing, plots, widgets.
+README.md lists the files in the order of the data flow, which is that of reading them.
 
 Axis words of our tensors: `batch` (rows of one pass), `tokens` (of a prompt, padded), `hidden` (the backbone's
 width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order), `stages`, `seeds`.

@@ -125,7 +125,7 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
 
 
 def intervals(gain: np.ndarray) -> dict:
-    """The 95 % intervals of a mean of paired differences; see `compare`."""
+    """The 95 % intervals of a mean of paired differences, the one value where all are alike; see `compare`."""
     low = high = least = most = np.nan      # of one difference there are none
     if len(gain) > 1:
         low, high = stats.t.interval(0.95, len(gain) - 1, gain.mean(), stats.sem(gain)) if np.ptp(gain) else gain[:2]

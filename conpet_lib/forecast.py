@@ -49,11 +49,8 @@ class Forecast:
 
 
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool = True) -> Forecast:
-    """What `train(stream, backbone, config)` will cost.
-
-    `calibrate`: run a few steps and passes on rows of the first task (a few seconds) to predict the minutes; these
-    assume that the prefix cache is empty and nothing else runs.
-    """
+    """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
+    few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs."""
     lora = backbone.lora(config.rank, config.alpha, config.targets)
     adapter, head_row = sum(shape.numel() for shape in backbone.register(lora).values()), backbone.hidden_size + 1
     stages, labels, tokens, minutes = len(stream), len(stream.labels), 40.0, None
@@ -108,9 +105,7 @@ def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes
 def pet_size(config: PretrainedConfig, rank: int = 4, tuned_layers: int | str = "all",
              targets: tuple[str, ...] = TARGETS) -> tuple[int, int]:
     """(weights of one adapter, weights of the whole model), counted from a config without loading weights.
-
-    Example: for LLaMA-7B's shapes, rank 4 on q_proj and k_proj of all layers: (2097152, 6738415616).
-    """
+    Example: for LLaMA-7B's shapes, rank 4 on q_proj and k_proj of all layers: (2097152, 6738415616)."""
     with torch.device("meta"):
         try:
             model = AutoModelForCausalLM.from_config(config)
