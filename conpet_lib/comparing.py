@@ -29,7 +29,7 @@ from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream
 from conpet_lib.training import describe, train
 
-BACKBONE = ["fingerprint", "exit_layer", "tuned_layers", "max_tokens"]    # columns from the record of the backbone
+BACKBONE = "fingerprint", "exit_layer", "tuned_layers", "max_tokens"      # columns from the record of the backbone
 load_once = lru_cache(maxsize=1)(load_backbone)      # a worker process trains many runs on one backbone
 
 
@@ -75,21 +75,21 @@ def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, se
 def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
     """All runs under a folder, or those given: what each is of, every setting, and the numbers of its summary, once a
     stage is done. `problem` says what is wrong with a run that cannot be read."""
+    rows = []
     if isinstance(runs, (str, Path)):
         runs = sorted(path.parent for path in Path(runs).rglob("run.json"))
-    rows = []
     for run in runs:
-        rows.append({"folder": str(getattr(run, "folder", run)), "problem": "", "finished": False})
+        row = {"folder": str(getattr(run, "folder", run)), "problem": "", "finished": False}
         try:
             run = run if isinstance(run, Run) else load_run(run)
-            record, stream, backbone = run.record, run.record["stream"], run.record["backbone"]
-            rows[-1] |= {
-                "finished": run.finished, "stages": record["stages_done"], "corpus": stream["corpus"],
-                "tasks": len(stream["tasks"]), "stream": stream["fingerprint"], "seed": record["seed"],
-                "backbone": backbone["name"], **{name: backbone[name] for name in BACKBONE}, **record["config"],
-                **(run.summary() if record["stages_done"] else {})}
+            stream, backbone = run.record["stream"], run.record["backbone"]
+            row |= {"finished": run.finished, "stages": run.record["stages_done"], "corpus": stream["corpus"],
+                    "tasks": len(stream["tasks"]), "stream": stream["fingerprint"], "seed": run.record["seed"],
+                    "backbone": backbone["name"], **{name: backbone[name] for name in BACKBONE}, **run.record["config"],
+                    **(run.summary() if run.record["stages_done"] else {})}
         except ConpetError as error:
-            rows[-1]["problem"] = str(error)
+            row["problem"] = str(error)
+        rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["folder", "problem", "finished"])
 
 

@@ -61,7 +61,7 @@ def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes
 def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]], stages: int, ylabel: str, title: str,
                low: float = 0, **look) -> None:
     """Lines (parts of 1 by stage, name, colour, marker) in percent from `low` to 100, each one's name at its end, moved
-    off others'; `look` is of all lines."""
+    off others'. `stages` is the last on the axis; `look` is of all lines."""
     ax.set(xlabel="stage (tasks seen)", ylabel=ylabel, ylim=(low, 103), xlim=(0.8, stages + 0.2))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_title(title, loc="left", pad=14)
@@ -114,7 +114,7 @@ def forgetting_curves(runs: Sequence) -> Axes:
 
 
 def heatmap(table: pd.DataFrame, ax: Axes, says: str, title: str, bar: bool = True, **names: str) -> Axes:
-    """A table of percentages with its values in the cells; `says` stands beside the colour bar."""
+    """A table of percentages, its values in the cells, colours even in grey; `says` stands beside the colour bar."""
     sns.heatmap(table, ax=ax, vmin=0, vmax=100, cmap="cividis", annot=len(table) <= 12, fmt=".0f", square=True,
                 annot_kws={"fontsize": 13}, cbar=bar, cbar_kws={"label": says, "shrink": 0.8})
     ax.tick_params(rotation=0)
@@ -212,8 +212,8 @@ def paired(one, other) -> Axes:
 
 
 def lost_labels(run) -> pd.DataFrame:
-    """Table, a row a label, most lost at the top: accuracy (parts of 1) when learned and after the last stage, and the
-    most frequent wrong answer now."""
+    """Table, a row a label, most lost at the top: accuracy (parts of 1) when learned and after the last stage; "taken
+    for" is the most frequent wrong answer."""
     table = run.predictions.assign(right=metrics.is_right(run.predictions))
     new, last = table.query("stage == task").groupby("label"), table.query("stage == stage.max()")
     found = pd.DataFrame({"task": new["task"].first(), "learned": new["right"].mean(),
