@@ -1,6 +1,5 @@
 """Errors for people: what was wrong, where, and what to do.
 
-In: a value and what is allowed. Out: nothing, or one clear exception.
 Knows nothing of any other file of the library; every other file may use it.
 """
 
@@ -13,10 +12,7 @@ class ConpetError(Exception):
 
 
 def check(holds: bool, owner: object, field: str, wanted: str) -> None:
-    """Refuse a field of the configuration `owner` that breaks its rule: `wanted`, in words.
-
-    Raises: ValueError naming class, field, value and rule, such as "a share above 0, at most 1".
-    """
+    """Raise a ValueError that names class, field, value and rule (`wanted`, in words) of a configuration's fault."""
     if not holds:
         raise ValueError(f"{type(owner).__name__}({field}={getattr(owner, field)!r}): {field} must be {wanted}.")
 

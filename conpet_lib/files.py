@@ -1,7 +1,6 @@
 """Files: atomic writes, hashes of what is in them, and reads that check them.
 
-In: bytes, text, tensors or tables, and a path. Out: a file that is whole or absent.
-Knows nothing of corpora, backbones or runs.
+In: bytes, text, tensors or tables. Out: a file that is whole or absent. Knows nothing of corpora, backbones or runs.
 """
 
 import hashlib
@@ -10,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import pandas as pd
 import torch
@@ -18,8 +17,6 @@ from safetensors import SafetensorError
 from safetensors.torch import save
 
 from conpet_lib.errors import ConpetError
-
-Result = TypeVar("Result")
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
@@ -29,17 +26,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     not made, so that a run folder that vanished does not come back in part.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
-    try:
-        write(Path(name))
-        os.fsync(handle)
-        os.fchmod(handle, 0o644)    # mkstemp makes files that only their owner can read
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(handle)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as work:
+        file = Path(work, path.name)
+        write(file)
+        with open(file, "rb") as written:
+            os.fsync(written.fileno())
+        os.replace(file, path)
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
@@ -48,8 +40,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 def write_json(path: Path, value: object) -> Path:
     """Write `value` as indented JSON, atomically."""
-    text = json.dumps(value, indent=1, ensure_ascii=False)
-    return write_atomically(path, lambda name: name.write_text(text + "\n", encoding="utf-8"))
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return write_atomically(path, lambda name: name.write_text(text, encoding="utf-8"))
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, str] | None = None) -> Path:
@@ -63,7 +55,7 @@ def write_table(path: Path, table: pd.DataFrame) -> Path:
     return write_atomically(path, lambda name: table.to_parquet(name, index=False))
 
 
-def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Result]) -> Result:
+def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Any]) -> Any:
     """What a file holds; refuses one that is gone, whose digest is not `wanted`, or that cannot be parsed."""
     try:
         content = path.read_bytes()

@@ -1,7 +1,7 @@
 """Seeds: every random choice comes from a named one.
 
-In: a seed and names that say what the draw is for. Out: a generator. The same names give the same draws, whatever was
-drawn before, so a resumed run need not store a random state; other names give independent ones.
+A name says what a draw is for. The same names give the same draws, whatever was drawn before, so a resumed run need not
+store a random state; other names give independent ones.
 """
 
 import numpy as np
