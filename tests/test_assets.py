@@ -45,7 +45,7 @@ def wheel(cache, monkeypatch):
 
 def pin(monkeypatch, sha256: str):
     wanted = ("weights.bin", "config.json")
-    monkeypatch.setitem(assets.ASSETS, "pebble", assets.Asset(
+    monkeypatch.setitem(assets.ASSETS, "pebble", dict(
         package="pebble==1.0", sha256=sha256, inside="pebble/model", files=wanted))
 
 
@@ -97,7 +97,7 @@ FETCH = """
 import sys, time, types
 package = types.ModuleType("conpet_lib"); package.__path__ = [sys.argv[1]]; sys.modules["conpet_lib"] = package
 from conpet_lib import assets
-assets.ASSETS["pebble"] = assets.Asset(package="pebble==1.0", sha256=sys.argv[2], inside="pebble/model",
+assets.ASSETS["pebble"] = dict(package="pebble==1.0", sha256=sys.argv[2], inside="pebble/model",
                                        files=("weights.bin", "config.json"))
 def prepare(folder):
     with open(sys.argv[3], "a") as log: log.write("prepared\\n")
@@ -107,7 +107,7 @@ print(assets.asset_folder("pebble", prepare))
 
 
 def test_two_processes_at_once_fetch_once_and_share_one_good_folder(wheel, cache, tmp_path):
-    sha256, log = assets.ASSETS["pebble"].sha256, tmp_path / "log"
+    sha256, log = assets.ASSETS["pebble"]["sha256"], tmp_path / "log"
     both = [subprocess.Popen([sys.executable, "-c", FETCH, LIBRARY, sha256, log], stdout=subprocess.PIPE, text=True)
             for _ in range(2)]
     folders = {process.communicate(timeout=60)[0].strip() for process in both}
