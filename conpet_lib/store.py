@@ -1,33 +1,30 @@
 """Store: tensors that can be computed again, kept on disk by key.
 
-In: keys that hash all that a value depends on, and values. Out: the values, bit by bit. The prefix cache and the logit
-cache are two of these. SQLite keeps them: a write is whole or absent, several processes may use a file at once, and
-reads are memory-mapped. Knows nothing of what the tensors mean.
+A key hashes all that its value depends on. The prefix cache and the logit cache are two of these. SQLite keeps them: a
+write is whole or absent, several processes may use a file, and reads are memory-mapped. Knows no tensor's meaning.
 """
 
 import json
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from conpet_lib.errors import ConpetError
-from conpet_lib.files import Result
 
 TYPES = {str(dtype): dtype for dtype in (torch.float16, torch.float32)}
 
 
 class Store:
-    """Tensors `(rows, width)` by key, in one file. A key that stands for something else must be another key.
+    """Tensors `(rows, width)` by key, in one file.
 
-    Args:
-        file: made at the first use. limit: bytes on disk; above it the oldest values go.
-    Attributes: `hits`: values read; `misses`: values that had to be computed and were put, `written` bytes of them;
-        `damaged`: values whose checksum was wrong, and files that were no database: they are dropped, to be
-        computed again; `evicted`: values dropped for the limit.
+    Args: file: made at the first use; limit: bytes on disk, above which the oldest values go.
+    Attributes: `hits`: values read; `misses`: values put, since they had to be computed, `written` bytes of them;
+        `damaged`: values of a wrong checksum and files that were no database, which are dropped; `evicted`: values
+        dropped for the limit.
     """
 
     def __init__(self, file: Path, limit: int):
@@ -35,13 +32,12 @@ class Store:
         self.hits = self.misses = self.written = self.damaged = self.evicted = 0
         self.base: sqlite3.Connection | None = None
 
-    def missing(self, keys: Iterable[str]) -> list[str]:
+    def missing(self, keys: Collection[str]) -> list[str]:
         """The distinct keys that have no value."""
-        keys = list(dict.fromkeys(keys))
         there = {key for key, in self._select("key", keys)}
-        return [key for key in keys if key not in there]
+        return [key for key in dict.fromkeys(keys) if key not in there]
 
-    def get(self, keys: Sequence[str]) -> dict[str, Tensor]:
+    def get(self, keys: Collection[str]) -> dict[str, Tensor]:
         """The values that are there and whole; one that is not is dropped."""
         found = {}
         for key, dtype, width, checksum, value in self._select("key, type, width, checksum, value", keys):
@@ -49,51 +45,50 @@ class Store:
                 found[key] = torch.frombuffer(bytearray(value), dtype=TYPES[dtype]).reshape(-1, width)
             else:
                 self.damaged += 1
-                self._do(lambda base, key=key: base.execute("DELETE FROM kept WHERE key = ?", (key,)))
+                self._do("DELETE FROM kept WHERE key = ?", [key])
         self.hits += len(found)
         return found
 
     def put(self, values: Mapping[str, Tensor]) -> None:
         """Keep `(rows, width)` tensors, all of them or none; then drop the oldest as long as the limit is exceeded."""
-        rows = [(key, str(value.dtype), value.shape[-1], zlib.crc32(content), content) for key, value in values.items()
-                for content in [value.cpu().contiguous().numpy().tobytes()]]
-        self._do(lambda base: self._write(base, rows))
+        rows = []
+        for key, value in values.items():
+            content = value.numpy().tobytes()
+            rows.append((key, str(value.dtype), value.shape[-1], zlib.crc32(content), content))
+        self._do("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)", rows, many=True)
         self.misses, self.written = self.misses + len(rows), self.written + sum(len(content) for *_, content in rows)
-        while self.bytes > self.limit and (dropped := self._do(lambda base: base.execute(
-                "DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY rowid LIMIT "
-                "(SELECT COUNT(*) / 10 + 1 FROM kept))").rowcount)):
-            self.evicted += dropped
+        while self.bytes > self.limit and (count := self._do("SELECT COUNT(*) FROM kept")[0][0]):
+            oldest = count // 10 + 1
+            self._do("DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY rowid LIMIT ?)", [oldest])
+            self.evicted += oldest
 
     @property
     def bytes(self) -> int:
         """Bytes in use; 0 for a file that was never used."""
         if self.base is None and not self.file.exists():
             return 0
-        return self._do(lambda base: base.execute("SELECT (page_count - freelist_count) * page_size FROM "
-                        "pragma_page_count, pragma_freelist_count, pragma_page_size").fetchone()[0])
+        return self._do("SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, "
+                        "pragma_freelist_count, pragma_page_size")[0][0]
 
     def clear(self) -> None:
         """Forget all values."""
-        self._do(lambda base: base.execute("DELETE FROM kept"))
+        self._do("DELETE FROM kept")
 
-    def _select(self, columns: str, keys: Sequence[str]) -> list[tuple]:
-        asked = f"SELECT {columns} FROM kept WHERE key IN (SELECT value FROM json_each(?))"
-        return self._do(lambda base: base.execute(asked, (json.dumps(list(keys)),)).fetchall())
+    def _select(self, columns: str, keys: Collection[str]) -> list[tuple]:
+        return self._do(f"SELECT {columns} FROM kept WHERE key IN (SELECT value FROM json_each(?))",
+                        [json.dumps(list(keys))])
 
-    @staticmethod
-    def _write(base: sqlite3.Connection, rows: list[tuple]) -> None:
-        with base:              # one transaction
-            base.execute("BEGIN IMMEDIATE")
-            base.executemany("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)", rows)
-
-    def _do(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """`work(connection)`; a file that is no database is put aside and begun anew, other faults are explained."""
+    def _do(self, statement: str, values: Sequence = (), many: bool = False) -> list[tuple]:
+        """The rows of a statement, `many`: done for each of `values`; a file that is no database is begun anew."""
+        def work(base: sqlite3.Connection) -> list[tuple]:
+            with base:              # one transaction
+                return (base.executemany if many else base.execute)(statement, values).fetchall()
         try:
             try:
                 return work(self.base or self._connect())
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):
-                    raise
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
                 self.damaged, self.base = self.damaged + 1, None
                 self.file.replace(self.file.with_suffix(".damaged"))
                 Path(f"{self.file}-journal").unlink(missing_ok=True)        # SQLite would roll the new file back by it
@@ -105,14 +100,11 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        base = sqlite3.connect(self.file, timeout=60, isolation_level=None, check_same_thread=False)
-        base.execute(f"PRAGMA mmap_size={self.limit}")
-        base.execute("PRAGMA synchronous=NORMAL")
-        # The rollback journal, not the write-ahead log: changing to that fails when two processes do it at once, and it
-        # does not work on network drives. IMMEDIATE: a read lock that becomes a write lock does not wait its turn.
-        base.execute("BEGIN IMMEDIATE")
-        base.execute("CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, type TEXT NOT NULL, width INTEGER "
-                     "NOT NULL, checksum INTEGER NOT NULL, value BLOB NOT NULL)")
-        base.execute("COMMIT")
+        # IMMEDIATE: a read lock that becomes a write lock does not wait its turn. And the rollback journal, not the
+        # write-ahead log: changing to that fails when two processes do it at once, and network drives have none.
+        base = sqlite3.connect(self.file, timeout=60, isolation_level="IMMEDIATE", check_same_thread=False)
+        base.executescript(f"PRAGMA mmap_size={self.limit}; PRAGMA synchronous=NORMAL; BEGIN IMMEDIATE; "
+                           "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, type TEXT NOT NULL, width INTEGER "
+                           "NOT NULL, checksum INTEGER NOT NULL, value BLOB NOT NULL); COMMIT")
         self.base = base
         return base
