@@ -1,7 +1,7 @@
 """Features: what learners see of examples, and the count of what it cost.
 
-In: rows of a stream. Out: answer features and scores of a module, from the prefix cache and a short top pass.
-Joins `tasks`, `prompts`, `backbone`, `prefix_cache` and `store`. Knows nothing of learners.
+In: rows of a stream. Out: answer features and scores of a module, from the prefix cache and a short top pass. Joins
+`tasks`, `prompts`, `backbone`, `prefix_cache` and `store`. Knows nothing of learners.
 """
 
 from collections import Counter
@@ -28,9 +28,8 @@ PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30          # limits of the caches on 
 class Features:
     """Rows of a list of examples as answer features.
 
-    Examples are read, encoded and run through the prefix only when a row is asked for, so a future
-    task's rows or a test row cannot be read before their time.
-
+    Examples are read, encoded and run through the prefix only when a row is asked for, so a future task's rows or a
+    test row cannot be read before their time.
     Args: cache: folder of the caches, default the user's; max_tokens: longer prompts are cut around their spans.
     Attributes: `prefixes`, the `PrefixCache`; `logits`, the logit cache, a `Store`.
     """
@@ -47,13 +46,12 @@ class Features:
     @property
     def counts(self) -> Counter:
         """What was run so far: `top_rows`, `top_tokens` (padded) and `head_scores` without gradients and, ending in
-        `_trained`, with; `prefix_tokens`; hits, misses and written bytes of both caches; `truncated` prompts and
-        their `cut_tokens`."""
-        caches = {f"{name}_{field}": getattr(store, field) for name, store in
-                  (("prefix", self.prefixes.store), ("logit", self.logits))
+        `_trained`, with; `prefix_tokens`; what both caches count; `truncated` prompts and their `cut_tokens`."""
+        caches = {f"{name}_{field}": getattr(store, field)
+                  for name, store in (("prefix", self.prefixes.store), ("logit", self.logits))
                   for field in ("hits", "misses", "written", "damaged", "evicted")}
-        return Counter({**self.passes, **caches, "prefix_tokens": self.prefixes.tokens,
-                        "prefix_wide": self.prefixes.wide})
+        more = {"prefix_tokens": self.prefixes.tokens, "prefix_wide": self.prefixes.wide}
+        return Counter({**self.passes, **caches, **more})
 
     def encode(self, row: int) -> Encoded:
         """The prompt of a row as token numbers; encoded once."""
@@ -64,61 +62,55 @@ class Features:
 
     def fill(self, rows: Sequence[int], on_group: Callable[[int, int], None] | None = None) -> None:
         """Compute what the cache lacks of these rows' prefixes."""
-        self.prefixes.fill((self.encode(int(row)).tokens for row in rows), on_group)
+        self.prefixes.fill((self.encode(row).tokens for row in rows), on_group)
 
     def top(self, rows: Sequence[int], module: PetModule | None = None, length: int = 0) -> Tensor:
         """`(batch, hidden)` answer features of one pass above the boundary; prompts padded to `length` at least."""
-        prompts = [self.encode(int(row)) for row in rows]
+        prompts = [self.encode(row) for row in rows]
         hidden, real = self.prefixes.batch([prompt.tokens for prompt in prompts], length)
         answer = torch.tensor([prompt.answer for prompt in prompts], device=hidden.device)
         kind = "_trained" if torch.is_grad_enabled() else ""
-        scores = len(rows) * len(module.owner) if module else 0
         self.passes.update({f"top_rows{kind}": len(rows), f"top_tokens{kind}": real.numel(),
-                            f"head_scores{kind}": scores})
-        if module is None:
-            return self.backbone.top(hidden, real, answer)
-        return self.backbone.top(hidden, real, answer, module.adapter, module.config)
+                            f"head_scores{kind}": len(rows) * len(module.owner) if module else 0})
+        weights = (module.adapter, module.config) if module else ()
+        return self.backbone.top(hidden, real, answer, *weights)
 
-    def scores(self, rows: Sequence[int], module: PetModule) -> Tensor:
+    def scores(self, rows: Sequence[int], module: PetModule, length: int = 0) -> Tensor:
         """`(batch, labels of the module)` scores of one pass, with gradients if they are on."""
-        return module.scores(self.top(rows, module))
+        return module.scores(self.top(rows, module, length))
 
-    @torch.no_grad()
     def scores_of(self, rows: Sequence[int], module: PetModule) -> Tensor:
-        """The same for any number of rows, without gradients, in passes of like length; on the CPU."""
-        return self._in_passes(rows, lambda part: self.scores(part, module), len(module.owner))
-
-    @torch.no_grad()
-    def features_of(self, rows: Sequence[int], module: PetModule | None = None) -> Tensor:
-        """`(rows, hidden)` answer features of any number of rows, without gradients; on the CPU."""
-        return self._in_passes(rows, lambda part: self.top(part, module), self.backbone.hidden_size)
+        """`(rows, labels)` scores of any number of rows, without gradients; on the CPU."""
+        return self._in_passes(self.scores, rows, module, len(module.owner))
 
     @torch.no_grad()
     def frozen_scores(self, rows: Sequence[int], module: PetModule) -> Tensor:
-        """`(rows, labels)` scores of a module that is not trained any more, through the logit cache; on the CPU.
+        """The same of a module that is not trained any more, through the logit cache.
 
-        A key hashes the backbone, the module's weights and the prompt's tokens (and so text, template and
-        tokenizer): whatever changes a score changes its key.
+        A key hashes whatever changes a score: backbone, weights and tokens (and so text, template and tokenizer).
         """
         names = self.backbone.exit_layer, module.fingerprint
-        prompts = [self.encode(int(row)) for row in rows]
-        keys = [digest(*names, self.prefixes.key(prompt.tokens), prompt.answer) for prompt in prompts]
-        row_of, fresh = dict(zip(keys, rows)), {}
-        found = self.logits.get(list(row_of))
-        lacking = [key for key in row_of if key not in found]
-        for length, places in groups([len(self.encode(int(row_of[key])).tokens) for key in lacking]):
-            passed = module.scores(self.top([row_of[lacking[place]] for place in places], module, length))
-            fresh |= {lacking[place]: scores[None].float().cpu() for place, scores in zip(places, passed)}
-        if fresh:
-            self.logits.put(fresh)
-        return torch.cat([(found | fresh)[key] for key in keys])
+        keys = [digest(*names, self.prefixes.key(prompt.tokens), prompt.answer) for prompt in map(self.encode, rows)]
+        found, row_of = self.logits.get(keys), dict(zip(keys, rows))
+        lacking = {key: self.encode(row).tokens for key, row in row_of.items() if key not in found}
+        for length, part in groups(lacking):
+            scores = self.scores([row_of[key] for key in part], module, length).float().cpu()
+            found |= zip(part, scores[:, None])
+        if lacking:
+            self.logits.put({key: found[key] for key in lacking})
+        return torch.cat([found[key] for key in keys])
 
-    def _in_passes(self, rows: Sequence[int], run: Callable[[np.ndarray], Tensor], width: int) -> Tensor:
+    def features_of(self, rows: Sequence[int], module: PetModule | None = None) -> Tensor:
+        """`(rows, hidden)` answer features of any number of rows, without gradients; on the CPU."""
+        return self._in_passes(self.top, rows, module, self.backbone.hidden_size)
+
+    @torch.no_grad()
+    def _in_passes(self, run: Callable[..., Tensor], rows: Sequence[int], module: PetModule | None,
+                   width: int) -> Tensor:
         """`run` over rows sorted by length, the results put back into the rows' order."""
-        rows = np.asarray(rows, dtype=np.int64)
-        order = np.argsort([len(self.encode(int(row)).tokens) for row in rows], kind="stable")
-        result = torch.zeros(len(rows), width)
+        rows, result = np.asarray(rows, dtype=np.int64), torch.zeros(len(rows), width)
+        order = np.argsort([len(self.encode(row).tokens) for row in rows], kind="stable")
         for start in range(0, len(rows), INFERENCE_ROWS):
             part = order[start:start + INFERENCE_ROWS]
-            result[torch.from_numpy(part)] = run(rows[part]).float().cpu()
+            result[part] = run(rows[part], module).float().cpu()
         return result

@@ -1,15 +1,15 @@
 """Prefix cache: hidden states at the boundary, computed once and kept on disk.
 
-In: prompts as token numbers. Out: their hidden states at the boundary, padded into a batch.
-May import `backbone`, `store`. Knows nothing of tasks, modules or learners.
-Kept are real tokens only, in half precision where they fit into it. Start at `PrefixCache.batch`.
+In: prompts as token numbers. Out: their states, padded into a batch. Kept are real tokens only, in half precision where
+they fit into it. May import `backbone`, `store`. Knows nothing of tasks or learners. Start at `PrefixCache.batch`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from conpet_lib.backbone import Backbone
 from conpet_lib.errors import ConpetError
@@ -24,18 +24,19 @@ HALF_LIMIT = 65504.0        # the largest float16
 Tokens = Sequence[int]
 
 
-def groups(lengths: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """A padded length and the places, `(GROUP,)`, of prompts that have it; a last place is repeated to fill a group.
+def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
+    """A padded length and the keys of `GROUP` prompts that have it; a last key is repeated to fill a group.
 
-    A stored value must depend on its prompt alone, not on what was computed beside it, or a resumed run would
-    differ. Matrix kernels give other last digits for other shapes, so every pass of a length has one shape.
+    Matrix kernels give other last digits for other shapes, but a stored value must depend on its prompt alone, or a
+    resumed run would differ. So every pass of a length has one shape.
     """
-    padded = -(-np.asarray(lengths, dtype=np.int64) // BUCKET) * BUCKET
-    for length in np.unique(padded):
-        places = np.flatnonzero(padded == length)
-        for start in range(0, len(places), GROUP):
-            part = places[start:start + GROUP]
-            yield int(length), np.pad(part, (0, GROUP - len(part)), mode="edge")
+    keys_of = defaultdict(list)
+    for key, tokens in prompts.items():
+        keys_of[-(-len(tokens) // BUCKET) * BUCKET].append(key)
+    for length, keys in sorted(keys_of.items()):
+        for start in range(0, len(keys), GROUP):
+            part = keys[start:start + GROUP]
+            yield length, part + part[-1:] * (GROUP - len(part))
 
 
 class PrefixCache:
@@ -50,23 +51,20 @@ class PrefixCache:
 
     def key(self, tokens: Tokens) -> str:
         """The name of a prompt's states: a hash of backbone, boundary and token numbers."""
-        return digest(self.backbone.fingerprint, self.backbone.boundary, np.asarray(tokens, dtype=np.int64).tobytes())
+        return digest(self.backbone.fingerprint, self.backbone.boundary, torch.tensor(tokens).numpy().tobytes())
 
     def fill(self, prompts: Iterable[Tokens], on_group: Callable[[int, int], None] | None = None) -> dict[str, Tensor]:
-        """Compute and keep what is missing of these prompts; `on_group(done, total)` reports progress.
-
-        Returns: what was written last, by key.
-        """
-        wanted = {self.key(tokens): tuple(tokens) for tokens in prompts}
-        missing = self.store.missing(wanted)
-        lacking, fresh, done = [wanted[key] for key in missing], {}, 0
-        for length, places in groups([len(tokens) for tokens in lacking]):
+        """Compute and keep what is missing; `on_group(done, total)` reports progress. Returns what was put last."""
+        wanted = {self.key(tokens): tokens for tokens in prompts}
+        missing = {key: wanted[key] for key in self.store.missing(wanted)}
+        fresh, done = {}, 0
+        for length, keys in groups(missing):
             if sum(state.nbytes for state in fresh.values()) > WRITE_BYTES:
                 self.store.put(fresh)
                 fresh = {}
-            states = dict(zip(places.tolist(), self.compute([lacking[place] for place in places], length)))
-            fresh |= {missing[place]: self.narrow(state) for place, state in states.items()}
-            done += len(states)
+            states = dict(zip(keys, self.compute([missing[key] for key in keys], length)))
+            self.wide += sum(state.dtype == torch.float32 for state in states.values())
+            fresh, done = fresh | states, done + len(states)
             if on_group:
                 on_group(done, len(missing))
         if fresh:
@@ -74,36 +72,25 @@ class PrefixCache:
         return fresh
 
     def compute(self, prompts: list[Tokens], length: int) -> list[Tensor]:
-        """`(tokens, hidden)` states of each prompt, all padded to `length` for one pass."""
-        ids, real = torch.zeros(len(prompts), length, dtype=torch.long), torch.zeros(len(prompts), length).bool()
-        for place, tokens in enumerate(prompts):
-            ids[place, :len(tokens)] = torch.tensor(tokens)
-            real[place, :len(tokens)] = True
+        """`(tokens, hidden)` states of each prompt, padded to `length` for one pass; half precision if it can."""
+        ids = torch.tensor([[*tokens, *[0] * (length - len(tokens))] for tokens in prompts])     # (batch, tokens)
+        real = torch.arange(length) < torch.tensor([[len(tokens)] for tokens in prompts])
         self.tokens += ids.numel()
         states = self.backbone.prefix(ids, real).float().cpu()
-        return [state[:len(tokens)] for state, tokens in zip(states, prompts)]
-
-    def narrow(self, state: Tensor) -> Tensor:
-        """Half precision, or float32 where half would overflow."""
-        if not state.isfinite().all():
+        if not states[real].isfinite().all():
             raise ConpetError(f"The backbone {self.backbone.name!r} gives infinite or undefined hidden states at layer "
                               f"{self.backbone.boundary}. Try dtype='float32'.")
-        wide = bool(state.abs().max() >= HALF_LIMIT)
-        self.wide += wide
-        return state.clone() if wide else state.half()
+        whole = [state[:len(tokens)] for state, tokens in zip(states, prompts)]
+        return [state.half() if state.abs().max() < HALF_LIMIT else state.clone() for state in whole]
 
     def batch(self, prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
-        """States `(batch, tokens, hidden)` float32 and `(batch, tokens)` bool of real tokens, on the device.
-
-        Padded to the longest prompt, or to `length` tokens if that is more.
-        """
-        keys = [self.key(tokens) for tokens in prompts]
-        found = self.store.get(list(dict.fromkeys(keys)))
+        """States `(batch, tokens, hidden)` float32, padded to `length` or more, and `(batch, tokens)`: real tokens."""
+        keys, device = [self.key(tokens) for tokens in prompts], self.backbone.device
+        found = self.store.get(keys)
         lacking = {key: tokens for key, tokens in zip(keys, prompts) if key not in found}
         if lacking:                                         # never filled, damaged, or dropped for the limit
-            found |= self.fill(lacking.values()) | self.store.get(list(lacking))
-        hidden = torch.zeros(len(prompts), max([length, *map(len, prompts)]), self.backbone.hidden_size)
-        for place, key in enumerate(keys):
-            hidden[place, :len(found[key])] = found[key]
-        real = torch.arange(hidden.shape[1])[None] < torch.tensor([len(tokens) for tokens in prompts])[:, None]
-        return hidden.to(self.backbone.device), real.to(self.backbone.device)
+            found |= self.fill(lacking.values()) | self.store.get(lacking)
+        length = max(length, *map(len, prompts))
+        hidden = torch.stack([pad(found[key].float(), (0, 0, 0, length - len(found[key]))) for key in keys])
+        real = torch.arange(length) < torch.tensor([[len(tokens)] for tokens in prompts])
+        return hidden.to(device), real.to(device)
