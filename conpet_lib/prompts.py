@@ -1,7 +1,6 @@
 """Prompts: from an example to token numbers with an answer position.
 
-In: an `Example` and a tokenizer. Out: `Encoded`: token numbers, the answer position, and whether text was cut. The
-prompt is built from pieces, so that the answer position is known by construction and never searched for.
+The prompt is built from pieces, so that the answer position is known by construction and never searched for.
 May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
 """
 
@@ -15,34 +14,30 @@ from conpet_lib.assets import DATA
 from conpet_lib.corpora import Example
 
 MASK = "[MASK]"
-
 # Per kind of corpus: the template of a bidirectional encoder, then that of a causal decoder, whose prompt ends where
 # the answer would begin. "typing" and "relation" of encoders are the authors'.
 TEMPLATES = json.loads((DATA / "templates.json").read_text(encoding="utf-8"))
 # Around each span in the text: the authors' unused tokens where the vocabulary has them, else words.
-# A definition begins with its noun and needs no mark.
-MARKED = ("typing", "relation")
 UNUSED_MARKS = (("[unused0]", "[unused1]"), ("[unused2]", "[unused3]"))
 WORD_MARKS = ((" [", " ]"), (" {", " }"))
+SPANS = {"{span}": 0, "{head}": 0, "{tail}": 1}      # which span of the example a template's field stands for
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt as the model reads it: `tokens` (numbers), `answer` (a position in them), `cut` (text tokens lost)."""
+    """A prompt as the model reads it."""
 
     tokens: tuple[int, ...]
-    answer: int
-    cut: int
+    answer: int                 # a position in `tokens`
+    cut: int                    # tokens of the text that were lost
 
 
 @dataclass(frozen=True)
 class Prompt:
     """A template with its tokenizer.
 
-    Args:
-        tokenizer: of the backbone.
-        kind: a key of `TEMPLATES`.
-        max_tokens: longer prompts are cut around the spans, which are kept; never dropped.
+    Args: tokenizer: of the backbone. kind: a key of `TEMPLATES`. max_tokens: longer prompts are cut around the spans,
+        which are kept; never dropped.
 
     Worked by hand, for an encoder: text "Oslo is cold.", span (0, 4), kind "typing". The pieces are
     [CLS], mark, "Oslo", mark, " is cold.", " In this sentence,", " Oslo", " is a", [MASK], ".", [SEP];
@@ -61,31 +56,26 @@ class Prompt:
 
     def render(self, example: Example) -> str:
         """The prompt as a person reads it."""
-        start, end = self.tokenizer.cls_token or "", self.tokenizer.sep_token or ""
         pieces = [piece for piece, _ in self.text_pieces(example) + self.question(example)]
-        return re.sub(r" ([.,])( |$)", r"\1\2", " ".join(" ".join(filter(None, [start, *pieces, end])).split()))
+        whole = " ".join([self.tokenizer.cls_token or "", *pieces, self.tokenizer.sep_token or ""])
+        return re.sub(r" ([.,])( |$)", r"\1\2", " ".join(whole.split()))
 
     def encode(self, example: Example) -> Encoded:
         """Token numbers and answer position of one example."""
-        tokenizer = self.tokenizer
-        first = [tokenizer.cls_token_id] if tokenizer.mask_token_id is not None else tokenizer("")["input_ids"]
-        last = [tokenizer.sep_token_id] if tokenizer.mask_token_id is not None else []
-        whole = [(self.numbers(piece), fixed) for piece, fixed in self.text_pieces(example)]
-        asked = [(self.numbers(piece), not span) for piece, span in self.question(example)]
-        length = len(first) + len(last) + sum(len(numbers) for numbers, _ in whole + asked)
-        # If the prompt is too long, so may a span be: two stand in the text, two in the question.
-        longest = length if length <= self.max_tokens else self.max_tokens // 6
-        text = [(numbers[:longest] if fixed else numbers, fixed) for numbers, fixed in whole]
-        question = [numbers if fixed else numbers[:longest] for numbers, fixed in asked]
-        text = shorten(text, self.max_tokens - len(first) - len(last) - sum(map(len, question)))
-        cut = sum(len(numbers) for numbers, _ in whole + asked) - sum(map(len, text + question))
-        tokens = first + sum(text, []) + sum(question, []) + last
-        if MASK in self.template:
-            before = next(place for place, (piece, _) in enumerate(self.question(example)) if piece == MASK)
-            answer = len(first) + sum(map(len, text)) + sum(map(len, question[:before]))
-        else:
-            answer = len(tokens) - 1
-        return Encoded(tuple(tokens), answer, cut)
+        tokenizer, text, question = self.tokenizer, self.text_pieces(example), self.question(example)
+        encoder = tokenizer.mask_token_id is not None
+        first = [tokenizer.cls_token_id] if encoder else tokenizer("")["input_ids"]
+        last = [tokenizer.sep_token_id] if encoder else []
+        pieces = [(self.numbers(piece), kept) for piece, kept in text + question]
+        length = len(first) + len(last) + sum(len(numbers) for numbers, _ in pieces)
+        if length > self.max_tokens:         # so may a span be: two stand in the text, two in the question
+            pieces = [(numbers[:self.max_tokens // 6] if kept else numbers, kept) for numbers, kept in pieces]
+        asked = [numbers for numbers, _ in pieces[len(text):]]
+        told = shorten(pieces[:len(text)], self.max_tokens - len(first) - len(last) - sum(map(len, asked)))
+        tokens = sum([first, *told, *asked, last], [])
+        before = [piece for piece, _ in question].index(MASK) if encoder else 0
+        answer = len(first) + sum(map(len, told + asked[:before])) if encoder else len(tokens) - 1
+        return Encoded(tuple(tokens), answer, length - len(tokens))
 
     def numbers(self, piece: str) -> list[int]:
         """Token numbers of one piece; a mark or the mask is one token where the vocabulary has it."""
@@ -101,46 +91,41 @@ class Prompt:
         Blanks go to the piece that follows, as tokenizers of decoders join a blank to the next word.
         """
         known = self.tokenizer.convert_tokens_to_ids("[unused0]") not in (None, self.tokenizer.unk_token_id)
-        marks = UNUSED_MARKS if known else WORD_MARKS
-        pieces, position = [], 0
+        marks, pieces, position = UNUSED_MARKS if known else WORD_MARKS, [], 0
         for number, (start, end) in sorted(enumerate(example.spans), key=lambda item: item[1]):
-            blank = len(example.text[position:start]) - len(example.text[position:start].rstrip())
-            pieces.append((example.text[position:start - blank], False))
-            span = example.text[start - blank:end]
-            if self.kind in MARKED:
-                opening, closing = marks[number]
-                pieces += [(opening, True), (" " * (not known and not blank) + span, True), (closing, True)]
-            else:
+            before = example.text[position:start]
+            blank = before[len(before.rstrip()):]
+            span, position = blank + example.text[start:end], end
+            pieces.append((before.rstrip(), False))
+            if self.kind == "definition":           # begins with its noun, which needs no mark
                 pieces.append((span, True))
-            position = end
+            else:
+                opening, closing = marks[number]
+                pieces += [(opening, True), (span if known or blank else " " + span, True), (closing, True)]
         pieces.append((example.text[position:], False))
-        return [(piece, fixed) for piece, fixed in pieces if piece]
+        return [(piece, kept) for piece, kept in pieces if piece]
 
     def question(self, example: Example) -> list[tuple[str, bool]]:
         """The template behind the text in pieces, each with whether it is a span's words."""
-        words = example.span_texts()
-        names = {"{span}": words[:1], "{head}": words[:1], "{tail}": words[1:]}
-        filled = []
-        for piece in filter(None, re.split(r"( ?\{\w+\}| ?\[MASK\])", self.template.removeprefix("{text}"))):
-            bare = piece.strip()
-            span = " " * (piece != bare) + names[bare][0] if bare in names else None
-            filled.append((span or (bare if bare == MASK else piece), span is not None))
+        words, filled = example.span_texts(), []
+        for piece in filter(None, re.split(r"( ?\{\w+\})| ?(\[MASK\])", self.template.removeprefix("{text}"))):
+            field = piece.strip()
+            filled.append((piece.replace(field, words[SPANS[field]]), True) if field in SPANS else (piece, False))
         return filled
 
 
 def shorten(pieces: list[tuple[list[int], bool]], room: int) -> list[list[int]]:
-    """Cut token lists until all fit into `room` tokens.
+    """Cut token lists until all fit into `room` tokens; spans that alone are too long keep their beginning.
 
-    One token at a time goes from the longest list that may be cut, first from the outer ones (the far
-    end from the spans), then from the ones between spans; spans that alone are too long keep their beginning.
+    One token at a time goes from the longest list that may be cut, from the outer ones first (at the spans' far end).
     """
     sizes = [len(numbers) for numbers, _ in pieces]
 
     def goes_first(place: int) -> tuple[bool, bool, bool, int]:
-        fixed, outer = pieces[place][1], place in (0, len(pieces) - 1)
-        return sizes[place] > 0, not fixed, outer, sizes[place]
+        kept, outer = pieces[place][1], place in (0, len(pieces) - 1)
+        return sizes[place] > 0, not kept, outer, sizes[place]
 
     while sum(sizes) > max(room, 0):
         sizes[max(range(len(pieces)), key=goes_first)] -= 1
-    return [numbers[len(numbers) - size:] if place == 0 and not fixed and len(pieces) > 1 else numbers[:size]
-            for place, ((numbers, fixed), size) in enumerate(zip(pieces, sizes))]
+    return [numbers[len(numbers) - size:] if place == 0 and not kept and len(pieces) > 1 else numbers[:size]
+            for place, ((numbers, kept), size) in enumerate(zip(pieces, sizes))]
