@@ -16,20 +16,18 @@ from conpet_lib.backbone import Backbone
 class Clock:
     """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
 
-    Memory is the largest seen: the process's resident size at each `tick`, and what torch allocated on a GPU since the
-    last one.
+    Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it.
     """
 
     def __init__(self, spent: dict):
         self.spent = {name: Counter(spent.get(name)) for name in ("wall", "cpu", "host", "device")}
-        self.process, self.last, self.last_cpu = psutil.Process(), time.perf_counter(), time.process_time()
+        self.process, self.last = psutil.Process(), (time.perf_counter(), time.process_time())
 
     def tick(self, doing: str) -> None:
         """Book the time since the last tick under `doing`."""
-        now, cpu, spent = time.perf_counter(), time.process_time(), self.spent
-        spent["wall"][doing] += now - self.last
-        spent["cpu"][doing] += cpu - self.last_cpu
-        self.last, self.last_cpu = now, cpu
+        before, self.last, spent = self.last, (time.perf_counter(), time.process_time()), self.spent
+        spent["wall"][doing] += self.last[0] - before[0]
+        spent["cpu"][doing] += self.last[1] - before[1]
         spent["host"][doing] = max(spent["host"][doing], self.process.memory_info().rss)
         if torch.cuda.is_initialized():
             spent["device"][doing] = max(spent["device"][doing], torch.cuda.max_memory_allocated())
@@ -39,23 +37,21 @@ class Clock:
 def operations(backbone: Backbone, counts: dict) -> dict[str, float]:
     """Floating-point operations of prefix, top and head, from counts of rows and tokens.
 
-    A multiplication and an addition are two operations, so a Linear of n weights costs 2n a token; attention scores and
-    mixing, below a tenth at these lengths, are left out, as is the embedding. A top with gradients counts twice:
-    forward and back through activations, since the backbone's weights have no gradient; a head three times.
-    The exit layer's short form reads all tokens for keys and values only.
+    A Linear of n weights costs 2n a token, a multiplication and an addition each; attention scores and mixing, below a
+    tenth at these lengths, are left out, as is the embedding. A top with gradients counts twice: forward and back
+    through activations, since the backbone's weights have no gradient; a head three times. The exit layer's short form
+    reads all tokens for keys and values only.
     """
-    def linear(layer, names=None):
-        return sum(part.weight.numel() for name, part in layer.named_modules()
+    def linear(layers, names=None):
+        return sum(part.weight.numel() for name, part in layers.named_modules()
                    if isinstance(part, torch.nn.Linear) and "lora_" not in name
                    and (names is None or name.removesuffix(".base_layer").split(".")[-1] in names))
 
-    below = sum(linear(layer) for layer in backbone.layers[:backbone.boundary])
-    middle = sum(linear(layer) for layer in backbone.layers[backbone.boundary:-1])
-    exit_all = linear(backbone.layers[-1], ALL_TOKENS if type(backbone.layers[-1]) in ANSWER_ROW else None)
-    exit_one = linear(backbone.layers[-1]) - exit_all
-    found = {"prefix": 2.0 * below * counts.get("prefix_tokens", 0)}
-    for kind, factor, heads in (("", 1.0, 1.0), ("_trained", 2.0, 3.0)):
-        found["top" + kind] = factor * 2 * ((middle + exit_all) * counts.get(f"top_tokens{kind}", 0)
-                                            + exit_one * counts.get(f"top_rows{kind}", 0))
-        found["head" + kind] = heads * 2 * backbone.hidden_size * counts.get(f"head_scores{kind}", 0)
+    layers, counts, exit_layer = backbone.layers, Counter(counts), backbone.layers[-1]
+    exit_all = linear(exit_layer, ALL_TOKENS if type(exit_layer) in ANSWER_ROW else None)
+    token, row = linear(layers[backbone.boundary:-1]) + exit_all, linear(exit_layer) - exit_all
+    found = {"prefix": 2.0 * linear(layers[:backbone.boundary]) * counts["prefix_tokens"]}
+    for kind, top, head in (("", 2.0, 2.0), ("_trained", 4.0, 6.0)):
+        found["top" + kind] = top * (token * counts[f"top_tokens{kind}"] + row * counts[f"top_rows{kind}"])
+        found["head" + kind] = head * backbone.hidden_size * counts[f"head_scores{kind}"]
     return found
