@@ -91,17 +91,14 @@ class Prompt:
         Blanks go to the piece that follows, as tokenizers of decoders join a blank to the next word.
         """
         known = self.tokenizer.convert_tokens_to_ids("[unused0]") not in (None, self.tokenizer.unk_token_id)
-        marks, pieces, position = UNUSED_MARKS if known else WORD_MARKS, [], 0
+        marks, gap = (UNUSED_MARKS, "") if known else (WORD_MARKS, " ")
+        if self.kind == "definition":               # begins with its noun, which needs no mark
+            marks, gap = [("", "")], ""
+        pieces, position = [], 0
         for number, (start, end) in sorted(enumerate(example.spans), key=lambda item: item[1]):
-            before = example.text[position:start]
-            blank = before[len(before.rstrip()):]
-            span, position = blank + example.text[start:end], end
-            pieces.append((before.rstrip(), False))
-            if self.kind == "definition":           # begins with its noun, which needs no mark
-                pieces.append((span, True))
-            else:
-                opening, closing = marks[number]
-                pieces += [(opening, True), (span if known or blank else " " + span, True), (closing, True)]
+            before, (opening, closing) = example.text[position:start], marks[number]
+            span, position = (before[len(before.rstrip()):] or gap) + example.text[start:end], end
+            pieces += [(before.rstrip(), False), (opening, True), (span, True), (closing, True)]
         pieces.append((example.text[position:], False))
         return [(piece, kept) for piece, kept in pieces if piece]
 
@@ -117,7 +114,7 @@ class Prompt:
 def shorten(pieces: list[tuple[list[int], bool]], room: int) -> list[list[int]]:
     """Cut token lists until all fit into `room` tokens; spans that alone are too long keep their beginning.
 
-    One token at a time goes from the longest list that may be cut, from the outer ones first (at the spans' far end).
+    One token at a time goes from the longest list that may be cut, the outer ones first, at the far end from the spans.
     """
     sizes = [len(numbers) for numbers, _ in pieces]
 
