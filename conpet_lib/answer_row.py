@@ -23,11 +23,10 @@ def heads(projected: Tensor, head_width: int) -> Tensor:
 
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: float) -> Tensor:
-    """`(batch, 1, heads * head_width)`: attention of one query row over all real tokens.
+    """`(batch, 1, heads * head_width)`: attention of a query row `(batch, heads, 1, head_width)` over all real tokens.
 
-    No causal mask is needed: a decoder's answer position is its last real token, which sees all others.
-    Args: query: `(batch, heads, 1, head_width)`; keys, values: `(batch, heads, tokens, head_width)`, in LLaMA of fewer
-        heads; real: `(batch, tokens)` bool, False for padding.
+    Args: keys, values: `(batch, heads, tokens, head_width)`, in LLaMA of fewer heads. real: `(batch, tokens)` bool; a
+        causal mask is not needed, since a decoder's answer position is its last real token, which sees all others.
     """
     keys, values = (part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (keys, values))
     mixed = scaled_dot_product_attention(query, keys, values, attn_mask=real[:, None, None, :], scale=scaling)

@@ -26,11 +26,9 @@ PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30          # limits of the caches on 
 
 
 class Features:
-    """Rows of a list of examples as answer features.
+    """Rows of a list of examples as answer features. A row is read when it is asked for, not before its time.
 
-    Examples are read, encoded and run through the prefix only when a row is asked for, so a future task's rows or a
-    test row cannot be read before their time.
-    Args: cache: folder of the caches, default the user's; max_tokens: longer prompts are cut around their spans.
+    Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans.
     Attributes: `prefixes`, the `PrefixCache`; `logits`, the logit cache, a `Store`.
     """
 
@@ -85,11 +83,8 @@ class Features:
 
     @torch.no_grad()
     def frozen_scores(self, rows: Sequence[int], module: PetModule) -> Tensor:
-        """The same of a module that is not trained any more, through the logit cache.
-
-        A key hashes whatever changes a score: backbone, weights and tokens (and so text, template and tokenizer).
-        """
-        names = self.backbone.exit_layer, module.fingerprint
+        """The same of a module that is not trained any more, through the logit cache."""
+        names = self.backbone.exit_layer, module.fingerprint       # with the prefix's key all that a score depends on
         keys = [digest(*names, self.prefixes.key(prompt.tokens), prompt.answer) for prompt in map(self.encode, rows)]
         found, row_of = self.logits.get(keys), dict(zip(keys, rows))
         lacking = {key: self.encode(row).tokens for key, row in row_of.items() if key not in found}
@@ -105,8 +100,7 @@ class Features:
         return self._in_passes(self.top, rows, module, self.backbone.hidden_size)
 
     @torch.no_grad()
-    def _in_passes(self, run: Callable[..., Tensor], rows: Sequence[int], module: PetModule | None,
-                   width: int) -> Tensor:
+    def _in_passes(self, run: Callable, rows: Sequence[int], module: PetModule | None, width: int) -> Tensor:
         """`run` over rows sorted by length, the results put back into the rows' order."""
         rows, result = np.asarray(rows, dtype=np.int64), torch.zeros(len(rows), width)
         order = np.argsort([len(self.encode(row).tokens) for row in rows], kind="stable")

@@ -20,8 +20,7 @@ from conpet_lib.seeds import torch_generator
 class PetModule(nn.Module):
     """LoRA weights and a head that can grow.
 
-    Attributes:
-        adapter: `{name: tensor}`, LoRA's A `(rank, in)` and B `(out, rank)` of each target Linear.
+    Attributes: adapter: `{name: tensor}`, LoRA's A `(rank, in)` and B `(out, rank)` of each target Linear.
         head: `(labels, hidden)` weights; bias: `(labels,)`. config: PEFT's LoraConfig.
         owner: what the module answers for, in order: label numbers (a selector: task numbers).
     """

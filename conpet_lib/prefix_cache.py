@@ -19,7 +19,6 @@ from conpet_lib.store import Store
 BUCKET = 8                  # prompt lengths are padded to a multiple of this many tokens
 GROUP = 8                   # prompts computed together, always so many: see `groups`
 WRITE_BYTES = 16 * 2**20    # written at once
-HALF_LIMIT = 65504.0        # the largest float16
 
 Tokens = Sequence[int]
 
@@ -27,8 +26,8 @@ Tokens = Sequence[int]
 def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
     """A padded length and the keys of `GROUP` prompts that have it; a last key is repeated to fill a group.
 
-    Matrix kernels give other last digits for other shapes, but a stored value must depend on its prompt alone, or a
-    resumed run would differ. So every pass of a length has one shape.
+    So every pass of a length has one shape, and a value depends on its prompt alone, or a resumed run would differ:
+    matrix kernels give other last digits for other shapes.
     """
     keys_of = defaultdict(list)
     for key, tokens in prompts.items():
@@ -64,7 +63,8 @@ class PrefixCache:
                 fresh = {}
             states = dict(zip(keys, self.compute([missing[key] for key in keys], length)))
             self.wide += sum(state.dtype == torch.float32 for state in states.values())
-            fresh, done = fresh | states, done + len(states)
+            fresh |= states
+            done += len(states)
             if on_group:
                 on_group(done, len(missing))
         if fresh:
@@ -80,8 +80,8 @@ class PrefixCache:
         if not states[real].isfinite().all():
             raise ConpetError(f"The backbone {self.backbone.name!r} gives infinite or undefined hidden states at layer "
                               f"{self.backbone.boundary}. Try dtype='float32'.")
-        whole = [state[:len(tokens)] for state, tokens in zip(states, prompts)]
-        return [state.half() if state.abs().max() < HALF_LIMIT else state.clone() for state in whole]
+        whole, most = [state[:len(tokens)] for state, tokens in zip(states, prompts)], torch.finfo(torch.float16).max
+        return [state.half() if state.abs().max() < most else state.clone() for state in whole]
 
     def batch(self, prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
         """States `(batch, tokens, hidden)` float32, padded to `length` or more, and `(batch, tokens)`: real tokens."""

@@ -1,7 +1,7 @@
 """Store: tensors that can be computed again, kept on disk by key.
 
-A key hashes all that its value depends on. The prefix cache and the logit cache are two of these. SQLite keeps them: a
-write is whole or absent, several processes may use a file, and reads are memory-mapped. Knows no tensor's meaning.
+The prefix cache and the logit cache are two of these. SQLite keeps them: a write is whole or absent, several processes
+may use a file at once, and reads are memory-mapped. Knows nothing of what the tensors mean.
 """
 
 import json
@@ -19,12 +19,11 @@ TYPES = {str(dtype): dtype for dtype in (torch.float16, torch.float32)}
 
 
 class Store:
-    """Tensors `(rows, width)` by key, in one file.
+    """Tensors `(rows, width)` in one file, by keys that hash all that a value depends on.
 
-    Args: file: made at the first use; limit: bytes on disk, above which the oldest values go.
+    Args: file: made at the first use. limit: bytes on disk, above which the oldest values go.
     Attributes: `hits`: values read; `misses`: values put, since they had to be computed, `written` bytes of them;
-        `damaged`: values of a wrong checksum and files that were no database, which are dropped; `evicted`: values
-        dropped for the limit.
+        `evicted`: values dropped for the limit; `damaged`: for a wrong checksum, and files that were no database.
     """
 
     def __init__(self, file: Path, limit: int):
@@ -100,8 +99,8 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        # IMMEDIATE: a read lock that becomes a write lock does not wait its turn. And the rollback journal, not the
-        # write-ahead log: changing to that fails when two processes do it at once, and network drives have none.
+        # IMMEDIATE: a read lock that becomes a write lock does not wait its turn. The rollback journal, not the
+        # write-ahead log: changing to that fails when two processes do it at once, nor does it work on network drives.
         base = sqlite3.connect(self.file, timeout=60, isolation_level="IMMEDIATE", check_same_thread=False)
         base.executescript(f"PRAGMA mmap_size={self.limit}; PRAGMA synchronous=NORMAL; BEGIN IMMEDIATE; "
                            "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, type TEXT NOT NULL, width INTEGER "
