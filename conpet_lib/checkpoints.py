@@ -8,17 +8,15 @@ import json
 import time
 import warnings
 from collections import defaultdict
-from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from conpet_lib.files import digest, write_tensors
-from conpet_lib.learners import Fitting, Learner
+from conpet_lib.learners import Learner
 
-FORMAT = 1
+FORMAT = 2          # 1: counted epochs and steps in them
 
 
 class Checkpoint:
@@ -37,9 +35,9 @@ class Checkpoint:
         start, tensors, parts = time.monotonic(), {}, {}
         for part in learner.parts:
             if fitting := part.fitting:
-                parts[part.name] = {"epoch": fitting.epoch, "step": fitting.step, "best_score": fitting.best_score}
+                parts[part.name] = {"step": fitting.step, "best_score": fitting.best_score}
                 groups = {"module": fitting.module.state_dict(), "best": fitting.best,
-                          **{f"{place}": moments for place, moments in fitting.optimiser.state_dict()["state"].items()}}
+                          **fitting.optimiser.state_dict()["state"]}      # a group of moments for each weight's number
                 tensors |= {f"{part.name}/{group}/{name}": tensor for group, named in groups.items()
                             for name, tensor in named.items()}
         state = json.dumps({"of": [FORMAT, self.run, stage], "parts": parts, "spent": spent})
@@ -48,36 +46,31 @@ class Checkpoint:
         self.due = now + (max(self.every, 50 * (now - start)) if self.every else 0)
 
     def load(self, learner: Learner, stage: int) -> dict:
-        """Let the learner's parts go on from what is kept of `stage`; returns `spent`, empty if nothing is kept."""
+        """Begin the learner's parts where what is kept of `stage` left them; returns `spent`, empty if nothing is."""
         try:
             with safe_open(self.file, "pt") as file:
                 about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if about["digest"] != digest(about["state"], *chain(*sorted(tensors.items()))):
                 raise ValueError("its hash is not the recorded one")
             state = json.loads(about["state"])
-            if state["of"] != [FORMAT, self.run, stage]:     # of a stage that was written before the kill
-                return {}
         except FileNotFoundError:
             return {}
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             warnings.warn(f"{self.file} is torn or was changed ({error}): stage {stage} is trained from its start, "
                           "with the same result.", stacklevel=2)
             return {}
-        groups: dict = defaultdict(lambda: defaultdict(dict))
+        if state["of"] != [FORMAT, self.run, stage]:     # of a stage that was written before the kill
+            return {}
+        groups = defaultdict(dict)
         for place, tensor in tensors.items():
-            part, group, name = place.split("/")
-            groups[part][group][name] = tensor
+            group, name = place.rsplit("/", 1)
+            groups[group][name] = tensor
         for part in learner.parts:
-            if part.name in state["parts"]:
-                part.resume = partial(go_on, groups=groups[part.name], **state["parts"][part.name])
+            if kept := state["parts"].get(part.name):
+                fitting = part.fitting = part.begin(stage)
+                fitting.step, fitting.best_score = kept["step"], kept["best_score"] and tuple(kept["best_score"])
+                fitting.module.load_state_dict(groups[f"{part.name}/module"])
+                fitting.best, optimiser = groups[f"{part.name}/best"], fitting.optimiser.state_dict()
+                fitting.optimiser.load_state_dict({**optimiser, "state": {
+                    number: groups[f"{part.name}/{number}"] for number in optimiser["param_groups"][0]["params"]}})
         return state["spent"]
-
-
-def go_on(fitting: Fitting, groups: dict[str, dict[str, Tensor]], epoch: int, step: int,
-          best_score: list | None) -> None:
-    """Put a stage that has just begun where `save` found it."""
-    fitting.module.load_state_dict(groups.pop("module"))
-    fitting.best, fitting.best_score = groups.pop("best", {}), best_score and tuple(best_score)
-    fitting.optimiser.load_state_dict({**fitting.optimiser.state_dict(), "state": {
-        int(place): moments for place, moments in groups.items()}})
-    fitting.epoch, fitting.step = epoch, step

@@ -5,5 +5,4 @@ from conpet_lib.dynamic import DynamicConPET
 from conpet_lib.learners import Learner, StaticConPET, Vanilla
 
 LEARNERS: dict[str, type[Learner]] = {"vanilla": Vanilla, "static": StaticConPET, "dynamic": DynamicConPET}
-CONFIGS: dict[str, type[VanillaConfig]] = {config.learner: config for config in (VanillaConfig, StaticConfig,
-                                                                                 DynamicConfig)}
+CONFIGS = {config.learner: config for config in (VanillaConfig, StaticConfig, DynamicConfig)}

@@ -1,8 +1,7 @@
 """Replay: which rows a stage sees, new ones and past ones.
 
-In: rows of the new task, rows of past tasks, a seed. Out: batches of rows. The full history may be
-replayed; nothing is copied, rows are positions in the stream's examples.
-Knows nothing of backbones, modules, heads or losses. Start at `dynamic_replay`.
+In: rows of the new task, rows of past tasks, a seed. Out: batches of rows, which are positions in the stream's
+examples. Knows nothing of backbones, modules, heads or losses. Start at `dynamic_replay`.
 """
 
 from collections.abc import Sequence
@@ -18,10 +17,9 @@ def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_shar
 
     Args:
         new: training rows of the new task. history: training rows of each past task that may be replayed.
-        batch_size: examples a batch, new and replayed together.
+        batch_size: examples a batch, new and replayed together. generator: its state decides every draw.
         new_share: part of a batch that comes from the new task: 0.5 as in the official code, 1 in the first stage.
         batch_limit: batches an epoch; None (Limitless): an epoch is one shuffled pass over all rows.
-        generator: its state decides every draw.
     Returns: a list of row arrays, under a limit each with `round(batch_size * new_share)` new rows, taken in shuffled
         passes over the task, and, where there is history, as many old ones as are missing from `batch_size`. An old
         row is drawn hierarchically: first a past task uniformly, then one of its rows uniformly. So a stage costs the
@@ -32,7 +30,8 @@ def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_shar
         return cut(generator.permutation(np.concatenate([new, *history])), batch_size)
     news = max(1, round(batch_size * new_share))
     olds = batch_size - news if len(history) else 0
-    fresh = shuffled_passes(new, news * batch_limit, generator).reshape(batch_limit, news)
+    passes = [generator.permutation(new) for _ in range(-(-news * batch_limit // len(new)))]
+    fresh = np.concatenate(passes)[:news * batch_limit].reshape(batch_limit, news)
     tasks = generator.integers(len(history), size=(batch_limit, olds)) if olds else np.empty((batch_limit, 0), int)
     places = generator.random((batch_limit, olds))
     return [np.concatenate([fresh[batch], [history[task][int(place * len(history[task]))] for task, place in
@@ -49,12 +48,6 @@ def spread(history: Sequence[Rows], count: int, generator: np.random.Generator) 
             if piles[place] and len(chosen) < count:
                 chosen.append(piles[place].pop())
     return np.array(chosen, dtype=np.int64)
-
-
-def shuffled_passes(rows: Rows, count: int, generator: np.random.Generator) -> Rows:
-    """`count` rows in passes, each pass a new permutation of all rows."""
-    passes = -(-count // len(rows))
-    return np.concatenate([generator.permutation(rows) for _ in range(passes)])[:count]
 
 
 def cut(rows: Rows, size: int) -> list[Rows]:

@@ -14,7 +14,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +31,12 @@ from conpet_lib.errors import ConpetError, unknown
 from conpet_lib.features import Features
 from conpet_lib.files import digest, read_checked, write_atomically, write_json
 from conpet_lib.learners import Learner
+from conpet_lib.prompts import MARKED
 from conpet_lib.registry import CONFIGS, LEARNERS
 from conpet_lib.replay import cut
 from conpet_lib.tasks import Stream, Task
 
-FORMAT = 2          # 1: without hashes
+FORMAT = 3          # 1: without hashes; 2: with the ledgers a second time, among the costs
 
 
 def seal(record: dict) -> str:
@@ -43,7 +44,7 @@ def seal(record: dict) -> str:
     return digest(json.dumps({name: value for name, value in record.items() if name != "digest"}))
 
 
-def read_record(folder: Path) -> dict:
+def read_record(folder: str | Path) -> dict:
     """`run.json` of a folder, checked: format, hash, and that no name in it leads out of the folder."""
     path = Path(folder) / "run.json"
     if not path.is_file():
@@ -58,19 +59,20 @@ def read_record(folder: Path) -> dict:
             raise ValueError("it was changed after it was written")
         if not all(re.fullmatch(r"[\w-]+(/[\w-]+)*(\.\w+)?", name) for name in names):
             raise ValueError("it names files outside of its folder")
+        if learner not in LEARNERS:
+            raise unknown("learner", learner, LEARNERS)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ConpetError(f"{path} is not a run record ({error}). Restore the file, or train in another folder."
                           ) from None
-    if learner not in LEARNERS:
-        raise unknown("learner", learner, LEARNERS)
     return record
 
 
-def restore(folder: Path, record: dict, stream: Stream, features: Features) -> Learner:
+def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cache: Path | None = None) -> Learner:
     """The learner as the record's last stage left it (a new one if there is none)."""
-    config = CONFIGS[record["config"]["learner"]]
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record["config"].items()}
-    learner = LEARNERS[fields.pop("learner")](stream, features, config(**fields), record["seed"])
+    name = fields.pop("learner")
+    features = Features(stream.examples, stream.kind, backbone, cache, record["backbone"]["max_tokens"])
+    learner = LEARNERS[name](stream, features, CONFIGS[name](**fields), record["seed"])
     for name, wanted in record["files"].items():
         if name.startswith("modules/"):
             read_checked(folder / name, wanted, json.loads if name.endswith(".json") else safetensors.torch.load)
@@ -85,20 +87,16 @@ def restore(folder: Path, record: dict, stream: Stream, features: Features) -> L
 
 
 class Run:
-    """A recorded run: `folder`, and `record`, the content of its run.json. Accuracies are parts of 1."""
+    """A recorded run. Accuracies are parts of 1.
 
-    def __init__(self, folder: Path, record: dict, backbone: Backbone | None = None):
+    Attributes: folder; record: the content of its run.json; name: the learner's; finished: whether all stages are done;
+        costs: one dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations.
+    """
+
+    def __init__(self, folder: str | Path, record: dict, backbone: Backbone | None = None):
         self.folder, self.record, self._backbone = Path(folder), record, backbone
-
-    @property
-    def name(self) -> str:
-        """The learner's name."""
-        return self.record["config"]["learner"]
-
-    @property
-    def finished(self) -> bool:
-        """Whether all stages are done."""
-        return self.record["stages_done"] == len(self.record["stream"]["tasks"])
+        self.name, self.costs = record["config"]["learner"], record["costs"]
+        self.finished = record["stages_done"] == len(record["stream"]["tasks"])
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -109,11 +107,6 @@ class Run:
     def replayed(self) -> pd.DataFrame:
         """What was drawn for training: stage, part ("module" or "selector"), key, task, count."""
         return self._table("replay")
-
-    @property
-    def costs(self) -> list[dict]:
-        """One dict a stage: seconds and memory by what was done, disk, counts, operations, training ledger."""
-        return self.record["costs"]
 
     def _table(self, kind: str) -> pd.DataFrame:
         """The tables of all stages, joined before pandas sees them: three times faster."""
@@ -173,15 +166,15 @@ class Run:
     def summary(self) -> dict:
         """The numbers of one row of the comparison table, at the last stage; seconds and bytes."""
         seconds, record = sum((Counter(cost["wall"]) for cost in self.costs), Counter()), self.record
-        steps = [part for cost in self.costs for part in cost["training"]]
+        stages = [entry for entries in record["ledgers"].values() for entry in entries]
         return {
             "learner": self.name, "average accuracy": self.average_accuracy.iloc[-1],
             "whole accuracy": self.whole_accuracy.iloc[-1], "forgetting": self.forgetting,
             "selector accuracy": self.selector_accuracy.iloc[-1] if record["selector"] else float("nan"),
             "trained parameters": record["trained_weights"],
             "share of backbone": record["trained_weights"] / record["backbone_weights"],
-            "steps": sum(part["steps"] for part in steps),
-            "rows with gradient": sum(part["rows_with_gradient"] for part in steps),
+            "steps": sum(entry["steps"] for entry in stages),
+            "rows with gradient": sum(entry["rows_with_gradient"] for entry in stages),
             "seconds": seconds.total(), "seconds of prefix": seconds["prefix"],
             "peak memory": max(size for cost in self.costs for size in cost["host"].values())}
 
@@ -195,8 +188,7 @@ class Run:
             if about[name] != (found := getattr(backbone, name)):
                 raise ConpetError(f"{self.folder} was trained on a backbone of {name} {about[name]}, not {found}.")
         tasks = tuple(Task(tuple(labels), none, none, none) for labels in data["tasks"])
-        features = Features((), data["kind"], backbone, max_tokens=about["max_tokens"])
-        return restore(self.folder, self.record, Stream(data["corpus"], data["kind"], (), tasks), features)
+        return restore(self.folder, self.record, Stream(data["corpus"], data["kind"], (), tasks), backbone)
 
     def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
         """Answers to new text, so many in a batch.
@@ -212,10 +204,8 @@ class Run:
         for part in learner.parts:
             part.features = features
         found = [learner.answer(rows) for rows in cut(np.arange(len(examples)), batch) or [np.arange(0)]]
-        return pd.concat([pd.DataFrame({
-            "label": [learner.stream.labels[label] for label in answers.label], "task": answers.task + 1,
-            "module": answers.module, "confidence": answers.confidence, "ranking": (answers.ranking + 1).tolist()})
-            for answers in found], ignore_index=True)
+        found = pd.concat(found, ignore_index=True).rename(columns={"predicted": "label", "chosen_task": "task"})
+        return found[["label", "task", "module", "confidence", "ranking"]]
 
     def export(self, folder: str | Path) -> Path:
         """Hand on every module and the selector as PEFT folders, with their heads' labels, and a model card.
@@ -225,17 +215,17 @@ class Run:
         folder, record, matrix, learner = Path(folder), self.record, self.accuracy_matrix, self.learner
         if folder.exists() and any(folder.iterdir()):
             raise ConpetError(f"{folder} is not empty. Export into a new folder.")
-        tasks, base = [", ".join(labels) for labels in record["stream"]["tasks"]], record["backbone"]["name"]
-        parts = {f"module-{number}": (module, learner.stream.labels) for number, module in enumerate(learner.modules)}
+        labels, tasks = learner.stream.labels, [", ".join(labels) for labels in record["stream"]["tasks"]]
+        parts = {f"module-{number}": (module, labels) for number, module in enumerate(learner.modules)}
         if record["selector"]:
-            names = tasks if record["config"]["selector"] == "tasks" else learner.stream.labels
-            parts["selector"] = learner.selector.modules[0], names
+            parts["selector"] = (learner.selector.modules[0],
+                                 tasks if record["config"]["selector"] == "tasks" else labels)
         for place, (module, names) in parts.items():
             module.save(folder / place)
             write_json(folder / place / "labels.json", [names[number] for number in module.owner])
         rows = [f"| {task} | {tasks[task - 1]} | {' | '.join(map(str, sides))} | {matrix.loc[task, task]:.3f} | "
                 f"{matrix[task].iloc[-1]:.3f} |" for task, sides in zip(matrix, record["stream"]["rows"])]
-        licences = json.loads((DATA / "licences.json").read_text(encoding="utf-8"))
+        base, licences = record["backbone"]["name"], json.loads((DATA / "licences.json").read_text(encoding="utf-8"))
         card = (DATA / "model_card.md").read_text(encoding="utf-8").format(
             run=self, record=record, summary=self.summary(), tasks=len(tasks), parts=", ".join(parts),
             rows="\n".join(rows), template=learner.features.prompt.template,
@@ -253,21 +243,16 @@ class Run:
 
 def marked(text: str, kind: str) -> Example:
     """An example from a marked string; see `Run.predict`."""
-    patterns = {"typing": [r"\[(.+?)\]"], "relation": [r"\[(.+?)\]", r"\{(.+?)\}"], "definition": [r"^([^:]+):"],
-                "text": []}
-    found = [re.search(pattern, text) for pattern in patterns[kind]]
+    patterns, hint = {"typing": ([r"\[(.+?)\]"], "[span]"), "definition": ([r"^([^:]+):"], "noun: definition"),
+                      "relation": ([r"\[(.+?)\]", r"\{(.+?)\}"], "[head] and {tail}"), "text": ([], "")}[kind]
+    found = [re.search(pattern, text) for pattern in patterns]
     if not all(found):
-        hints = {"typing": "[span]", "relation": "[head] and {tail}", "definition": "noun: definition"}
-        raise ConpetError(f"{text!r}: mark the text as {hints[kind]}.")
-    spans = []
-    for match in found:
-        start, end = match.span(1)
-        lost = sum(text[:start].count(mark) for mark in "[]{}") if kind != "definition" else 0
-        spans.append((start - lost, end - lost))
-    plain = text if kind in ("definition", "text") else re.sub(r"[\[\]{}]", "", text)
-    return Example(key="given", text=plain, spans=tuple(spans), label="")
+        raise ConpetError(f"{text!r}: mark the text as {hint}.")
+    bare = partial(re.sub, r"[\[\]{}]", "") if kind in MARKED else str
+    spans = tuple((len(bare(text[:match.start(1)])), len(bare(text[:match.end(1)]))) for match in found)
+    return Example(key="given", text=bare(text), spans=spans, label="")
 
 
 def load_run(folder: str | Path, backbone: Backbone | None = None) -> Run:
     """A run from its folder, refused if its format is another one; `backbone` is loaded when needed if not given."""
-    return Run(Path(folder), read_record(Path(folder)), backbone)
+    return Run(folder, read_record(folder), backbone)

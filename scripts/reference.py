@@ -27,6 +27,7 @@ from conpet_lib.dynamic import DynamicConPET
 from conpet_lib.files import digest, write_json
 from conpet_lib.registry import CONFIGS, LEARNERS
 from conpet_lib.replay import dynamic_replay
+from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream, Task
 
 SPLIT = Path(__file__).parents[1] / "data" / "reference_split.json"
@@ -42,49 +43,30 @@ THEIRS = {
 class WholeBatchMean(DynamicConPET):
     """Mishap 1: the loss of a module is divided by the whole batch, though only new rows give a gradient."""
 
-    def loss(self, logits, targets):
-        return super().loss(logits, targets) * len(targets) / self.config.batch_size
+    def loss(self, rows, stage):
+        return super().loss(rows, stage) * len(rows) / self.config.batch_size
 
 
 class RedrawnValidation(DynamicConPET):
     """Mishap 2: a task module's validation rows are drawn anew, with repeats, each time, so noise picks the epoch."""
 
     def score(self, rows, stage):
-        task, epoch = self.stream[stage - 1], self.fitting.epoch
-        drawn = dynamic_replay(task.valid, [past.valid for past in self.past(stage)], 32, self.new_share(stage), 10,
-                               self.generator("redrawn validation", stage, epoch))
+        epoch = self.fitting.step // len(self.batches(stage, 0)) - 1
+        drawn = dynamic_replay(self.stream[stage - 1].valid, [past.valid for past in self.past(stage)], 32,
+                               self.config.new_share if stage > 1 else 1.0, 10,
+                               numpy_generator(self.seed, self.name, "redrawn validation", stage, epoch))
         return super().score(self.keep(np.concatenate(drawn), stage), stage)
 
 
 class DriftingSelector(DynamicConPET):
     """Mishap 3: the optimiser of the selector goes on with zero gradients while the task module trains."""
 
-    def fit(self, stage):
-        self.leftover = None
-        super().fit(stage)
-
-    def begin(self, stage):
-        if len(self.selector.parts) and self.selector.ledger and self.selector.ledger[-1]["stage"] == stage:
-            self.leftover = self.selector_optimiser
-        return super().begin(stage)
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        start = self.selector.start
-
-        def remembering(*inner):
-            fitting = start(*inner)
-            self.selector_optimiser = fitting.optimiser
-            return fitting
-        self.selector.start = remembering
-
     def train_on(self, rows, fitting):
         value = super().train_on(rows, fitting)
-        if self.leftover:
-            for group in self.leftover.param_groups:
-                for weight in group["params"]:
-                    weight.grad = torch.zeros_like(weight)
-            self.leftover.step()
+        if self.selector.fitting:               # not in stage 1
+            for weight in self.selector.modules[0].parameters():
+                weight.grad = torch.zeros_like(weight)
+            self.selector.fitting.optimiser.step()
         return value
 
 

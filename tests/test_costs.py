@@ -29,11 +29,13 @@ def test_operations_agree_with_a_count_by_hand(tiny_models, family, layer, exit_
 def test_every_stage_from_the_second_on_trains_on_as_many_rows(kind, bert, tmp_path):
     run = cp.train(make_stream(4), bert, quick(kind, epochs=1), folder=tmp_path, bar=False)
     parts = 2 if kind == "dynamic" else 1
-    for cost in run.costs[1:]:
-        assert cost["counts"]["top_rows_trained"] == sum(part["rows_with_gradient"] for part in cost["training"])
-        assert [part["steps"] for part in cost["training"]] == [4] * parts
+    stages = [[entry for entries in run.record["ledgers"].values() for entry in entries if entry["stage"] == stage]
+              for stage in (2, 3, 4)]
+    for cost, entries in zip(run.costs[1:], stages, strict=True):
+        assert cost["counts"]["top_rows_trained"] == sum(entry["rows_with_gradient"] for entry in entries)
+        assert [entry["steps"] for entry in entries] == [4] * parts
     assert len({cost["counts"]["top_rows_trained"] for cost in run.costs[1:]}) == 1
-    assert len({tuple(part["rows"] for part in cost["training"]) for cost in run.costs[1:]}) == 1
+    assert len({tuple(entry["rows"] for entry in entries) for entries in stages}) == 1
 
 
 def test_every_stage_records_seconds_memory_passes_and_operations(learned):

@@ -122,6 +122,7 @@ def test_the_weights_of_the_best_epoch_are_kept(bert):
 
 
 def test_a_loss_that_is_no_number_names_the_settings_that_could_be_the_cause(bert, tmp_path, monkeypatch):
-    monkeypatch.setattr(cp.LEARNERS["static"], "loss", lambda self, logits, targets: logits.sum() * float("nan"))
+    monkeypatch.setattr(cp.LEARNERS["static"], "loss",
+                        lambda self, rows, stage: self.logits(rows, stage).sum() * float("nan"))
     with pytest.raises(cp.ConpetError, match=r"loss of stage 1 .*learning_rate=0.01.*alpha=8"):
         cp.train(make_stream(2), bert, quick("static"), folder=tmp_path, bar=False)

@@ -82,8 +82,8 @@ def test_a_folder_in_use_is_refused_until_its_run_is_finished(finished, bert, tm
 
 
 @pytest.mark.parametrize("content, message", [
-    ("{\"format\": 2, \"con", "not a run record"), ("[]", "not a run record"), ("", "not a run record"),
-    ("{\"format\": 1}", "has format 1;.*reads format 2"), (None, "holds no run")])
+    ("{\"format\": 3, \"con", "not a run record"), ("[]", "not a run record"), ("", "not a run record"),
+    ("{\"format\": 2}", "has format 2;.*reads format 3"), (None, "holds no run")])
 def test_a_folder_without_a_readable_record_says_what_to_do(finished, content, message):
     run, call = finished
     (run.folder / "run.json").unlink()
@@ -140,7 +140,8 @@ def test_forgotten_examples_were_right_once_and_are_taken_for_something_else(lea
 
 def test_an_example_that_comes_and_goes_is_lost_at_its_last_loss(tmp_path):
     said = {"a": "xyxy", "b": "xxxx", "c": "yyyy", "d": "yxzz"}         # label x; one letter a stage
-    run = cp.runs.Run(tmp_path, {"stages_done": 4})
+    run = cp.runs.Run(tmp_path, {"stages_done": 4, "config": {"learner": "static"}, "costs": [],
+                                 "stream": {"tasks": [["x"]]}})
     run.predictions = pd.DataFrame([{"stage": stage, "key": key, "task": 1, "label": "x", "predicted": letter}
                                     for key, letters in said.items() for stage, letter in enumerate(letters, 1)])
     assert run.forgotten(1).to_numpy().tolist() == [["a", "x", 4, "y"], ["d", "x", 3, "z"]]
@@ -193,7 +194,7 @@ def test_a_marked_string_is_the_example_that_it_marks(learned, learnable):
 def test_replayed_counts_add_up_to_the_rows_of_all_steps(kind, learned, learnable):
     run = learned[kind]
     counts = run.replayed.groupby(["stage", "part"])["count"].sum().to_dict()
-    entries = {(cost["stage"], part["part"]): part for cost in run.costs for part in cost["training"]}
+    entries = {(part["stage"], name): part for name, parts in run.record["ledgers"].items() for part in parts}
     assert counts == {place: part["rows"] for place, part in entries.items()}
     assert {part["steps"] for part in entries.values()} == {40}
     whole_batches = {part["rows"] for (stage, name), part in entries.items() if kind != "dynamic" or name == "selector"}
