@@ -22,8 +22,8 @@ FORMAT = 2          # 1: counted epochs and steps in them
 class Checkpoint:
     """The checkpoint of a run folder: weights, best so far and moments of each part, and what the stage has cost.
 
-    Args: run: a hash of what is trained. every: seconds between two; after a slow save the pause is longer, so that
-        all of them take less than 2 % of the time. 0 saves after every step.
+    Args: run: a hash of what is trained. every: seconds between two; after a slow save the pause is longer, so that all
+        of them take less than 2 % of the time. 0 saves after every step.
     """
 
     def __init__(self, folder: Path, every: float, run: str):

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from conpet_lib.learners import Learner, StaticConPET, sum_by
+from conpet_lib.learners import Learner, sum_by
 from conpet_lib.modules import PetModule
 from conpet_lib.replay import Rows
 from conpet_lib.tasks import Task
@@ -30,7 +30,7 @@ def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Ten
     return torch.zeros(scores.shape, dtype=torch.bool).scatter(1, ranked, True)
 
 
-class Selector(StaticConPET):
+class Selector(Learner):
     """A module that predicts the task of an example, trained like Static ConPET with tasks as labels.
 
     With `selector="labels"` it predicts the label, and a task's score is the sum of its labels' probabilities.
@@ -54,7 +54,7 @@ class Selector(StaticConPET):
         return sum_by(likely, self.stream.task_of_label[:likely.shape[1]]) if labels else likely
 
 
-class DynamicConPET(StaticConPET):
+class DynamicConPET(Learner):
     """Dynamic ConPET: modules of their own for tasks, earlier ones frozen, and a selector.
 
     A stage first trains the selector, then the new task's module with a softmax over all seen labels: labels of active

@@ -1,4 +1,4 @@
-"""Learners: how a stage is trained. A method overrides one or two steps of `Learner`.
+"""Learners: how a stage is trained. `Learner` is Static ConPET; a method overrides one or two of its steps.
 
 In: a stream, its features, a config, a seed. Out: trained modules and answers to rows. May import `features`,
 `modules`, `replay`, `config`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.
@@ -60,12 +60,13 @@ class Fitting:
 
 
 class Learner:
-    """One module whose head grows, trained stage by stage with dynamic replay.
+    """Static ConPET: one module whose head grows, trained stage by stage with dynamic replay from the full history.
 
     Attributes:
         modules: all modules, in the order of their making. module_of_task: the number of each task's module.
         ledger: one dict a stage: steps, rows drawn, rows with a gradient, the best epoch's validation accuracy.
         fitting: the stage in training; `checkpoints` puts it where an earlier process left it.
+    Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
     """
 
     name = "module"
@@ -236,10 +237,3 @@ class Vanilla(Learner):
 
     def past(self, stage: int) -> list[Task]:
         return []
-
-
-class StaticConPET(Learner):
-    """Static ConPET: one module and one growing head, trained with dynamic replay from the full history.
-
-    Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
-    """

@@ -2,7 +2,7 @@
 
 from conpet_lib.config import DynamicConfig, StaticConfig, VanillaConfig
 from conpet_lib.dynamic import DynamicConPET
-from conpet_lib.learners import Learner, StaticConPET, Vanilla
+from conpet_lib.learners import Learner, Vanilla
 
-LEARNERS: dict[str, type[Learner]] = {"vanilla": Vanilla, "static": StaticConPET, "dynamic": DynamicConPET}
+LEARNERS: dict[str, type[Learner]] = {"vanilla": Vanilla, "static": Learner, "dynamic": DynamicConPET}
 CONFIGS = {config.learner: config for config in (VanillaConfig, StaticConfig, DynamicConfig)}

@@ -191,12 +191,11 @@ class Run:
         return restore(self.folder, self.record, Stream(data["corpus"], data["kind"], (), tasks), backbone)
 
     def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
-        """Answers to new text, so many in a batch.
+        """Answers to new text, so many in a batch; a row a text, columns as in `Learner.answer`.
 
-        Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}` for
-            relations, `noun: definition` for WordNet, plain text otherwise.
-        Returns: a row a text: label, task (chosen first, from 1; with k > 1 the label may be another's), module,
-            confidence, ranking (all tasks, the selector's or else the module's most probable first).
+        Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}` for relations,
+            `noun: definition` for WordNet, plain text otherwise.
+        Returns: label, task (chosen first, from 1; with k > 1 the label may be another's), module, confidence, ranking.
         """
         learner, kind = self.learner, self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]

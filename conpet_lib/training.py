@@ -100,8 +100,7 @@ def open_record(folder: Path, about: dict) -> dict:
         return {"format": FORMAT, **about, "stages_done": 0, "modules": [], "module_of_task": [], "selector": None,
                 "files": {}, "costs": [], "ledgers": {}, "environment": environment}
     record = read_record(folder)
-    there, asked = (pd.json_normalize({name: part[name] for name in about}).iloc[0].to_dict()
-                    for part in (record, about))
+    there, asked = (pd.json_normalize(part).iloc[0].to_dict() for part in (record, about))
     differ = [f"{name} ({there.get(name)!r} there, {value!r} asked)" for name, value in asked.items()
               if there.get(name) != value]
     if differ:
@@ -130,8 +129,7 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
         clock.tick(step.doing)
         trained = step.doing in names
         if trained:
-            inside = (names.index(step.doing) + step.done / step.total) / len(names)
-            progress.n = max(progress.n, step.stage - 1 + inside)
+            progress.n = step.stage - 1 + (names.index(step.doing) + step.done / step.total) / len(names)
         progress.set_description(f"{learner.config.learner} {step.stage}/{step.stages} {step.doing}", refresh=False)
         progress.update(0)
         stop = on_step and on_step(step)
