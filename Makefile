@@ -3,6 +3,7 @@
 # make lab      JupyterLab on the notebooks
 # make notebooks  run the notebooks and keep their outputs
 # make reference, make long  ours against the authors' code; long streams (below)
+# make family   all learners on two corpora, five seeds, beside EMR (DATA=, WEIGHTS=--weights --seeds 2)
 # make torture  kill runs at random points and compare (KILLS=100)
 # Settings: BACKBONE=minilm-l6|smollm2-135m, DEVICE=cpu|cuda|mps, SEED=0, PYTHON=python3
 
@@ -14,7 +15,7 @@ BIN      := .venv/bin
 # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup run test test-all lab notebooks reference long torture
+.PHONY: setup run test test-all lab notebooks reference long family torture
 
 setup: .venv/.setup-done
 
@@ -49,6 +50,10 @@ reference: setup
 # Does a stage cost the same whatever its number? make long [DATA=folder-with-all-80-FewRel-relations]
 long: setup
 	$(BIN)/python scripts/long_streams.py $(DATA)
+
+# Every learner but those that tune all weights, which WEIGHTS='--weights --seeds 2' trains: make family [DATA=folder]
+family: setup
+	$(BIN)/python scripts/family.py $(DATA) $(WEIGHTS)
 
 KILLS ?= 100
 torture: setup

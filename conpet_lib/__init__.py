@@ -15,17 +15,17 @@ width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that ord
 
 from conpet_lib import metrics, plots
 from conpet_lib.backbone import load_backbone
-from conpet_lib.comparing import compare, grid, runs_table
-from conpet_lib.config import DynamicConfig, StaticConfig, VanillaConfig, paper
+from conpet_lib.comparing import compare, compare_costs, grid, runs_table
+from conpet_lib.config import DynamicConfig, EWCConfig, LwFConfig, MemoryConfig, StaticConfig, VanillaConfig, paper
 from conpet_lib.corpora import load_corpus
 from conpet_lib.errors import ConpetError
 from conpet_lib.forecast import forecast
 from conpet_lib.learners import Step
-from conpet_lib.registry import LEARNERS
+from conpet_lib.registry import LEARNERS, methods
 from conpet_lib.runs import load_run
 from conpet_lib.tasks import make_stream
 from conpet_lib.training import train
 
-__all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "compare",
-           "forecast", "grid", "load_backbone", "load_corpus", "load_run", "make_stream", "metrics", "paper", "plots",
-           "runs_table", "train"]
+__all__ = ["ConpetError", "DynamicConfig", "EWCConfig", "LEARNERS", "LwFConfig", "MemoryConfig", "StaticConfig", "Step",
+           "VanillaConfig", "compare", "compare_costs", "forecast", "grid", "load_backbone", "load_corpus", "load_run",
+           "make_stream", "methods", "metrics", "paper", "plots", "runs_table", "train"]

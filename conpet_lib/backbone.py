@@ -69,10 +69,10 @@ class Backbone:
         whole, short = layer.forward, ANSWER_ROW.get(type(layer))
 
         def forward(hidden: Tensor, *args, **kwargs):
-            call, top = self.call, self.call["hidden"] is not None
-            if number == self.boundary and top:
+            call, top = self.call, self.call["answer"] is not None
+            if number == self.boundary and call["hidden"] is not None:
                 hidden = call["hidden"]                                  # a top starts here
-            elif number == self.boundary:
+            elif number == self.boundary and not top:
                 call["result"] = hidden                                  # a prefix ends here
             if top == (number < self.boundary):
                 return hidden                                            # not a layer of this call
@@ -92,7 +92,7 @@ class Backbone:
              answer: Tensor | None = None, short: bool = True) -> Tensor:
         """One call of the model through the gates: the prefix of `ids`, or the top of `hidden`."""
         with self.busy, torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
-            if config is not None:
+            if adapter:
                 self.register(config)
             self.call = {"hidden": hidden, "real": real, "answer": answer, "short": short}
             torch.func.functional_call(self.model, dict(adapter or {}), kwargs={
@@ -111,11 +111,14 @@ class Backbone:
             config: LoraConfig | None = None, short: bool = True) -> Tensor:
         """The answer feature `(batch, hidden)`, float32, scaled to unit root mean square.
 
-        Args: hidden: `(batch, tokens, hidden)`, the prefix. real: `(batch, tokens)` bool. answer: `(batch,)` int64.
+        Args: hidden: `(batch, tokens, hidden)`, the prefix; or token numbers `(batch, tokens)`, which run through all
+            layers (the boundary must be 0), with all weights of the model in `adapter`.
+            real: `(batch, tokens)` bool. answer: `(batch,)` int64.
             adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration.
             short: compute the exit layer for the answer row alone, where its family has that form.
         """
-        feature = self._run(adapter, config, None, hidden, real, answer, short).squeeze(1).float()
+        ids, hidden = (None, hidden) if hidden.is_floating_point() else (hidden, None)
+        feature = self._run(adapter, config, ids, hidden, real, answer, short).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
 
     def lora(self, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS) -> LoraConfig:
@@ -130,20 +133,22 @@ class Backbone:
         return LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=names, inference_mode=True,
                           base_model_name_or_path=Path(self.name).name if Path(self.name).is_dir() else self.name)
 
-    def register(self, config: LoraConfig) -> dict[str, torch.Size]:
+    def register(self, config: LoraConfig | None) -> dict[str, torch.Size]:
         """Put PEFT's layers for this configuration into the model; name -> shape of a module's weights.
 
-        One set serves all modules of a configuration, since `top` uses a module's weights for that call alone.
+        One set serves all modules of a configuration, since `top` uses a module's weights for that call alone. None
+        takes PEFT's layers out.
         """
         with self.busy:
-            if self.registered != config.to_dict():
+            if self.registered != (config and config.to_dict()):
                 for name, part in list(self.model.named_modules()):
                     if hasattr(part, "base_layer"):
                         self.model.set_submodule(name, part.base_layer)
                 vars(self.model).pop("peft_config", None)
-                inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
+                if config:
+                    inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
                 self.model.requires_grad_(False)
-                self.registered = config.to_dict()
+                self.registered = config and config.to_dict()
             return {name: weight.shape for name, weight in self.model.named_parameters() if "lora_" in name}
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -116,7 +117,7 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
     values, found = table.pivot(index=["stream", "seed"], columns=by, values=measure), []
     for one, other in itertools.combinations(values, 2):
         gain, both = (values[one] - values[other]).to_numpy(dtype=float), table[table[by].isin([one, other])]
-        shared = set.intersection(*(set(CONFIGS[name].__dataclass_fields__) for name in both["learner"]))
+        shared = set.intersection(*({field.name for field in fields(CONFIGS[name])} for name in both["learner"]))
         pairs = both.astype(str).groupby(["stream", "seed"])[sorted({*shared, *BACKBONE} - {by})]
         varied = pairs.nunique(dropna=False).max()
         found.append({"one": one, "other": other, "difference": gain.mean(), **intervals(gain), "pairs": len(gain),
@@ -133,3 +134,13 @@ def intervals(gain: np.ndarray) -> dict:
         least, most = stats.bootstrap((gain,), np.mean, method="percentile", rng=draws).confidence_interval
     return {"low": low, "high": high, "bootstrap low": least, "bootstrap high": most,
             "agree": (low <= 0 <= high) == (least <= 0 <= most)}
+
+
+def compare_costs(one: Run, other: Run) -> pd.DataFrame:
+    """What two runs did not spend alike: a row a quantity that differs, with columns one, other and their ratio."""
+    names = ["steps", "rows", "distinct rows", "rows with gradient", "operations", "trained parameters", "seconds"]
+    spent = pd.DataFrame({name: {**{quantity: run.summary()[quantity] for quantity in names},
+                                 "passes": sum(cost["counts"][kind] for cost in run.costs for kind in
+                                               ("top_rows", "top_rows_trained"))}
+                          for name, run in (("one", one), ("other", other))})
+    return spent.assign(ratio=spent["one"] / spent["other"])[spent["one"] != spent["other"]]

@@ -1,6 +1,6 @@
 """Configuration: small frozen dataclasses, checked when they are made.
 
-A config prints as the code that makes it again. `learner` names the entry of `LEARNERS` that it is for.
+A config prints as the code that makes it again. Its `learner` is an entry of `LEARNERS`.
 """
 
 import json
@@ -19,15 +19,16 @@ def whole(value: object) -> bool:
 
 # What must hold of a setting, of whichever config it is, and the same in words.
 RULES = {
-    **dict.fromkeys(("rank", "batch_size", "epochs", "valid_examples", "later_stage", "active"),
+    **dict.fromkeys(("rank", "batch_size", "epochs", "valid_examples", "later_stage", "active", "memory"),
                     (whole, "a whole number of 1 or more")),
-    **dict.fromkeys(("batch_limit", "modules"),
+    **dict.fromkeys(("batch_limit", "modules", "memory_in_all"),
                     (lambda value: value is None or whole(value), "a whole number of 1 or more, or None")),
-    **dict.fromkeys(("alpha", "epsilon"), (lambda value: value > 0, "above 0")),
+    **dict.fromkeys(("alpha", "epsilon", "temperature"), (lambda value: value > 0, "above 0")),
     **dict.fromkeys(("learning_rate", "new_share"), (lambda value: 0 < value <= 1, "above 0, at most 1")),
     "later_learning_rate": (lambda value: value is None or value > 0, "above 0, or None"),
-    "weight_decay": (lambda value: value >= 0, "0 or more"),
+    **dict.fromkeys(("weight_decay", "strength"), (lambda value: value >= 0, "0 or more")),
     "targets": (lambda value: isinstance(value, tuple) and len(value) > 0, "a tuple of names"),
+    "tunes": (lambda value: value in ("module", "all"), "'module' or 'all'"),
     "joining": (lambda value: value in ("similar", "in turn"), "'similar' or 'in turn'"),
     "selector": (lambda value: value in ("tasks", "labels"), "'tasks' or 'labels'")}
 
@@ -40,7 +41,9 @@ class VanillaConfig:
     smollm2-135m does better with 1e-3.
     """
 
-    learner: ClassVar[str] = "vanilla"
+    learners: ClassVar[tuple[str, ...]] = ("vanilla", "joint", "class-mean", "full")
+    learner: str = "vanilla"             # one of `learners`, whose settings these are
+    tunes: str = "module"                # or "all": every weight of the backbone, as the learners "full" do
     new_share = 1.0                      # no setting: nothing is replayed
     rank: int = 4                        # of the LoRA matrices
     alpha: float = 8.0                   # LoRA's scale is alpha / rank
@@ -57,6 +60,7 @@ class VanillaConfig:
     valid_examples: int = 160            # size of a stage's fixed validation set, half of it new
 
     def __post_init__(self):
+        check(self.learner in self.learners, self, "learner", f"one of {', '.join(self.learners)}")
         for name, (holds, wanted) in RULES.items():
             check(name not in asdict(self) or holds(getattr(self, name)), self, name, wanted)
 
@@ -73,7 +77,8 @@ class VanillaConfig:
 class StaticConfig(VanillaConfig):
     """Static ConPET: one module, dynamic replay."""
 
-    learner: ClassVar[str] = "static"
+    learners: ClassVar[tuple[str, ...]] = ("static", "full-replay", "linear")
+    learner: str = "static"
     new_share: float = 0.5               # part of a batch that comes from the new task
 
 
@@ -81,12 +86,48 @@ class StaticConfig(VanillaConfig):
 class DynamicConfig(StaticConfig):
     """Dynamic ConPET: task modules and a selector."""
 
-    learner: ClassVar[str] = "dynamic"
+    learners: ClassVar[tuple[str, ...]] = ("dynamic",)
+    learner: str = "dynamic"
     active: int = 1                      # modules that answer an example, chosen by the selector (the paper: 1)
     modules: int | None = None           # module budget; None: one for each task
     joining: str = "similar"             # the budget spent, a task joins the most "similar" module, or "in turn"
     teacher_forcing: bool = True         # in training the true task's module is always active
     selector: str = "tasks"              # what the selector is trained on: "tasks" (the paper) or "labels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig(StaticConfig):
+    """EMR, EA-EMR and CRL: a fixed memory; with a star the same loss over the full history."""
+
+    learners: ClassVar[tuple[str, ...]] = ("emr", "ea-emr", "crl", "ea-emr*", "crl*")
+    learner: str = "emr"
+    memory: int = 10                     # training rows kept of a label
+    memory_in_all: int | None = None     # or of all labels together, shared out evenly
+    choosing: str = "k-means"            # or "herding", "random"; for EMR also "reservoir", over all labels
+
+    def __post_init__(self):
+        super().__post_init__()
+        choices = ("k-means", "herding", "random", *["reservoir"] * (self.learner == "emr"))
+        check(self.choosing in choices, self, "choosing", f"one of {', '.join(choices)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EWCConfig(VanillaConfig):
+    """Elastic weight consolidation."""
+
+    learners: ClassVar[tuple[str, ...]] = ("ewc",)
+    learner: str = "ewc"
+    strength: float = 1e4                # lambda, of the springs
+
+
+@dataclass(frozen=True, kw_only=True)
+class LwFConfig(VanillaConfig):
+    """Learning without forgetting."""
+
+    learners: ClassVar[tuple[str, ...]] = ("lwf",)
+    learner: str = "lwf"
+    strength: float = 1.0                # of the distillation, beside the loss
+    temperature: float = 2.0             # of the distillation, as in the paper
 
 
 def paper(learner: type[VanillaConfig], corpus: str, **more: object) -> VanillaConfig:

@@ -17,7 +17,7 @@ from conpet_lib.backbone import Backbone
 from conpet_lib.corpora import Example
 from conpet_lib.files import digest
 from conpet_lib.modules import PetModule
-from conpet_lib.prefix_cache import PrefixCache, groups
+from conpet_lib.prefix_cache import PrefixCache, groups, padded
 from conpet_lib.prompts import Encoded, Prompt
 from conpet_lib.store import Store
 
@@ -65,7 +65,8 @@ class Features:
     def top(self, rows: Sequence[int], module: PetModule | None = None, length: int = 0) -> Tensor:
         """`(batch, hidden)` answer features of one pass above the boundary; prompts padded to `length` at least."""
         prompts = [self.encode(row) for row in rows]
-        hidden, real = self.prefixes.batch([prompt.tokens for prompt in prompts], length)
+        start = padded if module and module.whole else self.prefixes.batch
+        hidden, real = (part.to(self.backbone.device) for part in start([prompt.tokens for prompt in prompts], length))
         answer = torch.tensor([prompt.answer for prompt in prompts], device=hidden.device)
         kind = "_trained" if torch.is_grad_enabled() else ""
         self.passes.update({f"top_rows{kind}": len(rows), f"top_tokens{kind}": real.numel(),

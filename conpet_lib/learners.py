@@ -4,15 +4,15 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
 `modules`, `replay`, `config`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.
 
     fit(stage)               the same for every learner
-      begin(stage)           a module, grown by new_labels(stage), and its optimiser   <- Selector
+      begin(stage)           a module, grown by new_labels(stage), and its optimiser   <- Selector, Joint, LwF, CRL
         module_for(stage)    which module: a new one, or one to go on with             <- Dynamic
-      batches(stage, epoch)  which rows, in which order
-        past(stage)          the tasks that may be replayed                            <- Vanilla, Dynamic
+      batches(stage, epoch)  which rows, in which order                                <- Joint
+        past(stage)          the tasks that may be replayed                            <- Vanilla, Dynamic, EMR
       keep(rows, stage)      which of them give a gradient                             <- Dynamic
-      loss(rows, stage)      scalar, in nats
+      loss(rows, stage)      scalar, in nats                                           <- EWC, LwF, CRL
         logits(rows, stage)  (batch, seen_labels)                                      <- Dynamic
         targets(rows)        (batch,) the right columns                                <- Selector
-      close(stage)           put the best weights back, freeze
+      close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC
 
 Dynamic's selector is itself a Learner whose labels are tasks.
 """
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
-from conpet_lib.modules import PetModule
+from conpet_lib.modules import PetModule, WholeModule
 from conpet_lib.replay import Rows, cut, dynamic_replay, spread
 from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream, Task
@@ -64,7 +64,8 @@ class Learner:
 
     Attributes:
         modules: all modules, in the order of their making. module_of_task: the number of each task's module.
-        ledger: one dict a stage: steps, rows drawn, rows with a gradient, the best epoch's validation accuracy.
+        ledger: one dict a stage: steps, rows drawn, distinct rows, rows with a gradient, best validation accuracy.
+        kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
         fitting: the stage in training; `checkpoints` puts it where an earlier process left it.
     Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
     """
@@ -74,7 +75,7 @@ class Learner:
     def __init__(self, stream: Stream, features: Features, config: VanillaConfig, seed: int,
                  tell: Callable[[Step], None] = lambda step: None):
         self.stream, self.features, self.config, self.seed, self.tell = stream, features, config, seed, tell
-        self.modules, self.module_of_task, self.ledger = [], [], []
+        self.modules, self.module_of_task, self.ledger, self.kept = [], [], [], {}
         self.fitting: Fitting | None = None
 
     @property
@@ -104,7 +105,8 @@ class Learner:
             self.tell(Step(stage=stage, stages=len(self.stream), doing=self.name, done=step, total=len(batches),
                            loss=loss))
         self.close(stage)
-        self.ledger.append({"stage": stage, "steps": len(batches), "rows": len(fitting.drawn),
+        self.ledger.append({"stage": stage, "steps": sum(len(rows) > 0 for rows in batches), "rows": len(fitting.drawn),
+                            "distinct_rows": len(np.unique(fitting.drawn)),
                             "rows_with_gradient": sum(map(len, batches)), "best_valid_accuracy": fitting.best_score[0]})
 
     def begin(self, stage: int) -> Fitting:
@@ -125,8 +127,11 @@ class Learner:
 
     def new_module(self, number: int) -> PetModule:
         """A module on the tuned layers, its start drawn from the run's seed and its number."""
-        config = self.features.backbone.lora(self.config.rank, self.config.alpha, self.config.targets)
-        return PetModule(self.features.backbone, config, self.seed, self.name, number)
+        config, backbone = self.config, self.features.backbone
+        if config.tunes == "all" or config.learner.startswith("full"):
+            return WholeModule(backbone, None, self.seed, self.name, number)
+        return PetModule(backbone, backbone.lora(config.rank, config.alpha, config.targets), self.seed, self.name,
+                         number)
 
     def new_labels(self, stage: int) -> list[int]:
         """The label numbers that the stage brings."""

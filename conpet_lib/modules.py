@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from conpet_lib.backbone import ADAPTER, Backbone
+from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, write_json, write_tensors
 from conpet_lib.seeds import torch_generator
 
@@ -21,14 +22,16 @@ class PetModule(nn.Module):
     """LoRA weights and a head that can grow.
 
     Attributes: adapter: `{name: tensor}`, LoRA's A `(rank, in)` and B `(out, rank)` of each target Linear.
-        head: `(labels, hidden)` weights; bias: `(labels,)`. config: PEFT's LoraConfig.
+        head: `(labels, hidden)` weights; bias: `(labels,)`. config: PEFT's LoraConfig; None for a head alone.
         owner: what the module answers for, in order: label numbers (a selector: task numbers).
     """
 
-    def __init__(self, backbone: Backbone, config: LoraConfig, seed: int, *names: object):
+    whole, file = False, "adapter_model.safetensors"        # whole: it has all weights of the backbone
+
+    def __init__(self, backbone: Backbone, config: LoraConfig | None, seed: int, *names: object):
         super().__init__()
         self.config, self.seed, self.names, self.owner = config, seed, names, []
-        shapes, generator = backbone.register(config), torch_generator(seed, *names, "adapter")
+        shapes, generator = backbone.register(config) if config else {}, torch_generator(seed, *names, "adapter")
         # The backbone's name of each weight, and PEFT's name in adapter_model.safetensors.
         self.peft_names = {name: "base_model.model." + name.replace(f".{ADAPTER}.", ".") for name in shapes}
         for place, (name, shape) in enumerate(shapes.items()):
@@ -64,23 +67,41 @@ class PetModule(nn.Module):
     @property
     def fingerprint(self) -> str:
         """Hash of the weights, where they go and their scale; another hash after any change."""
-        return digest(self.config.lora_alpha, *self.peft_names, *self.state_dict().values())
+        return digest(self.config and self.config.lora_alpha, *self.peft_names, *self.state_dict().values())
 
     def save(self, folder: Path) -> None:
         """Write a standard PEFT folder (adapter_model.safetensors, adapter_config.json) with the head beside it."""
         folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(folder / "adapter_model.safetensors", dict(zip(self.peft_names.values(), self.adapter.values())),
-                      {"format": "pt"})
-        write_json(folder / "adapter_config.json", {**self.config.to_dict(), "peft_type": "LORA",
-                                                    "target_modules": sorted(self.config.target_modules)})
+        write_tensors(folder / self.file, dict(zip(self.peft_names.values(), self.adapter.values())), {"format": "pt"})
+        if self.config:
+            write_json(folder / "adapter_config.json", {**self.config.to_dict(), "peft_type": "LORA",
+                                                        "target_modules": sorted(self.config.target_modules)})
         write_tensors(folder / "head.safetensors", {"weight": self.head, "bias": self.bias,
                                                     "owner": torch.tensor(self.owner, dtype=torch.int64)})
 
     def load(self, folder: Path) -> "PetModule":
         """Read weights that `save` wrote into this module; returns it, frozen."""
-        adapter, head = (load_file(folder / f"{name}.safetensors") for name in ("adapter_model", "head"))
+        adapter, head = load_file(folder / self.file), load_file(folder / "head.safetensors")
         for name, weight in self.adapter.items():
             weight.data.copy_(adapter[self.peft_names[name]])
         self.head, self.bias = (nn.Parameter(head[name].to(self.head.device)) for name in ("weight", "bias"))
         self.owner = head["owner"].tolist()
         return self.requires_grad_(False)
+
+
+class WholeModule(PetModule):
+    """All weights of the backbone with a head: what full tuning trains. It has no use for a prefix.
+
+    Raises: ConpetError if layers of the backbone lie below its boundary.
+    """
+
+    whole, file = True, "model.safetensors"
+
+    def __init__(self, backbone: Backbone, config: None, seed: int, *names: object):
+        super().__init__(backbone, None, seed, *names)
+        if backbone.boundary:
+            raise ConpetError("Full tuning trains every layer: load the backbone with tuned_layers='all'.")
+        backbone.register(None)
+        for place, (name, weight) in enumerate(backbone.model.named_parameters()):
+            self.peft_names[name] = name
+            self.register_parameter(f"adapter_{place}", nn.Parameter(weight.detach().clone()))

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from conpet_lib import metrics
+from conpet_lib.registry import methods
 
 PALETTE = sns.color_palette("colorblind")
-LOOKS = {"vanilla": ("Vanilla", PALETTE[7], "s"), "static": ("Static ConPET", PALETTE[0], "o"),
-         "dynamic": ("Dynamic ConPET", PALETTE[1], "D")}      # one colour and one marker a learner, everywhere
+LOOKS = {learner: (row["name"], PALETTE[row["colour"]], row["marker"]) for learner, row in methods().iterrows()}
 
 
 def looks(run) -> tuple[str, tuple, str]:

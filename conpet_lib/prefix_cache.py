@@ -38,6 +38,13 @@ def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
             yield length, part + part[-1:] * (GROUP - len(part))
 
 
+def padded(prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
+    """Token numbers `(batch, tokens)`, padded to `length` or more, and `(batch, tokens)`: real tokens."""
+    length = max(length, *map(len, prompts))
+    ids = torch.tensor([[*tokens, *[0] * (length - len(tokens))] for tokens in prompts])
+    return ids, torch.arange(length) < torch.tensor([[len(tokens)] for tokens in prompts])
+
+
 class PrefixCache:
     """Hidden states at the boundary of one backbone, in a store that other backbones may share.
 
@@ -73,8 +80,7 @@ class PrefixCache:
 
     def compute(self, prompts: list[Tokens], length: int) -> list[Tensor]:
         """`(tokens, hidden)` states of each prompt, padded to `length` for one pass; half precision if it can."""
-        ids = torch.tensor([[*tokens, *[0] * (length - len(tokens))] for tokens in prompts])     # (batch, tokens)
-        real = torch.arange(length) < torch.tensor([[len(tokens)] for tokens in prompts])
+        ids, real = padded(prompts, length)
         self.tokens += ids.numel()
         states = self.backbone.prefix(ids, real).float().cpu()
         if not states[real].isfinite().all():

@@ -7,6 +7,7 @@ May import everything left of it in the data flow; training, plots and widgets i
     predictions/stage-01.parquet the ledger: every test row seen, its label, answer, module, confidence, margin
     replay/stage-01.parquet      which rows were drawn, how often
     modules/0-stage-1/           weights as a PEFT folder, the head beside them; selector likewise
+    kept/stage-01.safetensors    what some methods keep beside them, such as the rows of a memory
     checkpoint.safetensors       the stage in training
 """
 
@@ -31,7 +32,6 @@ from conpet_lib.errors import ConpetError, unknown
 from conpet_lib.features import Features
 from conpet_lib.files import digest, read_checked, write_atomically, write_json
 from conpet_lib.learners import Learner
-from conpet_lib.prompts import MARKED
 from conpet_lib.registry import CONFIGS, LEARNERS
 from conpet_lib.replay import cut
 from conpet_lib.tasks import Stream, Task
@@ -70,12 +70,14 @@ def read_record(folder: str | Path) -> dict:
 def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cache: Path | None = None) -> Learner:
     """The learner as the record's last stage left it (a new one if there is none)."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record["config"].items()}
-    name = fields.pop("learner")
+    name = fields["learner"]
     features = Features(stream.examples, stream.kind, backbone, cache, record["backbone"]["max_tokens"])
     learner = LEARNERS[name](stream, features, CONFIGS[name](**fields), record["seed"])
     for name, wanted in record["files"].items():
-        if name.startswith("modules/"):
-            read_checked(folder / name, wanted, json.loads if name.endswith(".json") else safetensors.torch.load)
+        if name.startswith(("modules/", "kept/")):
+            parse = json.loads if name.endswith(".json") else safetensors.torch.load
+            content = read_checked(folder / name, wanted, parse)
+            learner.kept |= content if name.startswith("kept/") else {}
     for number, name in enumerate(record["modules"]):
         learner.modules.append(learner.new_module(number).load(folder / "modules" / name))
     learner.module_of_task = list(record["module_of_task"])
@@ -173,8 +175,9 @@ class Run:
             "selector accuracy": self.selector_accuracy.iloc[-1] if record["selector"] else float("nan"),
             "trained parameters": record["trained_weights"],
             "share of backbone": record["trained_weights"] / record["backbone_weights"],
-            "steps": sum(entry["steps"] for entry in stages),
-            "rows with gradient": sum(entry["rows_with_gradient"] for entry in stages),
+            "operations": sum(sum(cost["operations"].values()) for cost in self.costs),
+            **{name: sum(entry[name.replace(" ", "_")] for entry in stages)
+               for name in ("steps", "rows", "distinct rows", "rows with gradient")},
             "seconds": seconds.total(), "seconds of prefix": seconds["prefix"],
             "peak memory": max(size for cost in self.costs for size in cost["host"].values())}
 
@@ -247,7 +250,7 @@ def marked(text: str, kind: str) -> Example:
     found = [re.search(pattern, text) for pattern in patterns]
     if not all(found):
         raise ConpetError(f"{text!r}: mark the text as {hint}.")
-    bare = partial(re.sub, r"[\[\]{}]", "") if kind in MARKED else str
+    bare = partial(re.sub, r"[\[\]{}]", "") if "[" in hint else str
     spans = tuple((len(bare(text[:match.start(1)])), len(bare(text[:match.end(1)]))) for match in found)
     return Example(key="given", text=bare(text), spans=spans, label="")
 

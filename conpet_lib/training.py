@@ -28,7 +28,7 @@ from conpet_lib.checkpoints import Checkpoint
 from conpet_lib.config import VanillaConfig
 from conpet_lib.costs import Clock, operations
 from conpet_lib.errors import ConpetError
-from conpet_lib.files import digest, write_json, write_table
+from conpet_lib.files import digest, write_json, write_table, write_tensors
 from conpet_lib.learners import Learner, Step
 from conpet_lib.runs import FORMAT, Run, load_run, read_record, restore, seal
 from conpet_lib.tasks import Stream
@@ -112,7 +112,7 @@ def open_record(folder: Path, about: dict) -> dict:
 def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
          on_step: Callable[[Step], object] | None, bar: bool) -> None:
     """Train, test and write the stages that are missing, each from its checkpoint where there is one."""
-    for kind in ("predictions", "replay", "modules"):     # made once: a folder that vanishes is not made again
+    for kind in ("predictions", "replay", "modules", "kept"):     # made once: a folder that vanishes is not made again
         (folder / kind).mkdir(exist_ok=True)
     write_record(folder, record)                          # from now on the folder is this run's
     names, features = [part.name for part in learner.parts], learner.features
@@ -183,13 +183,16 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, answer
     for part in trained:
         part.fitting.module.save(place := folder / "modules" / places[part.name])
         written += place.iterdir()
-    files = {name: wanted for name, wanted in record["files"].items()
-             if not name.startswith("modules/") or name.split("/")[1] in names}
+    if learner.kept:
+        written.append(write_tensors(folder / "kept" / f"stage-{stage:02}.safetensors", learner.kept))
+    files = {name: wanted for name, wanted in record["files"].items() if not name.startswith("kept/")
+             and (not name.startswith("modules/") or name.split("/")[1] in names)}
     files |= {path.relative_to(folder).as_posix(): digest(path.read_bytes()) for path in written}
     disk = Counter({"prefix_cache": learner.features.prefixes.store.bytes})
     for name in files:
         disk["selector" if "/selector" in name else name.split("/")[0]] += (folder / name).stat().st_size
-    costs |= {"stage": stage, "disk": disk, "operations": operations(backbone, costs["counts"])}
+    costs |= {"stage": stage, "disk": disk, "operations": operations(
+        backbone, costs["counts"], learner.fitting.module.whole)}
     record.update(
         stages_done=stage, modules=names, selector=places["selector"] if len(trained) > 1 else None, files=files,
         module_of_task=list(learner.module_of_task), costs=[*record["costs"], costs],
@@ -210,6 +213,7 @@ def write_record(folder: Path, record: dict) -> None:
 def leftovers(folder: Path, record: dict) -> list[Path]:
     """What a kill leaves beside a record's files: half of a file, replaced modules, the last stage's checkpoint."""
     left = [place for place in folder.glob("modules/*") if place.name not in (*record["modules"], record["selector"])]
+    left += [place for place in folder.glob("kept/*") if f"kept/{place.name}" not in record["files"]]
     if record["stages_done"] == len(record["stream"]["tasks"]):
         left += folder.glob("checkpoint.safetensors")
     return [*folder.rglob(".writing-*"), *left]

@@ -68,7 +68,8 @@ class TrainPanel:
         """Read the controls: write the code, cut the stream anew, say in words what cannot be."""
         self.config = {name: control.value for name, control in self.controls.items()}
         stream = {**self.config, **self.counts}
-        kind, settings = CONFIGS[stream.pop("learner")], {"rank": stream.pop("rank"), **self.settings}
+        kind, settings = CONFIGS[stream["learner"]], {name: stream.pop(name) for name in ("learner", "rank")}
+        settings |= self.settings
         asked, chosen = (", ".join(f"{name}={value!r}" for name, value in call.items()) for call in (stream, settings))
         self.code = (f"stream = cp.make_stream(corpus, {asked})\n"
                      f"run = cp.train(stream, backbone, cp.{kind.__name__}({chosen}), seed={self.seed})")

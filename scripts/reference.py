@@ -23,7 +23,7 @@ import psutil
 import torch
 
 import conpet_lib as cp
-from conpet_lib.dynamic import DynamicConPET
+from conpet_lib.dynamic import DynamicConPET, Selector
 from conpet_lib.files import digest, write_json
 from conpet_lib.registry import CONFIGS, LEARNERS
 from conpet_lib.replay import dynamic_replay
@@ -47,8 +47,8 @@ class WholeBatchMean(DynamicConPET):
         return super().loss(rows, stage) * len(rows) / self.config.batch_size
 
 
-class RedrawnValidation(DynamicConPET):
-    """Mishap 2: a task module's validation rows are drawn anew, with repeats, each time, so noise picks the epoch."""
+class Redrawn:
+    """Validation rows that are drawn anew, with repeats, each time, so that noise picks the epoch."""
 
     def score(self, rows, stage):
         epoch = self.fitting.step // len(self.batches(stage, 0)) - 1
@@ -56,6 +56,18 @@ class RedrawnValidation(DynamicConPET):
                                self.config.new_share if stage > 1 else 1.0, 10,
                                numpy_generator(self.seed, self.name, "redrawn validation", stage, epoch))
         return super().score(self.keep(np.concatenate(drawn), stage), stage)
+
+
+class RedrawnSelector(Redrawn, Selector):
+    """The selector of mishap 2."""
+
+
+class RedrawnValidation(Redrawn, DynamicConPET):
+    """Mishap 2: validation rows are redrawn, of the task modules and of the selector."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.selector = RedrawnSelector(*args, **kwargs)
 
 
 class DriftingSelector(DynamicConPET):
@@ -93,8 +105,8 @@ def register_mishaps() -> dict[str, type[cp.DynamicConfig]]:
     for name, learner in MISHAPS.items():
         @dataclass(frozen=True, kw_only=True)
         class Config(cp.DynamicConfig):
-            pass
-        Config.learner: ClassVar[str] = f"dynamic, {name}"
+            learners: ClassVar = (f"dynamic, {name}",)
+            learner: str = f"dynamic, {name}"
         LEARNERS[Config.learner], CONFIGS[Config.learner] = learner, Config
     return {name: CONFIGS[f"dynamic, {name}"] for name in MISHAPS}
 

@@ -15,6 +15,7 @@ from conpet_lib.corpora import Corpus, Example, ReadReport
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 torch.set_num_threads(1)
 
+MAIN = ("vanilla", "static", "dynamic")       # the learners of `make run`; the others are in test_family.py
 SHARED = Path(__file__).parents[2] / "shared"
 WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "ledge",
          "marsh", "north", "ocean", "plain", "quarry", "ridge", "shore", "trail", "upland", "vale", "wharf", "yard"]
@@ -114,7 +115,8 @@ def quick(kind: str = "static", **more):
     from conpet_lib.registry import CONFIGS
 
     return CONFIGS[kind](
-        **{"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2, **more}
+        **{"learner": kind, "batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2,
+           **more}
     )
 
 
@@ -165,4 +167,4 @@ def learned(tiny_models, learnable, tmp_path_factory) -> dict:
     backbone = cp.load_backbone(tiny_models["bert"], tuned_layers=2, device="cpu")
     return {kind: cp.train(learnable, backbone, quick(kind, batch_limit=10, epochs=4), bar=False,
                            folder=tmp_path_factory.mktemp(kind), cache=tmp_path_factory.mktemp("prefix"))
-            for kind in cp.LEARNERS}
+            for kind in MAIN}

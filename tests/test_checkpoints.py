@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import make_stream, quick
+from conftest import MAIN, make_stream, quick
 from safetensors import safe_open
 from torture import CASES, FORK, content, torture
 
 import conpet_lib as cp
 from conpet_lib.files import write_tensors
 
-KINDS = [*((kind, {}) for kind in cp.LEARNERS), ("dynamic", {"active": 2}), ("dynamic", {"modules": 2}),
+KINDS = [*((kind, {}) for kind in MAIN), ("dynamic", {"active": 2}), ("dynamic", {"modules": 2}),
          ("dynamic", {"teacher_forcing": False, "selector": "labels"})]
 
 

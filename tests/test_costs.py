@@ -1,7 +1,7 @@
 """Costs: operations against a hand count, and stages that cost the same."""
 
 import pytest
-from conftest import make_module, make_stream, quick
+from conftest import MAIN, make_module, make_stream, quick
 
 import conpet_lib as cp
 from conpet_lib.costs import operations
@@ -25,7 +25,7 @@ def test_operations_agree_with_a_count_by_hand(tiny_models, family, layer, exit_
         "top_trained": 2 * 2 * (weights_a_token * 6 + weights_a_row * 2), "head_trained": 3 * 2 * 16 * 4}
 
 
-@pytest.mark.parametrize("kind", cp.LEARNERS)
+@pytest.mark.parametrize("kind", MAIN)
 def test_every_stage_from_the_second_on_trains_on_as_many_rows(kind, bert, tmp_path):
     run = cp.train(make_stream(4), bert, quick(kind, epochs=1), folder=tmp_path, bar=False)
     parts = 2 if kind == "dynamic" else 1

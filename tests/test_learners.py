@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
-from conftest import make_corpus, make_learner, make_stream, module_bytes, quick
+from conftest import MAIN, make_corpus, make_learner, make_stream, module_bytes, quick
 
 import conpet_lib as cp
 
-EVERY = pytest.mark.parametrize("kind", cp.LEARNERS)
+EVERY = pytest.mark.parametrize("kind", MAIN)
 
 
 @EVERY

@@ -11,7 +11,7 @@ import filelock
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_corpus, make_stream, module_bytes, quick
+from conftest import MAIN, make_corpus, make_stream, module_bytes, quick
 from transformers import AutoModel
 
 import conpet_lib as cp
@@ -33,7 +33,7 @@ def finished(bert, tmp_path):
     return call(), call
 
 
-@pytest.mark.parametrize("kind", cp.LEARNERS)
+@pytest.mark.parametrize("kind", MAIN)
 def test_the_same_call_loads_a_finished_run_without_training(kind, learned, learnable, bert):
     config = quick(kind, batch_limit=10, epochs=4)
     again = cp.train(learnable, bert, config, folder=learned[kind].folder, on_step=never, bar=False)
@@ -95,7 +95,7 @@ def test_a_folder_without_a_readable_record_says_what_to_do(finished, content, m
         cp.load_run(run.folder)
 
 
-@pytest.mark.parametrize("kind", cp.LEARNERS)
+@pytest.mark.parametrize("kind", MAIN)
 def test_a_loaded_run_answers_as_its_predictions_say(kind, learned, learnable, bert):
     table = learned[kind].predictions.query("stage == 3")
     assert table["predicted"].nunique() > 1
@@ -108,7 +108,7 @@ def test_a_loaded_run_answers_as_its_predictions_say(kind, learned, learnable, b
     np.testing.assert_allclose(answers["confidence"], table["confidence"], atol=1e-3)
 
 
-@pytest.mark.parametrize("kind", cp.LEARNERS)
+@pytest.mark.parametrize("kind", MAIN)
 def test_texts_are_read_in_batches_and_ranked_by_task(kind, learned, learnable, bert, monkeypatch):
     run, rows = cp.load_run(learned[kind].folder, bert), np.concatenate([task.test for task in learnable])
     examples = [learnable.examples[row] for row in rows]
@@ -190,7 +190,7 @@ def test_a_marked_string_is_the_example_that_it_marks(learned, learnable):
         run.predict(["no mark"])
 
 
-@pytest.mark.parametrize("kind", cp.LEARNERS)
+@pytest.mark.parametrize("kind", MAIN)
 def test_replayed_counts_add_up_to_the_rows_of_all_steps(kind, learned, learnable):
     run = learned[kind]
     counts = run.replayed.groupby(["stage", "part"])["count"].sum().to_dict()

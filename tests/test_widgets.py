@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from conftest import make_corpus
+from conftest import MAIN, make_corpus
 
 import conpet_lib as cp
 from conpet_lib import widgets
@@ -34,7 +34,7 @@ def test_a_click_trains_and_leaves_a_finished_run_a_curve_and_words(panel):
     assert panel.stop_button.disabled and not panel.train_button.disabled
 
 
-@pytest.mark.parametrize("learner", list(cp.LEARNERS))
+@pytest.mark.parametrize("learner", MAIN)
 def test_the_code_of_the_panel_makes_the_same_run(panel, bert, learner):
     panel.controls["learner"].value = learner
     panel.controls["rank"].value = 2

@@ -1,0 +1,279 @@
+"""Family: the learners that ConPET is compared with, each an overridden step or two of `Learner`.
+
+In and out: as `learners`. What a learner keeps from one stage to the next, beside its module, lies in `kept`, and so in
+the run. Loss and replay are independent: a name with a star has the same loss over the full history.
+May import `learners` and `memory`. Knows nothing of folders or plots. Start at `EMR`.
+"""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from sklearn.linear_model import Ridge
+from torch import Tensor
+from torch.nn.functional import cross_entropy, kl_div, normalize
+
+from conpet_lib.config import EWCConfig, LwFConfig, MemoryConfig
+from conpet_lib.learners import Fitting, Learner, Vanilla
+from conpet_lib.memory import CHOOSERS
+from conpet_lib.modules import PetModule
+from conpet_lib.replay import Rows, dynamic_replay
+from conpet_lib.seeds import numpy_generator
+from conpet_lib.tasks import Task
+
+
+class Joint(Learner):
+    """At stage k a new module is trained on the union of all k tasks: the upper bound.
+
+    It gets k times the batches of a stage, so that a task has as many steps as elsewhere; the only learner with more
+    steps than the others.
+    """
+
+    def begin(self, stage: int) -> Fitting:
+        self.modules, self.module_of_task = [], [0] * (stage - 1)
+        return super().begin(stage)
+
+    def new_labels(self, stage: int) -> list[int]:
+        return np.flatnonzero(self.stream.task_of_label < stage).tolist()
+
+    def batches(self, stage: int, epoch: int) -> list[Rows]:
+        union, limit = np.concatenate([task.train for task in self.stream[:stage]]), self.config.limit(stage)
+        return dynamic_replay(union, [], self.config.batch_size, 1.0, limit and limit * stage,
+                              numpy_generator(self.seed, self.name, "batches", stage, epoch))
+
+
+class Linear(Learner):
+    """A linear head on the features of the backbone as it is, with dynamic replay: what does tuning add at all?"""
+
+    def new_module(self, number: int) -> PetModule:
+        return PetModule(self.features.backbone, None, self.seed, self.name, number)
+
+
+class ClassMean(Linear):
+    """The nearest class mean on the features of the backbone as it is; a label's mean never changes, so none forgets.
+
+    No step is taken: the head's rows are set so that a score is minus half the squared distance to the mean, up to a
+    term that is the same for all labels. Source: Mensink et al. 2013, eq. 1 and 2.
+    """
+
+    def begin(self, stage: int) -> Fitting:
+        fitting = super().begin(stage)
+        task = self.stream[stage - 1].train
+        numbers, features = self.stream.label_numbers(task), self.features.features_of(task)
+        for number in np.unique(numbers):
+            mean = features[numbers == number].mean(0).to(self.features.backbone.device)
+            fitting.module.head.data[number], fitting.module.bias.data[number] = mean, -mean.square().sum() / 2
+        return fitting
+
+    def batches(self, stage: int, epoch: int) -> list[Rows]:
+        return [self.stream[stage - 1].train[:0]]
+
+
+class EMR(Learner):
+    """Episodic memory replay: the same loss and number of replayed rows as Static ConPET, but from a fixed memory.
+
+    `kept["memory"]`: `(rows,)` the kept training rows, the most important of a label first. A quarter as many
+    validation rows of past labels are used beside them, as in the official code (80 and 20 % of a memory).
+    Source: Wang et al. 2019 (EA-EMR), the baseline EMR; ConPET's official code, `emr`.
+    """
+
+    config: MemoryConfig
+
+    def past(self, stage: int) -> list[Task]:
+        """The past tasks: with a star all rows of their history, else those in the memory."""
+        if self.config.learner.endswith("*"):
+            return super().past(stage)
+        memory = self.memory
+        owner, few = self.stream.task_of_label[self.stream.label_numbers(memory)], -(-self.budget(stage) // 4)
+        return [replace(task, train=memory[owner == place], valid=self.first_of_each_label(task.valid, few))
+                for place, task in enumerate(self.stream[:stage - 1]) if (owner == place).any()]
+
+    @property
+    def memory(self) -> Rows:
+        """The kept training rows."""
+        return self.kept.get("memory", torch.empty(0, dtype=torch.int64)).numpy()
+
+    def budget(self, stage: int) -> int:
+        """Rows that a label may keep after so many stages, at least one."""
+        seen = int((self.stream.task_of_label < stage).sum())
+        return self.config.memory if self.config.memory_in_all is None else max(1, self.config.memory_in_all // seen)
+
+    def first_of_each_label(self, rows: Rows, count: int) -> Rows:
+        """At most `count` rows of each label, those that come first."""
+        numbers = self.stream.label_numbers(rows)
+        return np.concatenate([rows[:0], *(rows[numbers == number][:count] for number in np.unique(numbers))])
+
+    def close(self, stage: int) -> None:
+        super().close(stage)
+        self.remember(stage)
+
+    def remember(self, stage: int) -> None:
+        """Choose rows of the new labels by their features; drop the last of old labels that are over the budget."""
+        config, budget, old, new = self.config, self.budget(stage), self.memory, self.stream[stage - 1].train
+        if config.choosing == "reservoir":      # the smallest of one random number a row: equal to Vitter's algorithm R
+            keys = numpy_generator(self.seed, "reservoir").random(len(self.stream.examples))
+            pool = np.concatenate([old, new])
+            size = config.memory_in_all or config.memory * len(self.stream.labels)
+            memory = pool[np.argsort(keys[pool], kind="stable")[:size]]
+        else:
+            features = self.features.features_of(new, self.modules[0]).numpy()
+            numbers, chosen = self.stream.label_numbers(new), []
+            for number in np.unique(numbers):
+                rows = new[numbers == number]
+                places = CHOOSERS[config.choosing](features[numbers == number], min(budget, len(rows)),
+                                                   numpy_generator(self.seed, self.name, "memory", int(number)))
+                chosen.append(rows[places])
+            memory = np.concatenate([self.first_of_each_label(old, budget), *chosen])
+        self.kept["memory"] = torch.from_numpy(memory)
+
+
+class EAEMR(EMR):
+    """EMR with embedding alignment: after a stage, old embeddings are brought back to where they were.
+
+    A linear map B takes the memory's features after the stage to those from before it, and goes into the head: scores
+    are W(Bf) + b. Source: Wang et al. 2019 (EA-EMR), section 3.3. Differs: B is found in closed form (ridge regression
+    towards the identity, strength 1), where they and the official code take gradient steps.
+    `kept["features"]`: `(rows, hidden)` of the memory, when it was last updated.
+    """
+
+    def close(self, stage: int) -> None:
+        Learner.close(self, stage)
+        if stage > 1:
+            module = self.modules[0]
+            now = self.features.features_of(self.memory, module)
+            module.head.data = module.head.data @ alignment(now, self.kept["features"]).to(module.head)
+        self.remember(stage)
+        self.kept["features"] = self.features.features_of(self.memory, self.modules[0])
+
+
+def alignment(now: Tensor, before: Tensor) -> Tensor:
+    """B, `(hidden, hidden)`, that lowers the mean of |B now - before|^2 + |B - 1|^2; both are `(rows, hidden)`."""
+    fitted = Ridge(alpha=float(len(now)), fit_intercept=False).fit(now.numpy(), (before - now).numpy())
+    return torch.eye(now.shape[1]) + torch.from_numpy(fitted.coef_).float()
+
+
+class CRL(EMR):
+    """Consistent representation learning: contrast instead of cross entropy, and the relations of old labels kept.
+
+    A score is the cosine of feature and prototype over the temperature; after each epoch the prototypes of past labels
+    are the means of their rows in memory, the new labels' of a memory's worth of their training rows.
+    Source: Zhao et al. 2022 (CRL), sections 3.4 (contrastive replay) and 3.5 (distillation); temperatures 0.1 and 10
+    from ConPET's official code. Differs: no projection to 64 dimensions; contrast and distillation act in one step on
+    mixed batches, so that the steps are those of the other learners.
+    """
+
+    TEMPERATURE, SHARPNESS = 0.1, 10.0      # the official code multiplies similarities by its KL temperature
+
+    def begin(self, stage: int) -> Fitting:
+        fitting = super().begin(stage)
+        self.set_head(fitting.module, stage)
+        old = int((self.stream.task_of_label < stage - 1).sum())
+        self.relations = normalize(fitting.module.head.detach())[:old].clone()      # (old_labels, hidden), as they were
+        return fitting
+
+    def set_head(self, module: PetModule, stage: int) -> None:
+        """Make the prototypes under a module its head."""
+        new = self.first_of_each_label(self.stream[stage - 1].train, self.budget(stage))
+        rows = np.concatenate([self.memory, new])
+        numbers, features = self.stream.label_numbers(rows), self.features.features_of(rows, module)
+        means = torch.stack([features[numbers == number].mean(0) for number in np.unique(numbers)])
+        length = means.shape[1] ** 0.5                      # of a feature, whose root mean square is 1
+        module.head.data = normalize(means).to(module.head) / (self.TEMPERATURE * length)
+
+    def score(self, rows: Rows, stage: int) -> tuple[float, float]:
+        self.set_head(self.modules[0], stage)
+        return super().score(rows, stage)
+
+    def loss(self, rows: Rows, stage: int) -> Tensor:
+        module, labels = self.modules[0], self.targets(rows)
+        features, prototypes = normalize(self.features.top(rows, module)), normalize(module.head.detach())
+        loss = contrast(features, labels, prototypes, self.TEMPERATURE)
+        old, relations = labels < len(self.relations), self.relations
+        if old.any():
+            before = self.SHARPNESS * relations[labels[old]] @ relations.T                  # (old_rows, old_labels)
+            now = self.SHARPNESS * features[old] @ prototypes[:len(relations)].T
+            loss = loss + kl_div(now.log_softmax(1), before.softmax(1), reduction="batchmean")
+        return loss
+
+
+def contrast(features: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
+    """Supervised contrast of `(batch, hidden)` features to each other and to `(labels, hidden)` prototypes, in nats.
+
+    The mean over features of minus the mean log probability of those with the same label (the prototype among them)
+    among all others. All are normalised. Source: Khosla et al. 2020, eq. 2; Zhao et al. 2022 (CRL), eq. 4.
+    """
+    others = torch.cat([features, prototypes])                                       # (batch + labels, hidden)
+    owner = torch.cat([labels, torch.arange(len(prototypes), device=labels.device)])
+    itself = torch.eye(len(features), len(others), dtype=torch.bool, device=labels.device)
+    logits = (features @ others.T / temperature).masked_fill(itself, -torch.inf)
+    pulled = (labels[:, None] == owner) & ~itself
+    return -(logits.log_softmax(1).masked_fill(~pulled, 0).sum(1) / pulled.sum(1)).mean()
+
+
+class EWC(Vanilla):
+    """Elastic weight consolidation: no replay; weights that mattered to past tasks are held by springs.
+
+    The loss gets strength / 2 * sum of F (w - w')^2 over the PET weights and old head rows: w' as they were after the
+    last stage, F the sum over past tasks of the diagonal Fisher, the mean squared gradient of a row's loss.
+    Source: Kirkpatrick et al. 2017 (EWC), eq. 3. Differs: one anchor, the last, for all tasks (Schwarz et al. 2018).
+    """
+
+    config: EWCConfig
+
+    def loss(self, rows: Rows, stage: int) -> Tensor:
+        loss = super().loss(rows, stage)
+        for name, weight in self.modules[0].named_parameters():
+            if f"fisher.{name}" in self.kept:
+                fisher, anchor = (self.kept[f"{kind}.{name}"].to(weight) for kind in ("fisher", "anchor"))
+                loss = loss + self.config.strength / 2 * (fisher * (weight[:len(anchor)] - anchor).square()).sum()
+        return loss
+
+    def close(self, stage: int) -> None:
+        super().close(stage)
+        module, rows = self.modules[0], self.stream[stage - 1].train
+        rows = numpy_generator(self.seed, self.name, "fisher", stage).permutation(rows)[:self.config.valid_examples]
+        fisher = diagonal_fisher(module, [lambda row=row: Learner.loss(self, np.array([row]), stage)
+                                          for row in rows])
+        for name, weight in module.state_dict().items():
+            past, value = self.kept.get(f"fisher.{name}"), fisher[name].cpu()
+            if past is not None:
+                value[:len(past)] += past
+            self.kept |= {f"fisher.{name}": value, f"anchor.{name}": weight.detach().cpu().clone()}
+
+
+def diagonal_fisher(module: torch.nn.Module, losses: Sequence) -> dict[str, Tensor]:
+    """Mean over losses (functions of nothing, one a row) of the squared gradient of each of a module's weights."""
+    module.requires_grad_(True)
+    weights = dict(module.named_parameters())
+    fisher = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for loss in losses:
+        gradients = torch.autograd.grad(loss(), list(weights.values()))
+        for name, gradient in zip(weights, gradients):
+            fisher[name] += gradient.square() / len(losses)
+    module.requires_grad_(False)
+    return fisher
+
+
+class LwF(Vanilla):
+    """Learning without forgetting: no replay; on new rows the old labels keep the probabilities they had.
+
+    Teacher: the module as it was before the stage. Source: Li and Hoiem 2016 (LwF), eq. 3, temperature 2.
+    """
+
+    config: LwFConfig
+
+    def begin(self, stage: int) -> Fitting:
+        self.teacher = copy.deepcopy(self.modules[0]) if self.modules else None        # before it grows
+        return super().begin(stage)
+
+    def loss(self, rows: Rows, stage: int) -> Tensor:
+        now, temperature = self.logits(rows, stage), self.config.temperature
+        loss = cross_entropy(now, self.targets(rows))
+        if self.teacher is None:
+            return loss
+        with torch.no_grad():
+            before = (self.features.scores(rows, self.teacher) / temperature).softmax(1)        # (batch, old_labels)
+        distilled = cross_entropy(now[:, :before.shape[1]] / temperature, before)
+        return loss + self.config.strength * temperature**2 * distilled

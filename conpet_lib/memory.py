@@ -1,0 +1,41 @@
+"""Memory: which rows a fixed memory keeps of a label.
+
+In: features of a label's rows, a number, a generator. Out: the places of the rows to keep, the most important first,
+so that a memory that must shrink drops the last. Knows nothing of learners. Start at `CHOOSERS`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+
+def k_means(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """The row nearest to each of `count` centres, the centre of most rows first.
+
+    Source: Wang et al. 2019 (EA-EMR), section 4; scikit-learn's k-means.
+    """
+    clusters = KMeans(count, n_init=1, random_state=int(generator.integers(2**31))).fit(features)
+    nearest = clusters.transform(features).argmin(axis=0)                        # (count,)
+    largest_first = np.argsort(-np.bincount(clusters.labels_, minlength=count), kind="stable")
+    return nearest[largest_first]
+
+
+def herding(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Rows whose running mean stays nearest to the mean of all. Source: Rebuffi et al. 2017 (iCaRL), algorithm 4."""
+    mean, total, chosen = features.mean(axis=0), np.zeros(features.shape[1]), []
+    for number in range(1, count + 1):
+        distance = np.linalg.norm(mean - (total + features) / number, axis=1)
+        distance[chosen] = np.inf
+        chosen.append(int(distance.argmin()))
+        total += features[chosen[-1]]
+    return np.array(chosen)
+
+
+def uniform(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Rows drawn at random, each at most once."""
+    return generator.permutation(len(features))[:count]
+
+
+CHOOSERS: dict[str, Callable[[np.ndarray, int, np.random.Generator], np.ndarray]] = {
+    "k-means": k_means, "herding": herding, "random": uniform}

@@ -1,0 +1,312 @@
+"""Family: for each method, what only the right implementation has."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_learner, make_stream, module_bytes, quick
+from sklearn.neighbors import NearestCentroid
+
+import conpet_lib as cp
+from conpet_lib.family import alignment, contrast, diagonal_fisher
+from conpet_lib.memory import CHOOSERS, herding, k_means
+
+FAMILY = ["joint", "full", "full-replay", "linear", "class-mean", "emr", "ea-emr", "crl", "ea-emr*", "crl*", "ewc",
+          "lwf"]
+MEMORY = ["emr", "ea-emr", "crl"]
+
+
+@pytest.fixture
+def deep(tiny_models):
+    """A tiny encoder whose layers are all tuned, as full tuning needs it."""
+    return cp.load_backbone(tiny_models["bert"], tuned_layers="all", device="cpu")
+
+
+def fitted(kind: str, backbone, stages: int = 3, stream=None, **more):
+    """A learner after so many stages."""
+    learner = make_learner(kind, stream or make_stream(3, 2), backbone, **more)
+    for stage in range(1, stages + 1):
+        learner.fit(stage)
+    return learner
+
+
+def weights(learner) -> dict[str, torch.Tensor]:
+    return {name: weight.clone() for name, weight in learner.modules[0].state_dict().items()}
+
+
+def same(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+# --- all of them -------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(kind, deep, tmp_path):
+    stream, steps = make_stream(3, 2), []
+
+    def stop(step):
+        steps.append(step)
+        return step.doing != "prefix" and (step.stage, step.done) in ((2, 3), (3, 5)) and steps.count(step) == 1
+
+    whole = cp.train(stream, deep, quick(kind), folder=tmp_path / "whole", bar=False)
+    for _ in range(4):
+        run = cp.train(stream, deep, quick(kind), folder=tmp_path / "stopped", bar=False, on_step=stop)
+    assert run.finished and whole.finished
+    assert module_bytes(run) == module_bytes(whole) and run.predictions.equals(whole.predictions)
+    assert (kind == "class-mean") or len(steps) > 0
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_a_loaded_run_answers_as_the_one_that_was_trained(kind, deep, tmp_path):
+    run = cp.train(make_stream(2, 2), deep, quick(kind), folder=tmp_path / "run", bar=False)
+    again = cp.load_run(tmp_path / "run", deep)
+    texts = ["[amber] cedar number 3", "[delta] heath number 4"]
+    assert again.predict(texts).equals(run.predict(texts))
+
+
+@pytest.mark.parametrize("kind", sorted({*FAMILY, "static"} - {"joint", "class-mean"}))
+def test_all_take_the_same_number_of_steps_of_the_same_size(kind, deep):
+    learner = fitted(kind, deep)
+    assert [(entry["steps"], entry["rows"]) for entry in learner.ledger] == [(8, 64)] * 3
+
+
+# --- bounds ------------------------------------------------------------------------------------------
+
+def test_joint_at_a_stage_equals_one_training_on_the_union(bert):
+    alone = make_learner("joint", make_stream(3, 2), bert)
+    alone.fit(3)
+    step_by_step = fitted("joint", bert)
+    assert same(weights(alone), weights(step_by_step))
+    assert set(alone.fitting.drawn.tolist()) == {row for task in alone.stream for row in task.train.tolist()}
+    assert alone.ledger[0]["steps"] == 3 * 8
+
+
+@pytest.mark.parametrize("kind", ["full", "full-replay"])
+def test_full_tuning_changes_all_weights_of_the_backbone_and_never_the_backbone(kind, deep):
+    before = {name: weight.clone() for name, weight in deep.model.named_parameters()}
+    learner = fitted(kind, deep, 2)
+    changed = {name for name, weight in learner.modules[0].adapter.items() if not torch.equal(weight, before[name])}
+    silent = {name for name in before if name.endswith("attention.self.key.bias")}      # a softmax does not see it
+    assert set(before) - silent <= changed and any("word_embeddings" in name for name in changed)
+    assert all(torch.equal(weight, before[name]) for name, weight in deep.model.named_parameters())
+    assert (learner.ledger[1]["distinct_rows"] > 12) == (kind == "full-replay")
+
+
+def test_full_tuning_starts_from_the_backbones_own_features_and_needs_all_layers(deep, bert):
+    learner = make_learner("full", make_stream(2, 2), deep)
+    rows, module = learner.stream[0].train, learner.new_module(0)
+    learner.features.fill(rows)
+    wide, cached = learner.features.features_of(rows, module), learner.features.features_of(rows)
+    assert torch.allclose(wide, cached, atol=2e-2)                      # the prefix is kept in half precision
+    with pytest.raises(cp.ConpetError, match="tuned_layers='all'"):
+        fitted("full", bert, 1)
+
+
+def test_emr_can_tune_all_weights_too(deep):
+    learner = fitted("emr", deep, 2, tunes="all")
+    assert any("word_embeddings" in name for name in learner.modules[0].adapter) and "memory" in learner.kept
+
+
+def test_a_linear_head_trains_nothing_below_it(bert):
+    learner = fitted("linear", bert, 2)
+    rows = learner.stream[0].test
+    assert set(weights(learner)) == {"head", "bias"}
+    assert torch.equal(learner.features.features_of(rows, learner.modules[0]), learner.features.features_of(rows))
+
+
+def test_class_means_are_scikit_learns_nearest_centroid(bert):
+    learner = fitted("class-mean", bert)
+    train, test = (np.concatenate([getattr(task, side) for task in learner.stream]) for side in ("train", "test"))
+    features = {"train": learner.features.features_of(train), "test": learner.features.features_of(test)}
+    wanted = NearestCentroid().fit(features["train"], learner.stream.label_numbers(train)).predict(features["test"])
+    assert learner.answer(test)["predicted"].tolist() == [learner.stream.labels[number] for number in wanted]
+    assert [entry["steps"] for entry in learner.ledger] == [0, 0, 0]
+
+
+# --- memories ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", MEMORY)
+@pytest.mark.parametrize("more", [{"memory": 2}, {"memory_in_all": 7}, {"memory": 2, "choosing": "herding"},
+                                  {"memory": 2, "choosing": "random"}], ids=str)
+def test_a_memory_never_exceeds_its_size_and_is_all_that_is_replayed(kind, more, bert):
+    learner = make_learner(kind, make_stream(3, 2), bert, **more)
+    for stage in (1, 2, 3):
+        memory = set(learner.kept["memory"].tolist()) if stage > 1 else set()
+        learner.fit(stage)
+        old = set(learner.fitting.drawn.tolist()) - set(learner.stream[stage - 1].train.tolist())
+        assert old <= memory and bool(old) == (stage > 1)
+        numbers = np.bincount(learner.stream.label_numbers(learner.kept["memory"].numpy()))
+        assert numbers.max() <= learner.budget(stage) and len(numbers) == 2 * stage and numbers.min() >= 1
+    if "memory_in_all" in more:
+        assert len(learner.kept["memory"]) <= 7
+
+
+def test_a_reservoir_is_bounded_and_holds_every_row_with_the_same_probability(bert):
+    stream, counts = make_stream(3, 2), np.zeros(72)
+    learner = make_learner("emr", stream, bert, choosing="reservoir", memory_in_all=9)
+    for seed in range(200):
+        learner.seed, learner.kept = seed, {}
+        for stage in (1, 2, 3):
+            learner.remember(stage)
+            assert len(learner.kept["memory"]) == 9
+        counts[learner.kept["memory"].numpy()] += 1
+    rows = np.concatenate([task.train for task in stream])
+    assert counts[rows].min() > 20 and counts[rows].sum() == 200 * 9           # 50 expected, deviation 6
+    assert abs(counts[stream[0].train].mean() - counts[stream[2].train].mean()) < 10
+
+
+def test_k_means_keeps_the_nearest_row_to_each_centre():
+    clouds = np.random.default_rng(0).normal(size=(30, 4)) * 0.1
+    clouds[:15] += 5                                                    # two clouds, the second has a lone third point
+    clouds[29] -= 20
+    kept = k_means(clouds, 3, np.random.default_rng(1))
+    for rows in (range(15), range(15, 29), (29,)):
+        (chosen,) = set(kept) & set(rows)
+        centre = clouds[list(rows)].mean(0)
+        assert chosen == min(rows, key=lambda row: np.linalg.norm(clouds[row] - centre))
+    assert kept[-1] == 29                                               # the smallest cluster is dropped first
+
+
+def test_herding_follows_the_mean_better_than_chance():
+    features, generator = np.random.default_rng(0).normal(size=(40, 5)), np.random.default_rng(1)
+    def error(places):
+        return np.linalg.norm(features[places].mean(0) - features.mean(0))
+    kept = herding(features, 8, generator)
+    assert error(kept) < min(error(generator.permutation(40)[:8]) for _ in range(200))
+    assert kept[0] == np.linalg.norm(features - features.mean(0), axis=1).argmin()
+
+
+@pytest.mark.parametrize("name", CHOOSERS)
+def test_a_chooser_gives_different_rows_and_the_same_again(name):
+    features = np.random.default_rng(0).normal(size=(20, 3))
+    kept = [CHOOSERS[name](features, 6, np.random.default_rng(5)).tolist() for _ in range(2)]
+    assert kept[0] == kept[1] and len(set(kept[0])) == 6 and set(kept[0]) <= set(range(20))
+
+
+@pytest.mark.parametrize("plain", ["ea-emr", "crl"])
+def test_a_star_changes_the_rows_drawn_and_nothing_else(plain, bert):
+    one, other = (make_learner(kind, make_stream(3, 2), bert, memory=1) for kind in (plain, f"{plain}*"))
+    for learner in (one, other):
+        learner.fit(1)
+    assert same(weights(one), weights(other))                           # nothing to replay yet
+    rows = np.concatenate([one.stream[0].train[:3], one.stream[1].train[:3]])
+    for learner in (one, other):
+        learner.fitting = learner.begin(2)
+        learner.features.fill(rows)
+    assert torch.equal(one.loss(rows, 2), other.loss(rows, 2))
+    old = [set(np.concatenate(learner.batches(2, 0))) & set(one.stream[0].train) for learner in (one, other)]
+    assert old[0] <= set(one.kept["memory"].tolist()) and len(old[1]) > len(old[0])
+
+
+# --- EA-EMR, CRL -------------------------------------------------------------------------------------
+
+def test_alignment_brings_old_features_closer_to_where_they_were():
+    generator = torch.Generator().manual_seed(0)
+    before = torch.randn(40, 8, generator=generator)
+    now = before @ (torch.eye(8) + 0.3 * torch.randn(8, 8, generator=generator))
+    moved = now @ alignment(now, before).T
+    assert (moved - before).norm() < 0.7 * (now - before).norm()
+    assert torch.allclose(alignment(before, before), torch.eye(8), atol=1e-6)
+
+
+def test_the_alignment_goes_into_the_head_of_ea_emr(bert):
+    plain, aligned = (make_learner(kind, make_stream(2, 2), bert, memory=3) for kind in ("emr", "ea-emr"))
+    for learner in (plain, aligned):
+        learner.fit(1)
+    assert same(weights(plain), weights(aligned))
+    memory, stored = aligned.kept["memory"].numpy(), aligned.kept["features"]
+    for learner in (plain, aligned):
+        learner.fit(2)
+    now = plain.features.features_of(memory, plain.modules[0])          # both trained alike up to the alignment
+    wanted = plain.modules[0].head.data @ alignment(now, stored)
+    assert torch.allclose(aligned.modules[0].head.data, wanted, atol=1e-5)
+    assert not torch.allclose(aligned.modules[0].head.data, plain.modules[0].head.data, atol=1e-3)
+
+
+def test_contrast_matches_a_direct_computation_and_falls_for_pulled_pairs():
+    generator = torch.Generator().manual_seed(0)
+    features, prototypes = (torch.nn.functional.normalize(torch.randn(rows, 3, generator=generator)) for rows in (4, 2))
+    labels, temperature, terms = torch.tensor([0, 1, 0, 1]), 0.1, []
+    others, owner = [*features, *prototypes], [*labels.tolist(), 0, 1]
+    for place, feature in enumerate(features):
+        scores = {j: float(np.exp(float(feature @ other) / temperature)) for j, other in enumerate(others)
+                  if j != place}
+        own = [j for j in scores if owner[j] == owner[place]]
+        terms.append(-np.mean([np.log(scores[j] / sum(scores.values())) for j in own]))
+    assert contrast(features, labels, prototypes, temperature).item() == pytest.approx(np.mean(terms), rel=1e-5)
+    pulled = torch.nn.functional.normalize(features + 2 * prototypes[labels])
+    assert contrast(pulled, labels, prototypes, temperature) < contrast(features, labels, prototypes, temperature)
+
+
+def test_crl_answers_by_the_nearest_prototype_and_keeps_old_relations_at_the_start(bert):
+    learner = fitted("crl", bert, 2, memory=4)
+    head = learner.modules[0].head
+    assert torch.allclose(head.norm(dim=1), torch.full((4,), 1 / (0.1 * 4)), atol=1e-5)         # unit / (T * sqrt 16)
+    learner.fitting = learner.begin(3)
+    assert torch.allclose(learner.relations, torch.nn.functional.normalize(learner.modules[0].head[:4]), atol=1e-6)
+
+
+# --- regularisers ------------------------------------------------------------------------------------
+
+def test_the_fisher_of_a_logistic_case_worked_by_hand():
+    """One weight w = 0, loss log(1 + exp(-y w x)): the gradient is -y x / 2, so F is the mean of x^2 / 4."""
+    module = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(module.weight)
+    rows = [(1.0, 1), (2.0, -1), (4.0, 1)]
+    losses = [lambda x=x, y=y: torch.nn.functional.softplus(-y * module(torch.tensor([x]))).sum() for x, y in rows]
+    assert diagonal_fisher(module, losses)["weight"].item() == pytest.approx((1 + 4 + 16) / 4 / 3)
+
+
+def test_strong_springs_hold_the_weights_and_none_leave_vanilla(bert):
+    moved = {}
+    for kind, more in (("vanilla", {}), ("ewc", {"strength": 0.0}), ("ewc", {"strength": 1e9})):
+        learner = fitted(kind, bert, 1, **more)
+        before = weights(learner)
+        learner.fit(2)
+        moved[kind, str(more)] = sum((weights(learner)[name][:len(value)] - value).abs().sum().item()
+                                     for name, value in before.items())
+    plain, loose, held = moved.values()
+    assert plain == loose and held < 0.5 * plain
+
+
+def test_springs_add_up_over_tasks_and_are_anchored_at_the_last_stage(bert):
+    learner = fitted("ewc", bert, 1)
+    first = {name: value.clone() for name, value in learner.kept.items()}
+    learner.fit(2)
+    now = weights(learner)
+    for name, value in learner.kept.items():
+        kind, weight = name.split(".", 1)
+        if kind == "anchor":
+            assert torch.equal(value, now[weight])
+        else:
+            old = first[name]
+            assert (value[:len(old)] >= old).all() and (value >= 0).all()
+
+
+def test_the_teacher_of_lwf_is_the_module_as_it_was_before_the_stage(bert):
+    learner = fitted("lwf", bert, 1)
+    before = weights(learner)
+    learner.fit(2)
+    assert same(dict(learner.teacher.state_dict()), before) and not same(weights(learner), before)
+
+
+def test_distillation_holds_old_probabilities_on_new_rows(bert):
+    drift = []
+    for strength in (0.0, 20.0):
+        learner = fitted("lwf", bert, 1, strength=strength)
+        rows = learner.stream[1].train
+        learner.features.fill(rows)
+        before = learner.features.scores_of(rows, learner.modules[0]).softmax(1)
+        learner.fit(2)
+        after = learner.features.scores_of(rows, learner.modules[0])[:, :2].softmax(1)
+        drift.append((after - before).abs().mean().item())
+    assert drift[1] < 0.5 * drift[0]
+
+
+def test_configs_refuse_a_learner_that_is_not_theirs_and_settings_out_of_range():
+    with pytest.raises(ValueError, match="learner must be one of emr"):
+        cp.MemoryConfig(learner="static")
+    with pytest.raises(ValueError, match="choosing must be one of k-means, herding, random"):
+        cp.MemoryConfig(learner="crl", choosing="reservoir")
+    with pytest.raises(ValueError, match="memory must be a whole number"):
+        cp.MemoryConfig(memory=0)
+    assert eval(repr(cp.MemoryConfig(learner="crl*")), vars(cp)) == cp.MemoryConfig(learner="crl*")
