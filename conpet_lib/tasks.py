@@ -5,9 +5,10 @@ In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:s
 prompts, backbones or learners. Start at `make_stream`.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Stream(Sequence):
     """An ordered sequence of tasks over one list of examples.
 
     `labels` are in the order in which they are learned; an example's label number is its place there. `report` says
-    what `make_stream` left out. `fingerprint` is equal for two streams just when their tasks, sides and examples are.
+    what `make_stream` left out.
     """
 
     corpus: str
@@ -42,12 +43,12 @@ class Stream(Sequence):
     examples: Sequence[Example]
     tasks: tuple[Task, ...]
     report: dict = field(default_factory=dict)
-    fingerprint: str = field(init=False)
 
-    def __post_init__(self):
-        rows = ((task.labels, side, self.examples[row]) for task in self.tasks for side in SIDES
-                for row in getattr(task, side))
-        object.__setattr__(self, "fingerprint", digest(self.corpus, self.kind, *rows))
+    @cached_property
+    def fingerprint(self) -> str:
+        """Equal for two streams just when their tasks, sides and examples are."""
+        return digest(self.corpus, self.kind, *((task.labels, side, self.examples[row]) for task in self.tasks
+                                                for side in SIDES for row in getattr(task, side)))
 
     def __getitem__(self, index):
         return self.tasks[index]
@@ -94,100 +95,94 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
         Official parts, where the corpus has them, are kept.
     Raises: ConpetError when there are too few labels or examples; it lists what there is.
     """
-    counts, wanted = corpus.counts(), {"train": train, "valid": valid, "test": test}
+    counts, wanted = corpus.counts(), {"test": test, "valid": valid, "train": train}
     need = max(1, sum(count or 0 for count in wanted.values()))
-    short: dict[str, int] = {label: count for label, count in counts.items() if count < need}
+    few = {label: count for label, count in counts.items() if count < need}
+    if labels is not None:
+        check_labels(labels, counts, need)
     while True:
-        if labels is None:
-            enough = sorted(set(counts) - set(short))
-            chosen = draw_labels(corpus, enough, counts, tasks, labels_per_task, grouping, split_seed, need)
-        else:
-            chosen = [tuple(group) for group in labels]
-            check_labels(chosen, counts, need)
-        sides, crossing, lacking = draw_rows(corpus, [label for group in chosen for label in group], wanted, split_seed)
-        if not lacking:
+        chosen = (draw_labels(corpus, few, need, tasks, labels_per_task, grouping, split_seed) if labels is None else
+                  labels)
+        rows, crossing, lacking = draw_rows(corpus, [label for group in chosen for label in group], wanted, split_seed)
+        if labels is not None or not lacking:
             break
-        if labels is not None:
-            raise ConpetError(f"Too few examples once no sentence stands on two sides (and official parts are kept): "
-                              f"{'; '.join(text.strip() for text in lacking.values())}. Ask for fewer.")
-        short |= {label: counts[label] for label in lacking}       # draw again without them
-    report = {"labels with too few examples": dict(sorted(short.items())),
+        few |= {label: counts[label] for label, _ in lacking}       # draw again without them
+    if lacking:
+        raise ConpetError("Too few examples once no sentence stands on two sides (and official parts are kept): "
+                          f"{'; '.join(text for _, text in lacking)}. Ask for fewer.")
+    report = {"labels with too few examples": dict(sorted(few.items())),
               "rows left out, their sentence stands on another side": crossing}
-    def task(group: tuple[str, ...]) -> Task:
-        return Task(group, **{side: np.array([row for label in group for row in sides[label][side]], dtype=np.int64)
-                              for side in SIDES})
-    order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
-    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(task(chosen[place]) for place in order), report)
+    made = [Task(tuple(group), **{side: np.concatenate([rows[label, side] for label in group]) for side in SIDES})
+            for group in chosen]
+    order = numpy_generator(order_seed, "order of tasks").permutation(len(made))
+    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(made[place] for place in order), report)
 
 
-def draw_labels(corpus: Corpus, enough: list[str], counts: dict, tasks: int, labels_per_task: int,
-                grouping: str, seed: int, need: int) -> list[tuple[str, ...]]:
-    """Label lists, one a task: drawn from all labels ("mixed") or each from one group ("similar")."""
-    generator = numpy_generator(seed, "labels", grouping)
-    mixed = [enough[place] for place in generator.permutation(len(enough))]
-    if grouping == "mixed":
-        pool = [mixed[start:start + labels_per_task] for start in range(0, len(mixed), labels_per_task)]
-    elif grouping == "similar":
-        if not corpus.groups:
-            raise ConpetError(f"The corpus {corpus.name!r} has no groups of labels; use grouping='mixed' or labels=.")
-        groups = defaultdict(list)
-        for label in mixed:
-            groups[corpus.groups[label]].append(label)
-        pool = [group[start:start + labels_per_task] for group in groups.values()
-                for start in range(0, len(group), labels_per_task)]
-    else:
-        raise ConpetError(f"grouping={grouping!r}: use 'mixed' or 'similar'.")
-    pool = [tuple(group) for group in pool if len(group) == labels_per_task]
-    if tasks < 1 or labels_per_task < 1 or len(pool) < tasks:
-        few = ", ".join(f"{label} ({counts[label]})" for label in sorted(set(counts) - set(enough)))
+def check_labels(labels: Sequence[Sequence[str]], counts: Counter, need: int) -> None:
+    """Refuse explicit label lists with unknown, repeated or too small labels, all named at once."""
+    times = Counter(label for group in labels for label in group)
+    faults = [] if labels else ["the list is empty"]
+    faults += [f"task {number} has no labels" for number, group in enumerate(labels, 1) if not group]
+    faults += [f"{label!r} is not a label of the corpus" for label in times if label not in counts]
+    faults += [f"{label!r} has {counts[label]} examples, {need} are asked for" for label in times
+               if 0 < counts[label] < need]
+    faults += [f"{label!r} is given {count} times" for label, count in times.items() if count > 1]
+    if faults:
+        raise ConpetError(f"labels=: {'; '.join(faults)}. The corpus has: {counted(counts)}.")
+
+
+def counted(counts: dict[str, int]) -> str:
+    """Labels in alphabetical order, each with its number of examples."""
+    return ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
+
+
+def draw_labels(corpus: Corpus, few: dict[str, int], need: int, tasks: int, labels_per_task: int, grouping: str,
+                seed: int) -> list[list[str]]:
+    """Label lists, one a task: drawn from all labels but the `few` ("mixed"), or each from one group ("similar")."""
+    if grouping not in ("mixed", "similar") or min(tasks, labels_per_task) < 1:
+        raise ConpetError(f"{tasks=}, {labels_per_task=}, {grouping=}: use numbers from 1, and 'mixed' or 'similar'.")
+    if grouping == "similar" and not corpus.groups:
+        raise ConpetError(f"The corpus {corpus.name!r} has no groups of labels; use grouping='mixed' or labels=.")
+    enough = sorted(corpus.counts().keys() - few.keys())
+    piles = defaultdict(list)
+    for place in numpy_generator(seed, "labels", grouping).permutation(len(enough)):
+        piles[corpus.groups[enough[place]] if grouping == "similar" else "all"].append(enough[place])
+    pool = [pile[end - labels_per_task:end] for pile in piles.values()
+            for end in range(labels_per_task, len(pile) + 1, labels_per_task)]
+    if len(pool) < tasks:
         raise ConpetError(f"{tasks} tasks of {labels_per_task} labels with {need} examples each cannot be made: "
                           f"{corpus.name} has {len(enough)} labels with so many, enough for {len(pool)} tasks "
                           f"({grouping}). Ask for fewer tasks, labels or examples. Labels with too few: "
-                          f"{few or 'none'}.")
+                          f"{counted(few) or 'none'}.")
     return pool[:tasks]
 
 
-def check_labels(chosen: list[tuple[str, ...]], counts: dict, need: int) -> None:
-    """Refuse explicit label lists with unknown, repeated or too small labels, all named at once."""
-    flat = [label for group in chosen for label in group]
-    faults = [f"task {number} has no labels" for number, group in enumerate(chosen, 1) if not group]
-    for label in dict.fromkeys(flat):
-        if label not in counts:
-            faults.append(f"{label!r} is not a label of the corpus")
-        elif counts[label] < need:
-            faults.append(f"{label!r} has {counts[label]} examples, {need} are asked for")
-        if flat.count(label) > 1:
-            faults.append(f"{label!r} is given {flat.count(label)} times")
-    if faults or not flat:
-        raise ConpetError(f"labels=: {'; '.join(faults) or 'the list is empty'}. "
-                          f"The corpus has: {', '.join(f'{label} ({counts[label]})' for label in sorted(counts))}.")
+def draw_rows(corpus: Corpus, labels: list[str], wanted: dict[str, int | None], seed: int) -> tuple[dict, int, list]:
+    """Rows of each (label, side), how many were left out for their sentence, and what is lacking: (label, in words).
 
-
-def draw_rows(corpus: Corpus, labels: list[str], wanted: dict, seed: int) -> tuple[dict, int, dict]:
-    """Rows of each label on each side, how many were left out for their sentence, and which labels have too few.
-
-    Labels take their rows in turn, in a shuffled order; a sentence belongs to the side that takes
-    it first, so a row whose sentence stands on another side is left out.
+    Labels take their rows in turn, in a shuffled order; a sentence belongs to the side that takes it first, so a row
+    whose sentence stands on another side is left out.
     """
-    rows_of = defaultdict(list)
-    for row, example in enumerate(corpus.examples):
-        rows_of[example.label].append(row)
+    label_of = np.array([example.label for example in corpus.examples], dtype=object)
     without_parts = all(example.part is None for example in corpus.examples)
     side_of_sentence: dict[str, str] = {}
-    sides, left_out, used, lacking = defaultdict(dict), set(), set(), {}
+    drawn, left_out, lacking = {}, set(), []
     for label in labels:
-        rows = numpy_generator(seed, "rows", label).permutation(rows_of[label]).tolist()
-        for side in SIDES:
-            limit, taken = wanted[side], []
+        rows = numpy_generator(seed, "rows", label).permutation(np.flatnonzero(label_of == label)).tolist()
+        tenth = -(-len(rows) // 10)
+        for side, limit in wanted.items():
+            need = limit or int(side == "train")              # training needs one row at least
             if limit is None:
-                limit = -(-len(rows) // 10) if without_parts and side != "train" else len(rows)
+                limit = tenth if without_parts and side != "train" else len(rows)
+            taken = set()
             for row in rows:
                 example = corpus.examples[row]
-                if len(taken) < limit and example.part in (None, side) and row not in used:
+                if len(taken) < limit and example.part in (None, side):
                     fits = side_of_sentence.setdefault(example.sentence or example.text, side) == side
-                    taken.append(row) if fits else left_out.add(row)
-            used.update(taken)
-            sides[label][side] = sorted(taken)
-            if len(taken) < (need := wanted[side] or (side == "train")):        # training needs one row at least
-                lacking[label] = f"{lacking.get(label, f'{label}: ')}{len(taken)} of {int(need)} for {side} "
-    return sides, len(left_out - used), lacking
+                    (taken if fits else left_out).add(row)
+            rows = [row for row in rows if row not in taken]
+            left_out -= taken
+            drawn[label, side] = np.array(sorted(taken), dtype=np.int64)
+            if len(taken) < need:
+                lacking.append((label, f"{label}: {len(taken)} of {need} for {side}"))
+    return drawn, len(left_out), lacking

@@ -4,7 +4,6 @@ In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s an
 skipped. One layout a file. Knows nothing of tasks or backbones. Start at `load_corpus`.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 
 from conpet_lib.corpora.example import Corpus, Example, ReadReport
@@ -14,8 +13,7 @@ from conpet_lib.corpora.table import read_table
 from conpet_lib.corpora.wordnet import read_wordnet
 from conpet_lib.errors import unknown
 
-CORPORA: dict[str, Callable[..., Corpus]] = {"wordnet": read_wordnet, "fewrel": read_fewrel, "fewnerd": read_fewnerd,
-                                             "table": read_table}
+CORPORA = {"wordnet": read_wordnet, "fewrel": read_fewrel, "fewnerd": read_fewnerd, "table": read_table}
 
 
 def load_corpus(name: str, path: str | Path | None = None, **columns: str) -> Corpus:

