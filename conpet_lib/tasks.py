@@ -1,8 +1,7 @@
 """Tasks: cut a corpus into an ordered stream of tasks with disjoint labels.
 
-In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:stage]` all that has been seen,
-`len(stream)` the number of stages. A row is a position in `stream.examples`. May import `corpora`. Knows nothing of
-prompts, backbones or learners. Start at `make_stream`.
+In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:stage]` all that has been seen. A row is
+a position in `stream.examples`. Knows nothing of prompts, backbones or learners. Start at `make_stream`.
 """
 
 from collections import Counter, defaultdict
@@ -32,17 +31,13 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Stream(Sequence):
-    """An ordered sequence of tasks over one list of examples.
-
-    `labels` are in the order in which they are learned; an example's label number is its place there. `report` says
-    what `make_stream` left out.
-    """
+    """An ordered sequence of tasks over one list of examples."""
 
     corpus: str
     kind: str
     examples: Sequence[Example]
     tasks: tuple[Task, ...]
-    report: dict = field(default_factory=dict)
+    report: dict = field(default_factory=dict)       # what `make_stream` left out
 
     @cached_property
     def fingerprint(self) -> str:
@@ -58,7 +53,7 @@ class Stream(Sequence):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """All labels, in the order of the stages."""
+        """All labels, in the order in which they are learned; a label's number is its place here."""
         return tuple(label for task in self.tasks for label in task.labels)
 
     @property
@@ -80,31 +75,26 @@ class Stream(Sequence):
 def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train: int | None = 60,
                 valid: int | None = 20, test: int | None = 40, split_seed: int = 0, order_seed: int = 0,
                 grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None) -> Stream:
-    """Choose labels, cut them into tasks, and choose rows for training, validation and test.
+    """Cut a corpus into tasks with disjoint labels, and draw their rows so that no sentence stands on two sides.
 
     Args:
-        corpus: where the examples come from.
         tasks, labels_per_task: the shape of the stream (not used when `labels` is given).
-        train, valid, test: examples a label on each side; None takes all: those of the official part
-            where the corpus has parts, else a tenth for validation, a tenth for test, the rest for training.
-        split_seed: chooses the labels and the rows.
-        order_seed: chooses only the order of the tasks.
+        train, valid, test: examples a label, from the official part of that name where the corpus has parts. None takes
+            all: the part or, without parts, a tenth for validation, a tenth for test and the rest for training.
+        split_seed: chooses the labels and the rows. order_seed: chooses only the order of the tasks.
         grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
         labels: explicit label lists, one a task; their order is changed by `order_seed` alone.
-    Returns: a `Stream`. Labels are disjoint between tasks, and no sentence stands on two sides.
-        Official parts, where the corpus has them, are kept.
     Raises: ConpetError when there are too few labels or examples; it lists what there is.
     """
     counts, wanted = corpus.counts(), {"test": test, "valid": valid, "train": train}
     need = max(1, sum(count or 0 for count in wanted.values()))
     few = {label: count for label, count in counts.items() if count < need}
     if labels is not None:
-        check_labels(labels, counts, need)
+        check_labels(labels, counts, few, need)
     while True:
-        chosen = (draw_labels(corpus, few, need, tasks, labels_per_task, grouping, split_seed) if labels is None else
-                  labels)
+        chosen = labels or draw_labels(corpus, few, need, tasks, labels_per_task, grouping, split_seed)
         rows, crossing, lacking = draw_rows(corpus, [label for group in chosen for label in group], wanted, split_seed)
-        if labels is not None or not lacking:
+        if labels or not lacking:
             break
         few |= {label: counts[label] for label, _ in lacking}       # draw again without them
     if lacking:
@@ -118,22 +108,17 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
     return Stream(corpus.name, corpus.kind, corpus.examples, tuple(made[place] for place in order), report)
 
 
-def check_labels(labels: Sequence[Sequence[str]], counts: Counter, need: int) -> None:
+def check_labels(labels: Sequence[Sequence[str]], counts: dict[str, int], few: dict[str, int], need: int) -> None:
     """Refuse explicit label lists with unknown, repeated or too small labels, all named at once."""
     times = Counter(label for group in labels for label in group)
     faults = [] if labels else ["the list is empty"]
     faults += [f"task {number} has no labels" for number, group in enumerate(labels, 1) if not group]
     faults += [f"{label!r} is not a label of the corpus" for label in times if label not in counts]
-    faults += [f"{label!r} has {counts[label]} examples, {need} are asked for" for label in times
-               if 0 < counts[label] < need]
+    faults += [f"{label!r} has {few[label]} examples, {need} are asked for" for label in times if label in few]
     faults += [f"{label!r} is given {count} times" for label, count in times.items() if count > 1]
     if faults:
-        raise ConpetError(f"labels=: {'; '.join(faults)}. The corpus has: {counted(counts)}.")
-
-
-def counted(counts: dict[str, int]) -> str:
-    """Labels in alphabetical order, each with its number of examples."""
-    return ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
+        known = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
+        raise ConpetError(f"labels=: {'; '.join(faults)}. The corpus has: {known}.")
 
 
 def draw_labels(corpus: Corpus, few: dict[str, int], need: int, tasks: int, labels_per_task: int, grouping: str,
@@ -145,44 +130,40 @@ def draw_labels(corpus: Corpus, few: dict[str, int], need: int, tasks: int, labe
         raise ConpetError(f"The corpus {corpus.name!r} has no groups of labels; use grouping='mixed' or labels=.")
     enough = sorted(corpus.counts().keys() - few.keys())
     piles = defaultdict(list)
-    for place in numpy_generator(seed, "labels", grouping).permutation(len(enough)):
-        piles[corpus.groups[enough[place]] if grouping == "similar" else "all"].append(enough[place])
+    for label in numpy_generator(seed, "labels", grouping).permutation(enough).tolist():
+        piles[corpus.groups[label] if grouping == "similar" else "all"].append(label)
     pool = [pile[end - labels_per_task:end] for pile in piles.values()
             for end in range(labels_per_task, len(pile) + 1, labels_per_task)]
     if len(pool) < tasks:
+        small = ", ".join(f"{label} ({count})" for label, count in sorted(few.items())) or "none"
         raise ConpetError(f"{tasks} tasks of {labels_per_task} labels with {need} examples each cannot be made: "
                           f"{corpus.name} has {len(enough)} labels with so many, enough for {len(pool)} tasks "
-                          f"({grouping}). Ask for fewer tasks, labels or examples. Labels with too few: "
-                          f"{counted(few) or 'none'}.")
+                          f"({grouping}). Ask for fewer tasks, labels or examples. Labels with too few: {small}.")
     return pool[:tasks]
 
 
 def draw_rows(corpus: Corpus, labels: list[str], wanted: dict[str, int | None], seed: int) -> tuple[dict, int, list]:
     """Rows of each (label, side), how many were left out for their sentence, and what is lacking: (label, in words).
 
-    Labels take their rows in turn, in a shuffled order; a sentence belongs to the side that takes it first, so a row
-    whose sentence stands on another side is left out.
+    Labels take rows in turn, shuffled. A sentence belongs to the side that takes it first; on others it is left out.
     """
     label_of = np.array([example.label for example in corpus.examples], dtype=object)
     without_parts = all(example.part is None for example in corpus.examples)
-    side_of_sentence: dict[str, str] = {}
-    drawn, left_out, lacking = {}, set(), []
+    drawn, lacking, side_of_sentence, left_out, used = {}, [], {}, set(), set()
     for label in labels:
         rows = numpy_generator(seed, "rows", label).permutation(np.flatnonzero(label_of == label)).tolist()
-        tenth = -(-len(rows) // 10)
         for side, limit in wanted.items():
             need = limit or int(side == "train")              # training needs one row at least
             if limit is None:
-                limit = tenth if without_parts and side != "train" else len(rows)
+                limit = -(-len(rows) // 10) if without_parts and side != "train" else len(rows)
             taken = set()
             for row in rows:
                 example = corpus.examples[row]
-                if len(taken) < limit and example.part in (None, side):
+                if len(taken) < limit and example.part in (None, side) and row not in used:
                     fits = side_of_sentence.setdefault(example.sentence or example.text, side) == side
                     (taken if fits else left_out).add(row)
-            rows = [row for row in rows if row not in taken]
-            left_out -= taken
+            used |= taken
             drawn[label, side] = np.array(sorted(taken), dtype=np.int64)
             if len(taken) < need:
                 lacking.append((label, f"{label}: {len(taken)} of {need} for {side}"))
-    return drawn, len(left_out), lacking
+    return drawn, len(left_out - used), lacking

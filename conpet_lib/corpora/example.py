@@ -14,21 +14,16 @@ from conpet_lib.errors import ConpetError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A text with marked spans and a label.
+    """A text with marked spans and a label."""
 
-    `spans` are character positions (start, end), end exclusive: one for entity typing, head and tail for a relation,
-    none for plain text. `key` names the example in records, which never hold its text. `sentence` is what must not
-    stand on two sides of a split (the text, unless the reader knows better: WordNet's is the definition, since several
-    nouns may share it).
-    """
-
-    key: str
+    key: str                      # names the example in records, which never hold its text
     text: str
+    # character positions (start, end), end exclusive: one for entity typing, head and tail for a relation, or none
     spans: tuple[tuple[int, int], ...]
     label: str
     part: str | None = None       # official part: "train", "valid" or "test"
     source: str = ""              # file and line or record
-    sentence: str = ""
+    sentence: str = ""            # what must not stand on two sides of a split; if empty, the text
 
     def span_texts(self) -> tuple[str, ...]:
         """The marked words, one string a span."""
@@ -50,17 +45,13 @@ class ReadReport:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A named list of examples.
-
-    `kind` chooses the prompt: "definition", "typing", "relation" or "text". `groups` maps a label to the group of
-    similar labels it belongs to; empty where the corpus has none.
-    """
+    """A named list of examples."""
 
     name: str
-    kind: str
+    kind: str                     # chooses the prompt: "definition", "typing", "relation" or "text"
     examples: Sequence[Example]
     report: ReadReport
-    groups: dict[str, str] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)      # label -> group of similar labels; may be empty
 
     def counts(self) -> Counter:
         """Number of examples a label."""
@@ -70,11 +61,13 @@ class Corpus:
         return f"Corpus({self.name!r}: {len(self.examples):,} examples, {len(self.counts())} labels)"
 
 
-def read_files(path: str | Path | None, inside: Callable[[Path], list[Path]],
-               read: Callable[[Path, ReadReport], Iterator[Example | str]], advice: str) -> tuple[list, ReadReport]:
+Found = Iterator[Example | str]        # what a reader finds in a file: examples, and a text for each fault
+
+
+def read_files(path: str | Path | None, inside: Callable[[Path], list[Path]], read: Callable[[Path, ReadReport], Found],
+               advice: str) -> tuple[list[Example], ReadReport]:
     """The examples of a file, or of the files that `inside` finds in a folder, and their report.
 
-    `read(file, report)` yields examples, and a text for each fault.
     Raises: ConpetError with the advice if there is no file, and with all faults of a file (after 20 their number).
     """
     if path is None:
@@ -98,12 +91,12 @@ def read_files(path: str | Path | None, inside: Callable[[Path], list[Path]],
     return examples, report
 
 
-def joined(tokens: Sequence[str], runs: Sequence[tuple[int, int]]) -> tuple[str, tuple[tuple[int, int], ...]]:
-    """Tokens joined by blanks, and the character span of each run of tokens (its first and last position)."""
+def joined(tokens: Sequence[str], runs: Sequence[list[int]]) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Tokens joined by blanks, and the character span of each run of token positions; ValueError for no such runs."""
+    for run in runs:
+        if not run or run != list(range(len(tokens)))[run[0]:run[-1] + 1]:
+            raise ValueError(f"positions {run} are not a run or lie after the last token ({len(tokens)} tokens)")
+    if len(set().union(*runs)) < sum(map(len, runs)):
+        raise ValueError(f"positions {runs} overlap")
     starts = [0, *accumulate(len(token) + 1 for token in tokens)]
-    return " ".join(tokens), tuple((starts[first], starts[last + 1] - 1) for first, last in runs)
-
-
-def overlap(spans: Sequence[tuple[int, int]]) -> bool:
-    """Whether head and tail share a character."""
-    return len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]
+    return " ".join(tokens), tuple((starts[run[0]], starts[run[-1] + 1] - 1) for run in runs)

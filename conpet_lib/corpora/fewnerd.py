@@ -6,11 +6,10 @@ types are `O`. Copies with `B-` and `I-` before the label are read too.
 """
 
 import re
-from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 
-from conpet_lib.corpora.example import Corpus, Example, ReadReport, joined, read_files
+from conpet_lib.corpora.example import Corpus, Example, Found, ReadReport, joined, read_files
 
 ADVICE = ("Wanted: Few-NERD's supervised/ folder with train.txt, dev.txt, test.txt, or one such file "
           "(github.com/thunlp/Few-NERD, CC BY-SA 4.0). Its lines have two columns with a TAB between them.")
@@ -25,7 +24,7 @@ def read_fewnerd(path: str | Path | None = None) -> Corpus:
     return Corpus("fewnerd", "typing", examples, report, groups)
 
 
-def read_file(file: Path, report: ReadReport) -> Iterator[Example | str]:
+def read_file(file: Path, report: ReadReport) -> Found:
     """The mentions of one file, and its faulty lines."""
     lines = enumerate(file.read_text(encoding="utf-8-sig").split("\n"), 1)
     for filled, sentence in groupby(lines, key=lambda line: bool(line[1])):
@@ -37,10 +36,9 @@ def read_file(file: Path, report: ReadReport) -> Iterator[Example | str]:
             continue
         tokens, labels = zip(*(row for _, row in rows))
         labels = [PREFIX.sub("", label) for label in labels]
-        places = [list(run) for label, run in groupby(range(len(labels)), key=labels.__getitem__) if label != "O"]
-        text, spans = joined(tokens, [(run[0], run[-1]) for run in places])
-        report.skipped["sentences without a mention"] += not places
-        first = rows[0][0]
-        for (start, *_), span in zip(places, spans):
-            yield Example(key=f"{file.stem}:{first}:{start}", text=text, label=labels[start], spans=(span,),
-                          part=PARTS.get(file.stem), source=f"{file.name}, line {first + start}")
+        runs = [list(run) for label, run in groupby(range(len(labels)), key=labels.__getitem__) if label != "O"]
+        report.skipped["sentences without a mention"] += not runs
+        text, spans = joined(tokens, runs)
+        for (start, *_), span in zip(runs, spans):
+            yield Example(key=f"{file.stem}:{rows[0][0]}:{start}", text=text, label=labels[start], spans=(span,),
+                          part=PARTS.get(file.stem), source=f"{file.name}, line {rows[start][0]}")

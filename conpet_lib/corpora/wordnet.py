@@ -5,14 +5,13 @@ Layout: `data.noun` of WordNet 3.0, documented as wndb(5WN): one synset a line, 
 """
 
 import re
-from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pandas as pd
 
 from conpet_lib.assets import DATA, asset_folder
-from conpet_lib.corpora.example import Corpus, Example, ReadReport, read_files
+from conpet_lib.corpora.example import Corpus, Example, Found, ReadReport, read_files
 
 TYPES = DATA / "wordnet_types.csv"
 SYNSET = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+?)(?:\(\w+\))? ([^|]*)\|([^;]*)")    # its first word, links, gloss
@@ -28,14 +27,14 @@ def read_wordnet(path: str | Path | None = None) -> Corpus:
     synsets under no type or under two, and repeats of a noun with the same definition. `sentence` is the definition,
     so that nouns which share one stay on one side.
     """
-    def inside(folder: Path) -> list[Path]:
-        return [*folder.glob("data.noun"), *folder.glob("dict/data.noun")][:1]
-    folder = asset_folder("wordnet") if path is None else path
+    examples, report = read_files(
+        asset_folder("wordnet") if path is None else path,
+        lambda folder: [*folder.glob("data.noun"), *folder.glob("dict/data.noun")][:1], read_file, ADVICE)
     groups = pd.read_csv(TYPES, index_col="name")["group"].to_dict()
-    return Corpus("wordnet", "definition", *read_files(folder, inside, read_file, ADVICE), groups)
+    return Corpus("wordnet", "definition", examples, report, groups)
 
 
-def read_file(file: Path, report: ReadReport) -> Iterator[Example | str]:
+def read_file(file: Path, report: ReadReport) -> Found:
     """The nouns under one type; or else the lines that cannot be read and the types that are not in the file."""
     types = pd.read_csv(TYPES, dtype=str, index_col="synset")["name"].to_dict()
     parents, nouns, faults = {}, {}, []
