@@ -134,6 +134,16 @@ def test_a_corpus_without_its_files_says_what_to_get(tmp_path, name):
             cp.load_corpus(name, path)
 
 
+@pytest.mark.parametrize("name, file", [("fewnerd", "train.txt"), ("fewrel", "val_wiki.json"), ("table", "mine.csv"),
+                                        ("wordnet", "data.noun")])
+def test_a_file_that_is_no_text_and_a_folder_that_is_no_file_are_refused_with_what_is_wanted(tmp_path, name, file):
+    with pytest.raises(cp.ConpetError, match="(?s)in this folder.*Wanted: "):
+        cp.load_corpus(name, tmp_path)
+    (tmp_path / file).write_bytes(b"\xff\xfe")
+    with pytest.raises(cp.ConpetError, match=f"(?s){file}: 1 fault.*cannot be read.*Wanted: "):
+        cp.load_corpus(name, tmp_path / file)
+
+
 # offset: (words, pointers, gloss); bird, fish and singer are the types
 NOUNS = {
     1: ("entity", "~10 ~20", "all there is"),
@@ -196,6 +206,8 @@ def test_wordnet_of_another_version_or_damaged_is_refused_by_line_and_type(tiny_
     others = {offset: noun for offset, noun in NOUNS.items() if offset not in (13, 30)}
     with pytest.raises(cp.ConpetError, match="(?s)data.noun: 2 fault.*line 13: not a line.*'singer'.*00000030"):
         tiny_wordnet(others, "00000099 05 n 0z broken | damaged\n")
+    with pytest.raises(cp.ConpetError, match="data.noun: 1 fault.*\n.*cycle"):
+        tiny_wordnet({**NOUNS, 1: ("entity", "@18", "all there is")})
 
 
 def test_the_real_wordnet_has_64_types_of_90_examples_and_its_nouns_are_marked(wordnet):

@@ -129,8 +129,9 @@ def test_asking_for_too_much_lists_what_there_is():
         cp.make_stream(corpus, 2, 2, 6, 3, 3)
     with pytest.raises(cp.ConpetError, match="(?s)Too few examples.*label 0: 0 of 3 for valid.*Ask for fewer"):
         cp.make_stream(repeating_corpus(sentences=1), 1, 1, 6, 3, 3, labels=[["label 0"]])
-    with pytest.raises(cp.ConpetError, match="'mixed' or 'similar'"):
-        cp.make_stream(corpus, 1, 1, 6, 3, 3, grouping="alike")
+    for faulty in ({"grouping": "alike"}, {"tasks": 0}, {"labels_per_task": 0}):
+        with pytest.raises(cp.ConpetError, match="numbers from 1, and 'mixed' or 'similar'"):
+            cp.make_stream(corpus, **{"tasks": 1, "labels_per_task": 1, **faulty}, train=6, valid=3, test=3)
 
 
 def test_the_report_names_labels_with_too_few_examples():

@@ -14,7 +14,7 @@ from conpet_lib.assets import DATA, asset_folder
 from conpet_lib.corpora.example import Corpus, Example, Found, ReadReport, read_files
 
 TYPES = DATA / "wordnet_types.csv"
-SYNSET = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+?)(?:\(\w+\))? ([^|]*)\|([^;]*)")    # its first word, links, gloss
+SYNSET = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+?)(?:\(\w+\))? ([^|]*)\|([^;]*)")      # number, word, links, gloss
 HYPERNYM = re.compile(r"@i? (\d{8}) n ")
 ADVICE = ("Wanted: a WordNet 3.0 folder with data.noun in it (its sub-folder `dict` will do), "
           "or no path at all: then the packaged one is fetched.")
@@ -50,9 +50,9 @@ def read_file(file: Path, report: ReadReport) -> Found:
     if faults:
         yield from faults
         return
-    above: dict[str, set[str]] = {}          # synset -> the types that lie above it
+    above: dict[str, set[str]] = {}          # synset -> the types among it and all that lies above it
     for synset in TopologicalSorter(parents).static_order():
-        above[synset] = set().union(*(above[up] | ({up} & types.keys()) for up in parents[synset]))
+        above[synset] = ({synset} & types.keys()).union(*(above[up] for up in parents[synset]))
     seen = set()
     for synset, (noun, definition) in nouns.items():
         found = above[synset]
