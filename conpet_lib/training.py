@@ -56,7 +56,7 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
         KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept.
     """
     about = describe(stream, backbone, config, seed, max_tokens)
-    name, before = digest(json.dumps(about)), torch.get_num_threads()
+    name, before = digest(FORMAT, json.dumps(about)), torch.get_num_threads()
     folder = Path(folder) if folder else cache_folder() / "runs" / f"{config.learner}-{name[:16]}"
     try:
         record = open_record(folder, about)
