@@ -22,7 +22,8 @@ from conftest import make_stream, quick, save_tiny_models
 
 import conpet_lib as cp
 
-CASES = {"static": {}, "dynamic": {}, "dynamic, 2 active": {"active": 2}, "dynamic, 2 modules": {"modules": 2}}
+CASES = {"static": {}, "dynamic": {}, "dynamic, 2 active": {"active": 2}, "dynamic, 2 modules": {"modules": 2},
+         "emr": {"memory": 2}}
 FORK = multiprocessing.get_context("fork")      # a child starts at once, with all that is imported
 
 

@@ -175,4 +175,4 @@ def test_checkpoints_take_less_than_three_parts_in_a_hundred_of_the_time(bert, t
 
 
 def test_the_cases_of_the_torture_have_a_selector_and_past_modules(bert, tmp_path):
-    assert {case.split(",")[0] for case in CASES} == {"static", "dynamic"} and torch.get_num_threads() == 1
+    assert {case.split(",")[0] for case in CASES} == {"static", "dynamic", "emr"} and torch.get_num_threads() == 1

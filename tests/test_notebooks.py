@@ -107,5 +107,7 @@ def test_tidy_drops_views_timings_paths_and_hidden_outputs(tmp_path):
     assert page.cells[1].outputs == []
 
 
-def test_the_five_pages_are_there_in_order():
-    assert [path.stem for path in PAGES] == ["01_data", "02_static", "03_dynamic", "04_selector", "05_forgetting"]
+def test_the_pages_are_there_in_order():
+    assert [path.stem for path in PAGES] == [
+        "00_start_here", "01_data", "02_static", "03_dynamic", "04_selector", "05_forgetting", "06_budgets",
+        "07_ablations", "08_your_own_data"]

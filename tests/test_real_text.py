@@ -6,7 +6,7 @@ from conftest import make_corpus, quick
 from scipy.stats import linregress
 
 import conpet_lib as cp
-from conpet_lib.__main__ import LEARNING_RATES
+from conpet_lib.__main__ import SETTINGS
 
 pytestmark = pytest.mark.long
 CONFIGS = {"vanilla": cp.VanillaConfig, "static": cp.StaticConfig, "dynamic": cp.DynamicConfig}
@@ -48,7 +48,7 @@ def test_the_decoder_is_read_at_a_middle_layer(wordnet):
     stream = cp.make_stream(wordnet, tasks=3, labels_per_task=3, train=30, valid=10, test=20)
     backbone = cp.load_backbone("smollm2-135m", device="cpu")
     assert 0 < backbone.boundary < backbone.exit_layer < 30
-    check(train_all(stream, backbone, 0, learning_rate=LEARNING_RATES["smollm2-135m"], epochs=2), 9)
+    check(train_all(stream, backbone, 0, **SETTINGS["smollm2-135m"], epochs=2), 9)
 
 
 @pytest.mark.parametrize("kind, more", [("static", {}), ("dynamic", {}), ("dynamic", {"active": 2})])
