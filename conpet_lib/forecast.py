@@ -18,6 +18,7 @@ from transformers import AutoModel, AutoModelForCausalLM, PretrainedConfig
 
 from conpet_lib.backbone import TARGETS, Backbone, find_layers, is_target
 from conpet_lib.config import VanillaConfig
+from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
 from conpet_lib.learners import Learner
 from conpet_lib.runs import Run
@@ -50,7 +51,10 @@ class Forecast:
 
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
-    few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs."""
+    few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs.
+    Raises: ConpetError for learners whose stages are not of one kind."""
+    if config.tunes == "all" or config.learner in ("joint", "class-mean", "linear", "full", "full-replay"):
+        raise ConpetError(f"There is no forecast of {config.learner!r}; `methods` says in words what a stage costs.")
     lora = backbone.lora(config.rank, config.alpha, config.targets)
     adapter, head_row = sum(shape.numel() for shape in backbone.register(lora).values()), backbone.hidden_size + 1
     stages, labels, tokens, minutes = len(stream), len(stream.labels), 40.0, None
@@ -87,7 +91,8 @@ def steps_of(rows: list[int], config: VanillaConfig) -> list[int]:
 
 def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes: tuple[int, ...]) -> tuple:
     """Mean tokens a row; seconds of a prefix row, of an answered row, and of a step for each of `sizes` rows."""
-    rows = stream[0].train[:32]
+    rows, before = stream[0].train[:32], torch.get_num_threads()
+    torch.set_num_threads(1)                 # as `train` does; more are many times slower where something else runs
     with tempfile.TemporaryDirectory() as folder:
         features = Features(stream.examples, stream.kind, backbone, Path(folder))
         lora = VanillaConfig(rank=config.rank, alpha=config.alpha, targets=config.targets)
@@ -99,6 +104,7 @@ def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes
                  for size in sizes]
         answer = timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
         tokens = float(np.mean([len(features.encode(row).tokens) for row in rows]))
+    torch.set_num_threads(before)
     return tokens, prefix, answer, steps
 
 

@@ -69,7 +69,8 @@ def report(options: argparse.Namespace, name: str, cut: dict, depth: dict) -> No
         ["difference", "low", "high", "bootstrap low", "bootstrap high", "agree", "pairs", "not held equal"]]
     print(f"\n{name}, average accuracy minus EMR's, paired by seed, 95 % intervals:\n{shown.round(3).to_string()}")
     write_json(folder / "family.json", {
-        "command": " ".join(sys.argv), "learners": means.reset_index().to_dict("records"),
+        "command": f"make family WEIGHTS='{'--weights ' * options.weights}--seeds {options.seeds}'",
+        "learners": means.reset_index().to_dict("records"),
         "against emr": shown.reset_index().to_dict("records")})
 
 

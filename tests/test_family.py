@@ -1,5 +1,7 @@
 """Family: for each method, what only the right implementation has."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -310,3 +312,35 @@ def test_configs_refuse_a_learner_that_is_not_theirs_and_settings_out_of_range()
     with pytest.raises(ValueError, match="memory must be a whole number"):
         cp.MemoryConfig(memory=0)
     assert eval(repr(cp.MemoryConfig(learner="crl*")), vars(cp)) == cp.MemoryConfig(learner="crl*")
+
+
+def test_the_table_of_methods_has_every_learner_and_is_the_one_in_the_readme():
+    table, readme = cp.methods(), (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert set(table.index) == set(cp.LEARNERS)
+    for learner, row in table.iterrows():
+        shown = [f"{row['name']} (`{learner}`)", *row[["trains", "keeps", "replays", "cost", "source"]]]
+        assert f"| {' | '.join(shown)} |" in readme
+    assert not table.duplicated(["colour", "marker"]).any()
+
+
+def test_what_two_runs_did_not_spend_alike_is_named_and_the_rest_is_not(bert, tmp_path):
+    runs = [cp.train(make_stream(2, 2), bert, quick(kind), folder=tmp_path / kind, bar=False)
+            for kind in ("static", "vanilla", "lwf")]
+    static, vanilla, lwf = runs
+    table = cp.compare_costs(static, vanilla)
+    assert {"distinct rows", "seconds"} <= set(table.index) and not {"steps", "rows"} & set(table.index)
+    assert table.loc["distinct rows", "ratio"] > 1
+    assert cp.compare_costs(lwf, vanilla).loc["passes", "ratio"] > 1            # the teacher's
+
+
+def test_an_operation_on_all_weights_counts_the_gradient_of_each(deep, tmp_path):
+    full, static = (cp.train(make_stream(1, 2), deep, quick(kind, targets=("query",), rank=1), folder=tmp_path / kind,
+                             bar=False) for kind in ("full", "static"))
+    trained = [run.costs[0]["operations"]["top_trained"] for run in (full, static)]
+    assert trained[0] == pytest.approx(1.5 * trained[1])
+    assert full.summary()["trained parameters"] > 10 * static.summary()["trained parameters"]
+
+
+def test_a_forecast_is_refused_where_stages_are_not_of_one_kind(deep):
+    with pytest.raises(cp.ConpetError, match="no forecast of 'joint'"):
+        cp.forecast(make_stream(), deep, quick("joint"))
