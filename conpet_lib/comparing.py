@@ -20,6 +20,7 @@ import pandas as pd
 from scipy import stats
 from tqdm.auto import tqdm
 
+from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError, unknown
@@ -35,19 +36,22 @@ load_once = lru_cache(maxsize=1)(load_backbone)      # a worker process trains m
 
 
 def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[VanillaConfig], seeds: Iterable[int],
-         folder: str | Path, processes: int = -1, bar: bool = True, cache: Path | None = None) -> pd.DataFrame:
+         folder: str | Path | None = None, processes: int = -1, bar: bool = True,
+         cache: Path | None = None) -> pd.DataFrame:
     """Train every config on every stream with every seed, each run in a folder of its own.
 
     Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
     `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
-    Args: processes: runs at a time; -1 for one a core. bar, cache: as in `train`.
+    Args: folder: of the runs' folders, default the user's cache. processes: runs at a time; -1 for one a core.
+        bar, cache: as in `train`.
     Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why.
     """
     about = backbone.name, backbone.tuned_layers, backbone.exit_layer, backbone.device.type, str(backbone.dtype)[6:]
     jobs = {}
     for stream, config, seed in itertools.product(streams, configs, seeds):
         name = digest(json.dumps(describe(stream, backbone, config, seed, 128)))[:16]
-        jobs[Path(folder) / f"{config.learner}-seed-{seed}-{name}"] = stream, about, config, seed, cache
+        place = Path(folder or cache_folder() / "runs") / f"{config.learner}-seed-{seed}-{name}".replace("*", "-star")
+        jobs[place] = stream, about, config, seed, cache
     missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)

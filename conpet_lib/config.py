@@ -43,7 +43,7 @@ class VanillaConfig:
 
     learners: ClassVar[tuple[str, ...]] = ("vanilla", "joint", "class-mean", "full")
     learner: str = "vanilla"             # one of `learners`, whose settings these are
-    tunes: str = "module"                # or "all": every weight of the backbone, as the learners "full" do
+    tunes: str = "module"                # or "all": every weight of the backbone; the learners "full" always do
     new_share = 1.0                      # no setting: nothing is replayed
     rank: int = 4                        # of the LoRA matrices
     alpha: float = 8.0                   # LoRA's scale is alpha / rank
@@ -61,6 +61,9 @@ class VanillaConfig:
 
     def __post_init__(self):
         check(self.learner in self.learners, self, "learner", f"one of {', '.join(self.learners)}")
+        if self.learner.startswith("full"):
+            object.__setattr__(self, "tunes", "all")
+        check(self.tunes != "all" or self.learner not in ("linear", "class-mean"), self, "tunes", "'module'")
         for name, (holds, wanted) in RULES.items():
             check(name not in asdict(self) or holds(getattr(self, name)), self, name, wanted)
 
@@ -102,13 +105,13 @@ class MemoryConfig(StaticConfig):
     learners: ClassVar[tuple[str, ...]] = ("emr", "ea-emr", "crl", "ea-emr*", "crl*")
     learner: str = "emr"
     memory: int = 10                     # training rows kept of a label
-    memory_in_all: int | None = None     # or of all labels together, shared out evenly
-    choosing: str = "k-means"            # or "herding", "random"; for EMR also "reservoir", over all labels
+    memory_in_all: int | None = None     # or of all labels together, shared out evenly, at least one each
+    choosing: str = "k-means"            # or "herding", "random"; for EMR with `memory_in_all` also "reservoir"
 
     def __post_init__(self):
         super().__post_init__()
-        choices = ("k-means", "herding", "random", *["reservoir"] * (self.learner == "emr"))
-        check(self.choosing in choices, self, "choosing", f"one of {', '.join(choices)}")
+        known = "k-means", "herding", "random", self.learner == "emr" and self.memory_in_all and "reservoir"
+        check(self.choosing in known, self, "choosing", "k-means, herding, random; for EMR in all also reservoir")
 
 
 @dataclass(frozen=True, kw_only=True)

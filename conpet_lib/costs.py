@@ -34,13 +34,13 @@ class Clock:
             torch.cuda.reset_peak_memory_stats()
 
 
-def operations(backbone: Backbone, counts: dict, whole: bool = False) -> dict[str, float]:
+def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[str, float]:
     """Floating-point operations of prefix, top and head, from counts of rows and tokens.
 
     A Linear of n weights costs 2n a token, a multiplication and an addition each; attention scores and mixing, below a
-    tenth at these lengths, are left out, as is the embedding. A top with gradients counts twice: forward and back
-    through activations, since the backbone's weights have no gradient; three times if the `whole` backbone is trained,
-    as a head is. The exit layer's short form reads all tokens for keys and values only.
+    tenth at these lengths, are left out, as is the embedding. `trained` is for a weight of a top with gradients: 4,
+    there and back through activations; 6 in full tuning; 2 below a lone head. The exit layer's short form reads all
+    tokens for keys and values only.
     """
     def linear(layers, names=None):
         return sum(part.weight.numel() for name, part in layers.named_modules()
@@ -51,7 +51,7 @@ def operations(backbone: Backbone, counts: dict, whole: bool = False) -> dict[st
     exit_all = linear(exit_layer, ALL_TOKENS if type(exit_layer) in ANSWER_ROW else None)
     token, row = linear(layers[backbone.boundary:-1]) + exit_all, linear(exit_layer) - exit_all
     found = {"prefix": 2.0 * linear(layers[:backbone.boundary]) * counts["prefix_tokens"]}
-    for kind, top, head in (("", 2.0, 2.0), ("_trained", 6.0 if whole else 4.0, 6.0)):
+    for kind, top, head in (("", 2.0, 2.0), ("_trained", trained, 6.0)):
         found["top" + kind] = top * (token * counts[f"top_tokens{kind}"] + row * counts[f"top_rows{kind}"])
         found["head" + kind] = head * backbone.hidden_size * counts[f"head_scores{kind}"]
     return found

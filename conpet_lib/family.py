@@ -27,8 +27,8 @@ from conpet_lib.tasks import Task
 class Joint(Learner):
     """At stage k a new module is trained on the union of all k tasks: the upper bound.
 
-    It gets k times the batches of a stage, so that a task has as many steps as elsewhere; the only learner with more
-    steps than the others.
+    It gets k times the batches of a stage, so that a task has as many steps as elsewhere: more than other learners. Its
+    best epoch is chosen as theirs, on validation rows half of which are the newest task's.
     """
 
     def begin(self, stage: int) -> Fitting:
@@ -52,7 +52,7 @@ class Linear(Learner):
 
 
 class ClassMean(Linear):
-    """The nearest class mean on the features of the backbone as it is; a label's mean never changes, so none forgets.
+    """The nearest class mean on the features of the backbone as it is: what is lost is lost to new labels alone.
 
     No step is taken: the head's rows are set so that a score is minus half the squared distance to the mean, up to a
     term that is the same for all labels. Source: Mensink et al. 2013, eq. 1 and 2.
@@ -115,8 +115,7 @@ class EMR(Learner):
         if config.choosing == "reservoir":      # the smallest of one random number a row: equal to Vitter's algorithm R
             keys = numpy_generator(self.seed, "reservoir").random(len(self.stream.examples))
             pool = np.concatenate([old, new])
-            size = config.memory_in_all or config.memory * len(self.stream.labels)
-            memory = pool[np.argsort(keys[pool], kind="stable")[:size]]
+            memory = pool[np.argsort(keys[pool], kind="stable")[:config.memory_in_all]]
         else:
             features = self.features.features_of(new, self.modules[0]).numpy()
             numbers, chosen = self.stream.label_numbers(new), []
@@ -217,7 +216,8 @@ class EWC(Vanilla):
 
     The loss gets strength / 2 * sum of F (w - w')^2 over the PET weights and old head rows: w' as they were after the
     last stage, F the sum over past tasks of the diagonal Fisher, the mean squared gradient of a row's loss.
-    Source: Kirkpatrick et al. 2017 (EWC), eq. 3. Differs: one anchor, the last, for all tasks (Schwarz et al. 2018).
+    Source: Kirkpatrick et al. 2017 (EWC), eq. 3. Differs: one anchor, the last, for all tasks (Schwarz et al. 2018);
+    the gradient is at the true label, of at most `valid_examples` rows a task.
     """
 
     config: EWCConfig
@@ -249,7 +249,7 @@ def diagonal_fisher(module: torch.nn.Module, losses: Sequence) -> dict[str, Tens
     weights = dict(module.named_parameters())
     fisher = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for loss in losses:
-        gradients = torch.autograd.grad(loss(), list(weights.values()))
+        gradients = torch.autograd.grad(loss(), list(weights.values()), allow_unused=True, materialize_grads=True)
         for name, gradient in zip(weights, gradients):
             fisher[name] += gradient.square() / len(losses)
     module.requires_grad_(False)
@@ -259,7 +259,8 @@ def diagonal_fisher(module: torch.nn.Module, losses: Sequence) -> dict[str, Tens
 class LwF(Vanilla):
     """Learning without forgetting: no replay; on new rows the old labels keep the probabilities they had.
 
-    Teacher: the module as it was before the stage. Source: Li and Hoiem 2016 (LwF), eq. 3, temperature 2.
+    Teacher: the module as it was before the stage. Source: Li and Hoiem 2016 (LwF), eq. 3, temperature 2. Differs: the
+    distillation is times the squared temperature (Hinton et al. 2015), and the new labels' loss is over all labels.
     """
 
     config: LwFConfig

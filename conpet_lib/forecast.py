@@ -52,8 +52,8 @@ class Forecast:
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
     few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs.
-    Raises: ConpetError for learners whose stages are not of one kind."""
-    if config.tunes == "all" or config.learner in ("joint", "class-mean", "linear", "full", "full-replay"):
+    Raises: ConpetError for other learners than vanilla, static and dynamic, and where all weights are tuned."""
+    if config.tunes == "all" or config.learner not in ("vanilla", "static", "dynamic"):
         raise ConpetError(f"There is no forecast of {config.learner!r}; `methods` says in words what a stage costs.")
     lora = backbone.lora(config.rank, config.alpha, config.targets)
     adapter, head_row = sum(shape.numel() for shape in backbone.register(lora).values()), backbone.hidden_size + 1

@@ -36,12 +36,12 @@ from conpet_lib.tasks import Stream, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What a learner tells while it works: where it is, in optimiser steps of the whole stage."""
+    """What a learner tells while it works: where it is."""
 
     stage: int
     stages: int
     doing: str              # "prefix", "selector" or "module"
-    done: int               # of `total`: prompts or optimiser steps
+    done: int               # of `total`: prompts, or optimiser steps of the stage
     total: int
     loss: float | None = None
 
@@ -128,7 +128,7 @@ class Learner:
     def new_module(self, number: int) -> PetModule:
         """A module on the tuned layers, its start drawn from the run's seed and its number."""
         config, backbone = self.config, self.features.backbone
-        if config.tunes == "all" or config.learner.startswith("full"):
+        if config.tunes == "all":
             return WholeModule(backbone, None, self.seed, self.name, number)
         return PetModule(backbone, backbone.lora(config.rank, config.alpha, config.targets), self.seed, self.name,
                          number)
@@ -155,7 +155,7 @@ class Learner:
 
     def fill(self, rows: Rows, stage: int) -> None:
         """Compute what the cache lacks of these rows' prefixes."""
-        self.features.fill(rows, lambda done, total: self.tell(
+        self.features.fill([] if self.modules[-1].whole else rows, lambda done, total: self.tell(
             Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
 
     def keep(self, rows: Rows, stage: int) -> Rows:

@@ -16,9 +16,11 @@ def k_means(features: np.ndarray, count: int, generator: np.random.Generator) ->
     Source: Wang et al. 2019 (EA-EMR), section 4; scikit-learn's k-means.
     """
     clusters = KMeans(count, n_init=1, random_state=int(generator.integers(2**31))).fit(features)
-    nearest = clusters.transform(features).argmin(axis=0)                        # (count,)
-    largest_first = np.argsort(-np.bincount(clusters.labels_, minlength=count), kind="stable")
-    return nearest[largest_first]
+    distance, chosen = clusters.transform(features), []                         # (rows, count)
+    for centre in np.argsort(-np.bincount(clusters.labels_, minlength=count), kind="stable"):
+        chosen.append(int(distance[:, centre].argmin()))
+        distance[chosen] = np.inf                                               # each row at most once
+    return np.array(chosen)
 
 
 def herding(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:

@@ -90,10 +90,7 @@ class PetModule(nn.Module):
 
 
 class WholeModule(PetModule):
-    """All weights of the backbone with a head: what full tuning trains. It has no use for a prefix.
-
-    Raises: ConpetError if layers of the backbone lie below its boundary.
-    """
+    """All weights of the backbone with a head: what full tuning trains. ConpetError where the boundary is not 0."""
 
     whole, file = True, "model.safetensors"
 

@@ -212,11 +212,13 @@ class Run:
     def export(self, folder: str | Path) -> Path:
         """Hand on every module and the selector as PEFT folders, with their heads' labels, and a model card.
 
-        Raises: ConpetError if the folder is not empty, or a file of the run is torn or was changed.
+        Raises: ConpetError if the folder is not empty, there is no PET module, or a file is torn or was changed.
         """
         folder, record, matrix, learner = Path(folder), self.record, self.accuracy_matrix, self.learner
         if folder.exists() and any(folder.iterdir()):
             raise ConpetError(f"{folder} is not empty. Export into a new folder.")
+        if learner.modules[0].config is None:
+            raise ConpetError(f"A run of {self.name!r} has no PET module that could be handed on.")
         labels, tasks = learner.stream.labels, [", ".join(labels) for labels in record["stream"]["tasks"]]
         parts = {f"module-{number}": (module, labels) for number, module in enumerate(learner.modules)}
         if record["selector"]:

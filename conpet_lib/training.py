@@ -57,7 +57,7 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
     """
     about = describe(stream, backbone, config, seed, max_tokens)
     name, before = digest(FORMAT, json.dumps(about)), torch.get_num_threads()
-    folder = Path(folder) if folder else cache_folder() / "runs" / f"{config.learner}-{name[:16]}"
+    folder = Path(folder or cache_folder() / "runs" / f"{config.learner}-{name[:16]}".replace("*", "-star"))
     try:
         record = open_record(folder, about)
         if record["stages_done"] < len(stream) or leftovers(folder, record):
@@ -171,7 +171,7 @@ def evaluate(learner: Learner, stage: int) -> pd.DataFrame:
 def write_stage(folder: Path, record: dict, learner: Learner, stage: int, answers: pd.DataFrame, costs: dict) -> None:
     """Write a stage's files under new names, then the record that has their hashes, then drop what it replaced."""
     stream, backbone, parts = learner.stream, learner.features.backbone, learner.parts
-    number, names = learner.module_of_task[stage - 1], list(record["modules"])
+    number, names, module = learner.module_of_task[stage - 1], list(record["modules"]), learner.fitting.module
     trained = [part for part in parts if part.fitting]         # stage 1 has no selector yet
     places = {"module": f"{number}-stage-{stage}", "selector": f"selector-stage-{stage}"}
     names[number:number + 1] = [places["module"]]
@@ -192,7 +192,7 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, answer
     for name in files:
         disk["selector" if "/selector" in name else name.split("/")[0]] += (folder / name).stat().st_size
     costs |= {"stage": stage, "disk": disk, "operations": operations(
-        backbone, costs["counts"], learner.fitting.module.whole)}
+        backbone, costs["counts"], 6.0 if module.whole else 4.0 if module.config else 2.0)}
     record.update(
         stages_done=stage, modules=names, selector=places["selector"] if len(trained) > 1 else None, files=files,
         module_of_task=list(learner.module_of_task), costs=[*record["costs"], costs],
