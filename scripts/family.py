@@ -58,20 +58,25 @@ def report(options: argparse.Namespace, name: str, cut: dict, depth: dict) -> No
     means = table.groupby("learner")[COSTS].agg("mean").assign(
         deviation=table.groupby("learner")["average accuracy"].std()).sort_values("average accuracy", ascending=False)
     print(f"\n{name}, mean over {options.seeds} seeds:\n{means.round(3).to_string()}")
-    pairs = cp.compare(table, by="learner") if len(configs) > 1 else pd.DataFrame({"one": [], "other": []})
-    beside = pairs[(pairs["one"] == "emr") | (pairs["other"] == "emr")].copy()
-    turned = beside["one"] == "emr"                     # always: the learner minus EMR
-    beside.loc[turned, ["difference", "low", "high", "bootstrap low", "bootstrap high"]] *= -1
-    beside.loc[turned, ["low", "high", "bootstrap low", "bootstrap high"]] = beside.loc[
-        turned, ["high", "low", "bootstrap high", "bootstrap low"]].to_numpy()
+    record = {"command": f"make family WEIGHTS='{'--weights ' * options.weights}--seeds {options.seeds}'",
+              "learners": means.reset_index().to_dict("records")}
+    if len(configs) > 1:
+        pairs = cp.compare(table, by="learner")
+        shown = against(pairs, "emr")
+        print(f"\n{name}, average accuracy minus EMR's, paired by seed, 95 % intervals:\n{shown.round(3).to_string()}")
+        record |= {"against emr": shown.reset_index().to_dict("records"), "all pairs": pairs.to_dict("records")}
+    write_json(folder / "family.json", record)
+
+
+def against(pairs: pd.DataFrame, base: str) -> pd.DataFrame:
+    """The pairs with `base` in them, turned so that each is a learner minus `base`."""
+    beside = pairs[(pairs["one"] == base) | (pairs["other"] == base)].copy()
+    turned, ends = beside["one"] == base, ["low", "high", "bootstrap low", "bootstrap high"]
+    beside.loc[turned, ["difference", *ends]] *= -1
+    beside.loc[turned, ends] = beside.loc[turned, ["high", "low", "bootstrap high", "bootstrap low"]].to_numpy()
     beside["learner"] = beside["one"].where(~turned, beside["other"])
-    shown = beside.set_index("learner").sort_values("difference", ascending=False)[
-        ["difference", "low", "high", "bootstrap low", "bootstrap high", "agree", "pairs", "not held equal"]]
-    print(f"\n{name}, average accuracy minus EMR's, paired by seed, 95 % intervals:\n{shown.round(3).to_string()}")
-    write_json(folder / "family.json", {
-        "command": f"make family WEIGHTS='{'--weights ' * options.weights}--seeds {options.seeds}'",
-        "learners": means.reset_index().to_dict("records"),
-        "against emr": shown.reset_index().to_dict("records")})
+    return beside.set_index("learner").sort_values("difference", ascending=False)[
+        ["difference", *ends, "agree", "pairs", "not held equal"]]
 
 
 if __name__ == "__main__":
