@@ -1,5 +1,6 @@
 # make run      set up, then train vanilla, Static and Dynamic ConPET on the default stream
 # make test     set up, then the tests; make test-all: the long checks, which make test leaves out
+# make fuzz     read 12,000 mutated files of all layouts
 # make lab      JupyterLab on the notebooks
 # make notebooks  run the notebooks and keep their outputs
 # make reference, make long  ours against the authors' code; long streams (below)
@@ -14,7 +15,7 @@ BIN      := .venv/bin
 # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup run test test-all lab notebooks reference long torture
+.PHONY: setup run test test-all fuzz lab notebooks reference long torture
 
 setup: .venv/.setup-done
 
@@ -34,6 +35,9 @@ test: setup
 
 test-all: setup
 	$(BIN)/python -m pytest -m long
+
+fuzz: setup
+	$(BIN)/python -m pytest -m long tests/test_corpora_fuzz.py -s
 
 lab: setup
 	$(BIN)/jupyter lab --notebook-dir=notebooks

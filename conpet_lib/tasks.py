@@ -5,14 +5,18 @@ In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:s
 prompts, backbones or learners. Start at `make_stream`.
 """
 
+import itertools
+import json
+import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from conpet_lib.assets import DATA
 from conpet_lib.corpora import Corpus, Example
-from conpet_lib.errors import ConpetError
+from conpet_lib.errors import ConpetError, unknown
 from conpet_lib.files import digest
 from conpet_lib.seeds import numpy_generator
 
@@ -78,7 +82,8 @@ class Stream(Sequence):
 
 def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train: int | None = 60,
                 valid: int | None = 20, test: int | None = 40, split_seed: int = 0, order_seed: int = 0,
-                grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None) -> Stream:
+                grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None,
+                split: str | None = None) -> Stream:
     """Choose labels, cut them into tasks, and choose rows for training, validation and test.
 
     Args:
@@ -90,14 +95,20 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
         order_seed: chooses only the order of the tasks.
         grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
         labels: explicit label lists, one a task; their order is changed by `order_seed` alone.
-    Returns: a `Stream`. Labels are disjoint between tasks, and no sentence stands on two sides.
-        Official parts, where the corpus has them, are kept.
+        split: "conpet" (also "conpet-p8", "conpet-p20"): the authors' tasks in their order, all rows on their sides,
+            so only the seeds may stand beside it; see `conpet_split`.
+    Returns: a `Stream`. Labels are disjoint between tasks, and no sentence stands on two sides (in a `split` it may:
+        the report counts them). Official parts, where the corpus has them, are kept.
     Raises: ConpetError when there are too few labels or examples; it lists what there is.
     """
+    if split and (tasks, labels_per_task, train, valid, test, grouping, labels) != (8, 4, 60, 20, 40, "mixed", None):
+        raise ConpetError("split= brings its own tasks and rows: leave out all but split_seed and order_seed.")
     counts, wanted = corpus.counts(), {"train": train, "valid": valid, "test": test}
     need = max(1, sum(count or 0 for count in wanted.values()))
     short: dict[str, int] = {label: count for label, count in counts.items() if count < need}
-    while True:
+    if split:
+        chosen, sides, report = conpet_split(corpus, split, split_seed)
+    while not split:
         if labels is None:
             enough = sorted(set(counts) - set(short))
             chosen = draw_labels(corpus, enough, counts, tasks, labels_per_task, grouping, split_seed, need)
@@ -105,19 +116,64 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
             chosen = [tuple(group) for group in labels]
             check_labels(chosen, counts, need)
         sides, crossing, lacking = draw_rows(corpus, [label for group in chosen for label in group], wanted, split_seed)
+        report = {"labels with too few examples": dict(sorted(short.items())),
+                  "rows left out, their sentence stands on another side": crossing}
         if not lacking:
             break
         if labels is not None:
             raise ConpetError(f"Too few examples once no sentence stands on two sides (and official parts are kept): "
                               f"{'; '.join(text.strip() for text in lacking.values())}. Ask for fewer.")
         short |= {label: counts[label] for label in lacking}       # draw again without them
-    report = {"labels with too few examples": dict(sorted(short.items())),
-              "rows left out, their sentence stands on another side": crossing}
-    def task(group: tuple[str, ...]) -> Task:
-        return Task(group, **{side: np.array([row for label in group for row in sides[label][side]], dtype=np.int64)
-                              for side in SIDES})
-    order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
-    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(task(chosen[place]) for place in order), report)
+    built = [Task(group, **{side: np.array([row for label in group for row in sides[label][side]], dtype=np.int64)
+                            for side in SIDES}) for group in chosen]
+    if not split or order_seed:
+        built = [built[place] for place in numpy_generator(order_seed, "order of tasks").permutation(len(built))]
+    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(built), report)
+
+
+def conpet_split(corpus: Corpus, split: str, seed: int) -> tuple[list[tuple[str, ...]], dict, dict]:
+    """The ConPET authors' label lists, rows by label and side, and a report with the sentences on two sides.
+
+    Rows are cut by the official parts, or 80/10/10 of each label, or of all ("pooled"), in the order of the files, by
+    Python's generator with their seed: so FewRel's official files, and OntoNotes and BBN in four columns with
+    `repeats=True`, give the very rows of the authors' scripts. `seed` 0 is theirs; another draws by the same recipe.
+    """
+    known = {file.stem.replace(corpus.name, "conpet").replace("_", "-"): file
+             for file in (DATA / "splits").glob(f"{corpus.name}*.json")}
+    if split not in known:
+        raise unknown(f"split of the corpus {corpus.name!r}", split, known)
+    about, examples = json.loads(known[split].read_text(encoding="utf-8")), corpus.examples
+    tasks, labels, cut = list(map(tuple, about["tasks"])), sorted(sum(about["tasks"], [])), about["rows"]
+    pools = {label: [] for label in labels}
+    rows = [row for part in ("train", "valid", "test", None) for row, example in enumerate(examples)
+            if example.part == part and example.label in pools]
+    lacking = set(labels) - {examples[row].label for row in rows}
+    if lacking or seed and not about["seed"] or cut == "parts" and examples[rows[-1]].part is None:
+        raise ConpetError(
+            f"split={split!r} of {corpus.name} cannot be made. It needs all its {len(labels)} labels (lacking: "
+            f"{', '.join(sorted(lacking)) or 'none'}){', the official parts' * (cut == 'parts')}"
+            f"{', and split_seed=0, since its recipe is not known' * (not about['seed'])}. Without split= it does not.")
+    generator, numbers = random.Random(seed or about["seed"]), list(range(len(labels)))
+    if cut == "pooled":
+        generator.shuffle(rows)
+    generator.shuffle(numbers)
+    if seed:
+        drawn, ordered = iter(numbers), about.get("order", labels)
+        tasks = [tuple(ordered[number] for number in sorted(itertools.islice(drawn, len(task)))) for task in tasks]
+    for row in rows:
+        pools[examples[row].label].append(row)
+    sides, standing = {label: {side: [] for side in SIDES} for label in labels}, defaultdict(set)
+    for pool in [rows] if cut == "pooled" else [pools[label] for task in tasks for label in task]:
+        if cut == "by label":
+            generator.shuffle(pool)
+        train, valid = int(len(pool) * 0.8), int(len(pool) * 0.8) + int(len(pool) * 0.1)
+        for place, row in enumerate(pool):
+            drawn = "train" if place < train else "valid" if place < valid else "test"
+            side = examples[row].part if cut == "parts" else drawn
+            sides[examples[row].label][side].append(row)
+            standing[examples[row].sentence or examples[row].text].add(side)
+    return tasks, sides, {"sentences on two sides": sum(len(found) > 1 for found in standing.values()),
+                          "labels unknown to the split": dict(corpus.report.unknown)}
 
 
 def draw_labels(corpus: Corpus, enough: list[str], counts: dict, tasks: int, labels_per_task: int,

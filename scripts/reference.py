@@ -23,7 +23,7 @@ import psutil
 import torch
 
 import conpet_lib as cp
-from conpet_lib.dynamic import DynamicConPET
+from conpet_lib.dynamic import DynamicConPET, Selector
 from conpet_lib.files import digest, write_json
 from conpet_lib.registry import CONFIGS, LEARNERS
 from conpet_lib.replay import dynamic_replay
@@ -46,14 +46,26 @@ class WholeBatchMean(DynamicConPET):
         return super().loss(logits, targets) * len(targets) / self.config.batch_size
 
 
-class RedrawnValidation(DynamicConPET):
-    """Mishap 2: a task module's validation rows are drawn anew, with repeats, each time, so noise picks the epoch."""
+class Redrawn:
+    """Validation rows that are drawn anew, with repeats, each time, so that noise picks the epoch."""
 
     def score(self, rows, stage):
         task, epoch = self.stream[stage - 1], self.fitting.epoch
         drawn = dynamic_replay(task.valid, [past.valid for past in self.past(stage)], 32, self.new_share(stage), 10,
                                self.generator("redrawn validation", stage, epoch))
         return super().score(self.keep(np.concatenate(drawn), stage), stage)
+
+
+class RedrawnSelector(Redrawn, Selector):
+    """The selector of mishap 2."""
+
+
+class RedrawnValidation(Redrawn, DynamicConPET):
+    """Mishap 2: validation rows are redrawn, of the task modules and of the selector."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.selector = RedrawnSelector(*args, **kwargs)
 
 
 class DriftingSelector(DynamicConPET):

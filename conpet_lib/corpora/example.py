@@ -1,25 +1,30 @@
-"""One form for the examples of every corpus.
+"""One form for the examples of every corpus, and how it is kept: a Parquet file in the user's cache.
 
 In: what a reader found. Out: `Example`, `Corpus`, `ReadReport`. Knows no layout of any file.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
-from pathlib import Path
+from itertools import repeat
 
-from conpet_lib.errors import ConpetError
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from conpet_lib.assets import cache_folder
+from conpet_lib.files import digest, write_atomically
+
+SPANS = {"relation": 2, "text": 0}                    # of an example; 1 in any other kind
+FIELDS = ("key", "source", "text", "label", "part", "sentence")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """A text with marked spans and a label.
 
-    `spans` are character positions (start, end), end exclusive: one for entity typing, head and tail for a relation,
-    none for plain text. `key` names the example in records, which never hold its text. `sentence` is what must not
-    stand on two sides of a split (the text, unless the reader knows better: WordNet's is the definition, since several
-    nouns may share it).
+    `spans` are character positions (start, end), end exclusive: one for entity typing, head and tail for a
+    relation, none for plain text. `key` names the example in records, which never hold its text.
     """
 
     key: str
@@ -28,7 +33,7 @@ class Example:
     label: str
     part: str | None = None       # official part: "train", "valid" or "test"
     source: str = ""              # file and line or record
-    sentence: str = ""
+    sentence: str = ""            # what must not stand on two sides, where it is not the text: WordNet's definition
 
     def span_texts(self) -> tuple[str, ...]:
         """The marked words, one string a span."""
@@ -37,23 +42,31 @@ class Example:
 
 @dataclass
 class ReadReport:
-    """What a reader read and what it left out: `read` examples, `skipped` as `{reason: count}`."""
+    """What became of everything that a reader met; nothing is dropped without a count here."""
 
-    read: int = 0
-    skipped: Counter = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
+    read: int = 0                                          # examples
+    skipped: Counter = field(default_factory=Counter)      # reason -> how many were left out for it
+    merged: Counter = field(default_factory=Counter)       # what was made one with another, or read as another
+    truncated: int = 0                                     # texts cut around their spans
+    unknown: Counter = field(default_factory=Counter)      # label that the authors' split lacks -> its examples
+    first: dict[str, str] = field(default_factory=dict)    # reason -> where it was met first
+    notes: list[str] = field(default_factory=list)         # the layout recognised, files not read
 
     def __str__(self) -> str:
-        skipped = [f"{count:,} skipped: {reason}" for reason, count in self.skipped.items()]
-        return "\n".join([f"{self.read:,} examples read", *skipped, *self.notes])
+        lines, kinds = [f"{self.read:,} examples read"], {"skipped": self.skipped, "merged": self.merged}
+        kinds |= {"unknown to the split": self.unknown, "truncated": {"texts, around their spans": self.truncated}}
+        for kind, counts in kinds.items():
+            lines += [f"{count:,} {kind}: {reason}" + f" (first: {self.first.get(reason)})" * (reason in self.first)
+                      for reason, count in counts.items() if count]
+        return "\n".join(lines + self.notes)
 
 
 @dataclass(frozen=True)
 class Corpus:
     """A named list of examples.
 
-    `kind` chooses the prompt: "definition", "typing", "relation" or "text". `groups` maps a label
-    to the group of similar labels it belongs to; empty where the corpus has none.
+    `kind` chooses the prompt: "definition", "typing", "relation" or "text". `groups` maps a label to the group of
+    similar labels it belongs to; empty where the corpus has none.
     """
 
     name: str
@@ -70,25 +83,32 @@ class Corpus:
         return f"Corpus({self.name!r}: {len(self.examples):,} examples, {len(self.counts())} labels)"
 
 
-def joined(tokens: Sequence[str]) -> tuple[str, list[int]]:
-    """Join tokens by blanks; also the start position of each token in the text."""
-    return " ".join(tokens), [0, *accumulate(len(token) + 1 for token in tokens)][:-1]
+def store(key: str, corpus: Corpus) -> None:
+    """Write a corpus."""
+    columns = {name: pa.array([getattr(one, name) for one in corpus.examples], pa.string()) for name in FIELDS}
+    spans = pa.array([sum(one.spans, ()) for one in corpus.examples], pa.list_(pa.int32()))
+    about = [corpus.name, corpus.kind, vars(corpus.report), corpus.groups]
+    stream = pa.BufferOutputStream()
+    pq.write_table(pa.table({**columns, "spans": spans}, metadata={"about": json.dumps(about)}), stream)
+    data, folder = memoryview(stream.getvalue()), cache_folder() / "corpora"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / f"{key}-{digest(data)}.parquet", lambda name: name.write_bytes(data))
 
 
-def overlap(spans: Sequence[tuple[int, int]]) -> bool:
-    """Whether head and tail share a character."""
-    return len(spans) == 2 and spans[0][0] < spans[1][1] and spans[1][0] < spans[0][1]
-
-
-def wanted_path(path: str | Path | None, corpus: str, advice: str) -> Path:
-    """The path as `Path`; a ConpetError that says what to get when it is missing."""
-    if path is None or not Path(path).exists():
-        raise ConpetError(f"load_corpus({corpus!r}) needs path=. {advice}" if path is None else
-                          f"{path}: no such file or folder. {advice}")
-    return Path(path)
-
-
-def fault(path: Path, faults: list[str], advice: str) -> ConpetError:
-    """All faults of one file in one message; after 20 only their number."""
-    shown = faults[:20] + ([f"... and {len(faults) - 20:,} more of this kind"] if len(faults) > 20 else [])
-    return ConpetError("\n".join([f"{path}: {len(faults):,} fault(s)."] + shown + [advice]))
+def load_stored(key: str) -> Corpus | None:
+    """The corpus stored under a key; None if there is none, or only a damaged one."""
+    for file in (cache_folder() / "corpora").glob(f"{key}-*.parquet"):
+        data, same = file.read_bytes(), {}
+        if file.stem == f"{key}-{digest(data)}":
+            table = pq.read_table(pa.py_buffer(data))
+            name, kind, report, groups = json.loads(table.schema.metadata[b"about"])
+            ends = iter(table["spans"].combine_chunks().flatten().to_pylist())
+            spans = zip(*[zip(ends, ends)] * SPANS.get(kind, 1)) if kind != "text" else repeat(())
+            keys, sources, *texts = (table[name].to_pylist() for name in FIELDS)
+            texts = [[same.setdefault(text, text) for text in column] for column in texts]     # one str for all repeats
+            examples = [Example(key=one, source=source, text=text, label=label, part=part, sentence=sentence, spans=two)
+                        for one, source, text, label, part, sentence, two in zip(keys, sources, *texts, spans)]
+            counts = {field: Counter(report[field]) for field in ("skipped", "merged", "unknown")}
+            return Corpus(name, kind, examples, ReadReport(**report | counts), groups)
+        file.unlink(missing_ok=True)
+    return None

@@ -1,64 +1,38 @@
 """Few-NERD in its official two columns: `token<TAB>label`, an empty line between sentences.
 
-A mention is a maximal run of one equal label other than `O`; neighbouring mentions of one type melt into one run, by
-the layout's design (about 1 % of them). Labels are `coarse-fine`. In the INTER and INTRA sets the mentions of other
-types are `O`. Copies with `B-` and `I-` before the label are read too.
+A mention is a maximal run of one equal label other than `O`; neighbouring mentions of one type
+melt into one run, by the layout's design (about 1 % of them). Labels are `coarse-fine`; the coarse type is the
+group. In the INTER and INTRA sets the mentions of other types are `O`. `B-` and `I-` of some copies are dropped.
 """
 
 import re
-from pathlib import Path
+from itertools import chain, groupby
 
-from conpet_lib.corpora.example import Corpus, Example, ReadReport, fault, joined, wanted_path
+from conpet_lib.corpora.reading import Sink
 
-ADVICE = ("Wanted: Few-NERD's supervised/ folder with train.txt, dev.txt, test.txt, or one such file "
-          "(github.com/thunlp/Few-NERD, CC BY-SA 4.0).")
 PREFIX = re.compile(r"^[BI]-(?=(art|building|event|location|organization|other|person|product)-)")
-PARTS = {"train": "train", "dev": "valid", "val": "valid", "test": "test"}
 
 
-def read_fewnerd(path: str | Path | None = None) -> Corpus:
-    """Few-NERD: one example a mention; the group of a label is its coarse type."""
-    path = wanted_path(path, "fewnerd", ADVICE)
-    files = [path] if path.is_file() else sorted(path.glob("*.txt"))
-    if not files:
-        raise fault(path, ["no .txt file in this folder"], ADVICE)
-    report, examples = ReadReport(), []
-    for file in files:
-        examples += read_file(file, report)
-    report.read = len(examples)
-    groups = {example.label: example.label.split("-", 1)[0] for example in examples}
-    return Corpus("fewnerd", "typing", examples, report, groups)
-
-
-def read_file(file: Path, report: ReadReport) -> list[Example]:
-    """The mentions of one file; all its faults in one ConpetError."""
-    examples, faults, tokens, labels, first = [], [], [], [], 1
-    lines = file.read_text(encoding="utf-8-sig").split("\n")
-    for number, line in enumerate(lines + [""], 1):    # the last sentence may lack its empty line
-        line = line.rstrip("\r")
+def columns(sink: Sink) -> None:
+    """One example a mention."""
+    tokens, labels, first = [], [], 1
+    for number, line in chain(sink.lines(), [(0, "")]):          # the last sentence may lack its empty line
         if line:
-            token, tab, label = line.partition("\t")
-            if not tab or not token or not label or "\t" in label:
-                faults.append(f"line {number}: expected token<TAB>label, found {len(line.split(chr(9)))} column(s)")
+            token, _, label = line.partition("\t")
+            if not token or not label or "\t" in label:
+                sink.fault(f"line {number}", "token<TAB>label, or an empty line between sentences", line)
             tokens.append(token)
-            labels.append(PREFIX.sub("", label))
-        elif tokens:
-            text, starts = joined(tokens)
-            runs = mentions(labels)
-            report.skipped["sentences without a mention"] += not runs
-            examples += [Example(key=f"{file.stem}:{first}:{start}", text=text, label=labels[start],
-                                 spans=((starts[start], starts[end - 1] + len(tokens[end - 1])),),
-                                 part=PARTS.get(file.stem), source=f"{file.name}, line {first + start}")
-                         for start, end in runs]
-            tokens, labels = [], []
-        if not line:
-            first = number + 1
-    if faults:
-        raise fault(file, faults, "Few-NERD lines have two columns with a TAB between them. " + ADVICE)
-    return examples
+            labels.append(PREFIX.sub("", label) or "O")
+        else:
+            start = 0
+            for label, run in groupby(labels):
+                end = start + len(list(run))
+                if label != "O":
+                    sink.add(f"{sink.stem}:{first}:{start}", tokens, [(start, end)], label, f"line {first + start}")
+                start = end
+            if set(labels) == {"O"}:
+                sink.skip("sentences without a mention", f"line {first}")
+            tokens, labels, first = [], [], number + 1
 
 
-def mentions(labels: list[str]) -> list[tuple[int, int]]:
-    """Maximal runs of one label other than `O`, as token positions, end exclusive."""
-    ends = [place for place in range(1, len(labels) + 1) if labels[place - 1:place] != labels[place:place + 1]]
-    return [(start, end) for start, end in zip([0, *ends], ends) if labels[start] != "O"]
+READERS = {"Few-NERD text": columns}
