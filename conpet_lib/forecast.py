@@ -35,6 +35,16 @@ class Forecast:
     steps: int                   # optimiser steps
     minutes: float | None        # on this machine, prefix included; None without calibration
 
+    def table(self) -> pd.DataFrame:
+        """The numbers as people read them."""
+        found = {"trained parameters": f"{self.trained_parameters:,}", "share of the backbone": f"{self.share:.2%}",
+                 "full tuning trains": f"{self.full_tuning_ratio:,.0f} times as many",
+                 "weights on disk a task": f"{self.bytes_per_task / 1024:,.0f} KiB",
+                 "passes an answer": str(self.passes_per_answer),
+                 "prefix cache": f"{self.cache_bytes / 2**20:,.0f} MiB", "optimiser steps": f"{self.steps:,}"}
+        minutes = {} if self.minutes is None else {"minutes here": f"{self.minutes:.1f}"}
+        return pd.Series(found | minutes, name="forecast").to_frame()
+
     def beside(self, run: Run) -> pd.DataFrame:
         """Predicted and measured, a row a quantity."""
         weights = sum(path.stat().st_size for path in (run.folder / "modules").rglob("*.safetensors"))
@@ -46,10 +56,11 @@ class Forecast:
         return pd.DataFrame(rows, index=["predicted", "measured"]).T
 
 
-def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool = True) -> Forecast:
+def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | tuple = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost.
 
-    Args: calibrate: run a few steps and passes on rows of the first task (a few seconds) to predict the minutes.
+    Args: calibrate: run a few steps and passes on rows of the first task (a few seconds) to predict the minutes; or
+        what `calibration` measured before.
     Returns: a `Forecast`. Minutes assume that the prefix cache is empty and nothing else runs.
     """
     adapter = sum(shape.numel() for shape in backbone.register(
@@ -66,7 +77,8 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     steps = [steps_of(stream, config, stage, alone) for stage in range(1, stages + 1)]
     selecting = [steps_of(stream, config, stage, False) for stage in range(2, stages + 1)] if selects else []
     rows = sum(len(side) for task in stream for side in (task.train, task.valid, task.test))
-    times, tokens = calibration(stream, backbone, config) if calibrate else (None, 40.0)
+    measured = calibration(stream, backbone, config) if calibrate is True else calibrate
+    times, tokens = measured or (None, 40.0)
     minutes = None
     if times:
         full, small = (times["step"](config.batch_size * share) for share in (1, config.new_share if own_rows else 1))

@@ -15,6 +15,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn.decomposition import PCA
 
 from conpet_lib import metrics
 
@@ -72,13 +73,13 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str, tuple]]) -> Non
                     textcoords="data", fontsize=13)
 
 
-def average_curves(runs: Sequence, ax: Axes | None = None) -> Axes:
-    """Average accuracy against the stage, one line a run, its name at the end."""
+def average_curves(runs: Sequence, ax: Axes | None = None, upto: int | None = None) -> Axes:
+    """Average accuracy against the stage, up to the last or to `upto`, one line a run, its name at the end."""
     ax = ax or axes()[0]
     ends, stages = [], 1
     for run in runs:
         name, color, marker = looks(run)
-        values = 100 * run.average_accuracy
+        values = 100 * run.average_accuracy.loc[:upto]
         stages = max(stages, len(run.record["stream"]["tasks"]))
         ax.plot(values.index, values, color=color, marker=marker, label=name)
         ends.append((values.index[-1], values.iloc[-1], name, color))
@@ -209,6 +210,66 @@ def selector_bound(run) -> Axes:
     accuracy_axes(ax, len(run.average_accuracy), "test rows (%)", "Which part limits the answer: the modules or the "
                   "selector?", low=max(0, 100 * run.average_accuracy.min() - 15))
     label_ends(ax, [(values.index[-1], 100 * values.iloc[-1], name, shade) for name, values, shade, _ in lines])
+    return ax
+
+
+def selector_map(run, stream) -> Axes:
+    """Test rows by the two main directions (scikit-learn's PCA) of the selector's features, a colour a task.
+
+    Rows whose task was chosen wrongly are crosses. `mark` puts a ring around one.
+    """
+    from conpet_lib.features import Features
+    last = run.predictions[run.predictions["stage"] == run.record["stages_done"]]
+    row_of = {example.key: row for row, example in enumerate(stream.examples)}
+    learner = run.learner
+    features = Features(stream.examples, stream.kind, learner.features.backbone,
+                        max_tokens=run.record["backbone"]["max_tokens"])
+    found = features.features_of([row_of[key] for key in last["key"]], learner.parts[0].modules[0])
+    points = pd.DataFrame(PCA(2, random_state=0).fit_transform(found), last["key"], ["x", "y"])
+    wrong, ax = (last["task"] != last["chosen_task"]).to_numpy(), axes(9, 7)[0]
+    for task, shade in zip(sorted(last["task"].unique()), sns.color_palette("husl", last["task"].nunique())):
+        mine = (last["task"] == task).to_numpy()
+        ax.scatter(*points[mine & ~wrong].T.to_numpy(), color=shade, s=18, alpha=0.6, label=str(task))
+        ax.scatter(*points[mine & wrong].T.to_numpy(), color=shade, s=45, marker="x")
+    ax.legend(title="task", fontsize=11, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    ax.set(xlabel="first direction", ylabel="second direction")
+    ax.set_title("How the selector sees the test rows\n(crosses: sent to a wrong task)", loc="left")
+    ax.points = points
+    return ax
+
+
+def mark(ax: Axes, key: str) -> Axes:
+    """Put a ring around one row of a `selector_map`, in place of the last one."""
+    for ring in [line for line in ax.lines if line.get_gid() == "ring"]:
+        ring.remove()
+    ax.plot(*ax.points.loc[key], "o", markersize=16, markerfacecolor="none", markeredgecolor="black",
+            markeredgewidth=2.5, gid="ring")
+    return ax
+
+
+def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
+    """Average accuracy against a cost of `Run.summary`, a point a run: better is up and to the left."""
+    ax = axes(9, 5)[0]
+    for run in runs:
+        (name, color, marker), row = looks(run), run.summary()
+        ax.plot(row[cost], 100 * row["average accuracy"], marker, color=color, markersize=10)
+        modules = len(run.record["modules"])
+        ax.annotate(name if modules == 1 else f"{name}, {modules} modules", fontsize=12, xytext=(9, 6),
+                    xy=(row[cost], 100 * row["average accuracy"]), textcoords="offset points")
+    ax.set(xlabel=cost, ylabel="average accuracy (%)")
+    ax.margins(x=0.25, y=0.15)
+    ax.set_title("What a larger budget buys", loc="left")
+    return ax
+
+
+def ablation(table: pd.DataFrame, by: str, measure: str = "average accuracy") -> Axes:
+    """Mean of a measure (%) for each value of a factor over streams and seeds, small points for the runs."""
+    ax = axes(9, 5)[0]
+    shown = table.assign(**{measure: 100 * table[measure], by: table[by].astype(str)})
+    sns.stripplot(shown, x=by, y=measure, ax=ax, color=PALETTE[7], size=7, jitter=0.12)
+    sns.pointplot(shown, x=by, y=measure, ax=ax, color=PALETTE[0], errorbar=None, linestyle="none", marker="D")
+    ax.set(ylabel=f"{measure} (%)", xlabel=by.replace("_", " "))
+    ax.set_title(f"Does it matter? {by.replace('_', ' ')}: mean (diamond) and runs (points)", loc="left")
     return ax
 
 

@@ -1,0 +1,90 @@
+"""Panel: controls with plain values, words for what is wrong, and the code of the present settings.
+
+In: widgets by name. Out: `.config`, `.code`, `.problem`, `.view`. Results come as trait updates, never by print or
+pyplot, so that a panel works in every notebook front end. Knows nothing of what a panel is for. Start at `Panel`.
+"""
+
+import html
+from collections.abc import Sequence
+
+import pandas as pd
+from ipywidgets import HTML, BoundedIntText, Dropdown, HBox, Image, IntSlider, SelectMultiple, Text, VBox, Widget
+
+from conpet_lib import plots
+from conpet_lib.errors import ConpetError
+
+
+def control(value: object, name: str, tip: str, options: Sequence = (), low: int = 0, high: int | None = None,
+            slider: bool = False) -> Widget:
+    """The widget of a value: a tuple is chosen among `options`, a text or a number from `low` to `high` is given."""
+    looks = {"value": value, "description": name, "tooltip": tip, "style": {"description_width": "9em"},
+             "layout": {"width": "26em"}}
+    if isinstance(value, tuple):
+        return SelectMultiple(options=options, rows=6, **looks)
+    if options:
+        return Dropdown(options=options, **looks)
+    if isinstance(value, str):
+        return Text(continuous_update=False, **looks)
+    if slider:
+        return IntSlider(min=low, max=high, continuous_update=False, **looks)
+    return BoundedIntText(min=low, max=10_000 if high is None else high, **looks)
+
+
+class Panel:
+    """Controls above what they show.
+
+    Attributes: `controls`, widgets by setting; `config`, their plain values; `problem`, what is wrong with them, or "";
+    `code`, the calls that do the same without the panel; `table` and `picture`, what is shown; `view`, the box.
+    """
+
+    def __init__(self, controls: dict[str, Widget], *more: Widget):
+        self.controls, self.problem = controls, ""
+        self.status, self.table, self.text = HTML(), HTML(), HTML()
+        self.picture = Image(format="png", layout={"max_width": "60em", "display": "none"})
+        self.view = VBox([HBox([VBox([*controls.values(), *more]), self.table]), self.status, self.picture, self.text])
+        for widget in controls.values():
+            widget.observe(lambda change: self.refresh(), "value")
+        self.refresh()
+
+    @property
+    def config(self) -> dict:
+        """The present settings, plain values."""
+        return {name: widget.value for name, widget in self.controls.items()}
+
+    @property
+    def code(self) -> str:
+        """Calls for a page that has what the panel was made with, under the same names."""
+        raise NotImplementedError
+
+    def show(self) -> None:
+        """Compute and show what the settings ask for; a ConpetError, TypeError or ValueError is said in words."""
+        raise NotImplementedError
+
+    def refresh(self) -> None:
+        """Show the present settings, or what is wrong with them."""
+        try:
+            self.problem, self.status.value = "", ""
+            self.show()
+        except (ConpetError, TypeError, ValueError) as error:
+            self.problem, self.table.value, self.picture.layout.display = str(error), "", "none"
+            self.status.value = f"<b>These settings do not work.</b> {html.escape(self.problem)}"
+        self.text.value = f"<b>The code of these settings</b><pre>{html.escape(self.code)}</pre>"
+
+    def draw(self, ax: plots.Axes) -> None:
+        """Show a figure."""
+        self.picture.value, self.picture.layout.display = plots.png(ax, 1), ""
+
+    def tabulate(self, table: pd.DataFrame) -> None:
+        """Show a table."""
+        self.table.value = table.to_html(border=0, justify="left")
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        """The live panel; where there is no kernel, tables of its settings and results, and its code."""
+        settings = pd.DataFrame([{name: str(value) for name, value in self.config.items()}])
+        still = settings.to_html(index=False, border=0) + self.table.value + self.text.value
+        return {**self.view._repr_mimebundle_(), "text/html": still, "text/plain": self.code}
+
+
+def call(name: str, *given: str, **settings: object) -> str:
+    """The text of a call, such as `cp.make_stream(corpus, tasks=4)`."""
+    return f"{name}({', '.join([*given, *(f'{key}={value!r}' for key, value in settings.items())])})"
