@@ -22,12 +22,13 @@ from conpet_lib.corpora import load_corpus
 from conpet_lib.errors import ConpetError
 from conpet_lib.forecast import forecast
 from conpet_lib.learners import Step
+from conpet_lib.machine import check_machine
 from conpet_lib.registry import LEARNERS
 from conpet_lib.runs import load_run
 from conpet_lib.tasks import make_stream
 from conpet_lib.training import train
 
 __version__ = "0.1.0"
-__all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "compare",
-           "forecast", "grid", "load_backbone", "load_corpus", "load_run", "make_stream", "metrics", "paper", "plots",
-           "runs_table", "train"]
+__all__ = ["ConpetError", "DynamicConfig", "LEARNERS", "StaticConfig", "Step", "VanillaConfig", "check_machine",
+           "compare", "forecast", "grid", "load_backbone", "load_corpus", "load_run", "make_stream", "metrics", "paper",
+           "plots", "runs_table", "train"]

@@ -75,8 +75,10 @@ class RunBrowser(Panel):
     def show(self) -> None:
         wanted, shown = self.config["containing"], self.all_runs
         shown = shown[[wanted in f"{folder} {learner}" for folder, learner in shown["learner"].items()]]
-        if [name for name in self.controls["runs"].options if name not in shown.index] or not wanted:
-            self.controls["runs"].options = list(shown.index)
+        chooser, chosen = self.controls["runs"], [name for name in self.config["runs"] if name in shown.index]
+        if list(chooser.options) != list(shown.index):
+            chooser.options = list(shown.index)             # forgets what was chosen
+            chooser.value = chosen
         self.runs = [cp.load_run(folder) for folder in self.config["runs"]]
         table = shown.loc[list(self.config["runs"]) or slice(None), list(self.SHOWN)]
         self.tabulate(table.rename(index=lambda folder: Path(folder).name).round(3))
