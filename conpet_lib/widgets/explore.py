@@ -66,7 +66,8 @@ class RunBrowser(Panel):
         self.folder, self.all_runs = folder, cp.runs_table(folder)
         self.all_runs = self.all_runs[self.all_runs["problem"] == ""].set_index("folder")
         super().__init__({"containing": control(containing, "only with", "a part of a run's folder or learner"),
-                          "runs": control(runs, "runs", "Ctrl or Shift for several", list(self.all_runs.index))})
+                          "runs": control(runs, "runs", "Ctrl for several: click, or arrows and space",
+                                          list(self.all_runs.index))})
 
     @property
     def code(self) -> str:
@@ -76,8 +77,8 @@ class RunBrowser(Panel):
         wanted, shown = self.config["containing"], self.all_runs
         shown = shown[[wanted in f"{folder} {learner}" for folder, learner in shown["learner"].items()]]
         chooser, chosen = self.controls["runs"], [name for name in self.config["runs"] if name in shown.index]
-        if list(chooser.options) != list(shown.index):
-            chooser.options = list(shown.index)             # forgets what was chosen
+        if list(chooser.options) != list(shown.index):                   # the view fails on a choice that is gone
+            chooser.value, chooser.options = (), list(shown.index)
             chooser.value = chosen
         self.runs = [cp.load_run(folder) for folder in self.config["runs"]]
         table = shown.loc[list(self.config["runs"]) or slice(None), list(self.SHOWN)]
@@ -96,8 +97,8 @@ class MatrixExplorer(Panel):
         for (row, column), value in matrix.stack().dropna().items():
             button = self.buttons[row, column] = Button(
                 description=f"{value:.0f}", tooltip=f"after stage {row}, task {column}: {value:.0f} % right",
-                layout={"width": "3.2em", "grid_row": str(row), "grid_column": str(column)},
-                style={"button_color": colours[int(value)], "text_color": "black" if value > 50 else "white"})
+                layout={"width": "3.2em", "grid_area": f"{row} / {column}"},     # the view drops grid_row
+                style={"button_color": colours[int(value)], "text_color": "black" if value > 45 else "white"})
             button.on_click(lambda pressed, row=row, column=column: self.choose(row, column))
         grid = GridBox(list(self.buttons.values()), layout={"grid_gap": "1px"})
         last = len(matrix)

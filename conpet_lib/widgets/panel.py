@@ -76,7 +76,7 @@ class Panel:
 
     def tabulate(self, table: pd.DataFrame) -> None:
         """Show a table."""
-        self.table.value = table.to_html(border=0, justify="left")
+        self.table.value = table.rename_axis(index=None, columns=table.index.name).to_html(border=0, justify="left")
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         """The live panel; where there is no kernel, tables of its settings and results, and its code."""

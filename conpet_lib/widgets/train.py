@@ -41,8 +41,8 @@ class StreamPanel(Panel):
                                 ["mixed", "similar"]),
             "split_seed": control(split_seed, "split seed", "another number: other labels and rows"),
             "order_seed": control(order_seed, "order seed", "another number: another order of the tasks"),
-            "labels": control(labels, "labels", "none: drawn; several (Ctrl or Shift): cut into tasks in this order",
-                              names), **(more or {})}, *below)
+            "labels": control(labels, "labels", "none: drawn; several (Ctrl: click, or arrows and "
+                              "space): cut into tasks in this order", names), **(more or {})}, *below)
 
     def call(self) -> dict:
         """The arguments of `make_stream`."""
