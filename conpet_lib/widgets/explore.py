@@ -83,6 +83,7 @@ class RunBrowser(Panel):
         self.runs = [cp.load_run(folder) for folder in self.config["runs"]]
         table = shown.loc[list(self.config["runs"]) or slice(None), list(self.SHOWN)]
         self.tabulate(table.rename(index=lambda folder: Path(folder).name).round(3))
+        self.picture.layout.display = "none"
         if self.runs:
             self.draw(plots.average_curves(self.runs))
 
@@ -100,7 +101,7 @@ class MatrixExplorer(Panel):
                 layout={"width": "3.2em", "grid_area": f"{row} / {column}"},     # the view drops grid_row
                 style={"button_color": colours[int(value)], "text_color": "black" if value > 45 else "white"})
             button.on_click(lambda pressed, row=row, column=column: self.choose(row, column))
-        grid = GridBox(list(self.buttons.values()), layout={"grid_gap": "1px"})
+        grid = GridBox(list(self.buttons.values()), layout={"grid_gap": "1px", "justify_content": "flex-start"})
         last = len(matrix)
         super().__init__({"stage": control(stage or last, "after stage", "a row", low=1, high=last, slider=True),
                           "task": control(task, "task", "a column", low=1, high=last, slider=True)}, grid)

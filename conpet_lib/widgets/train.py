@@ -23,7 +23,7 @@ reload = lru_cache(maxsize=4)(cp.load_backbone)      # another depth is another 
 
 
 class StreamPanel(Panel):
-    """Choose the tasks: `.stream`. Labels that are chosen by hand become tasks in their order; else they are drawn.
+    """Choose the tasks: `.stream`. Labels that are chosen by hand are cut into tasks as they are listed; else drawn.
 
     Args: tasks ... labels: what the controls show at first. counts: `train`, `valid`, `test` examples a label, where
         they differ from `make_stream`'s. more: controls of a panel that has these as well.
@@ -42,7 +42,7 @@ class StreamPanel(Panel):
             "split_seed": control(split_seed, "split seed", "another number: other labels and rows"),
             "order_seed": control(order_seed, "order seed", "another number: another order of the tasks"),
             "labels": control(labels, "labels", "none: drawn; several (Ctrl: click, or arrows and "
-                              "space): cut into tasks in this order", names), **(more or {})}, *below)
+                              "space): cut into tasks, which the order seed orders", names), **(more or {})}, *below)
 
     def call(self) -> dict:
         """The arguments of `make_stream`."""
