@@ -125,7 +125,7 @@ def heatmap(table: pd.DataFrame, ax: Axes, says: str, title: str, bar: bool = Tr
 
 def accuracy_heatmaps(runs: Sequence) -> Axes:
     """The accuracy matrices R[k, i] of runs side by side, values in the cells (%); returns the first panel's Axes."""
-    panels = axes(5.2 * len(runs) + 0.5, 5.4, len(runs))
+    panels = axes(5.2 * len(runs) + 0.5, 6.0, len(runs))
     for ax, run in zip(panels, runs):
         heatmap(100 * run.accuracy_matrix, ax, "accuracy (%)", looks(run)[0], bar=ax is panels[-1],
                 xlabel="task tested", ylabel="after stage")
