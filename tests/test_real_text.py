@@ -27,7 +27,7 @@ def check(runs: dict, labels: int) -> None:
     assert runs["static"].whole_accuracy.iloc[-1] > 3 / labels, "hardly better than chance"
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_on_the_default_stream_vanilla_forgets_and_both_methods_do_not(wordnet, seed):
     stream = cp.make_stream(wordnet, split_seed=seed, order_seed=seed)
     runs = train_all(stream, cp.load_backbone("minilm-l6", device="cpu"), seed)
