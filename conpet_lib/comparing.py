@@ -5,7 +5,6 @@ May import `training` and `runs`. Start at `grid`, `runs_table`, `compare`.
 """
 
 import itertools
-import json
 import os
 import warnings
 from collections.abc import Iterable, Sequence
@@ -24,12 +23,11 @@ from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError, unknown
-from conpet_lib.files import digest
 from conpet_lib.registry import CONFIGS
 from conpet_lib.runs import Run, load_run
 from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream
-from conpet_lib.training import describe, train
+from conpet_lib.training import describe, folder_name, train
 
 BACKBONE = "fingerprint", "exit_layer", "tuned_layers", "max_tokens"      # columns from the record of the backbone
 load_once = lru_cache(maxsize=1)(load_backbone)      # a worker process trains many runs on one backbone
@@ -49,9 +47,8 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
     about = backbone.name, backbone.tuned_layers, backbone.exit_layer, backbone.device.type, str(backbone.dtype)[6:]
     jobs = {}
     for stream, config, seed in itertools.product(streams, configs, seeds):
-        name = digest(json.dumps(describe(stream, backbone, config, seed, 128)))[:16]
-        place = Path(folder or cache_folder() / "runs") / f"{config.learner}-seed-{seed}-{name}".replace("*", "-star")
-        jobs[place] = stream, about, config, seed, cache
+        name = folder_name(describe(stream, backbone, config, seed, 128))
+        jobs[Path(folder or cache_folder() / "runs") / name] = stream, about, config, seed, cache
     missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
@@ -142,9 +139,5 @@ def intervals(gain: np.ndarray) -> dict:
 
 def compare_costs(one: Run, other: Run) -> pd.DataFrame:
     """What two runs did not spend alike: a row a quantity that differs, with columns one, other and their ratio."""
-    names = ["steps", "rows", "distinct rows", "rows with gradient", "operations", "trained parameters", "seconds"]
-    spent = pd.DataFrame({name: {**{quantity: run.summary()[quantity] for quantity in names},
-                                 "passes": sum(cost["counts"][kind] for cost in run.costs for kind in
-                                               ("top_rows", "top_rows_trained"))}
-                          for name, run in (("one", one), ("other", other))})
+    spent = pd.DataFrame({"one": one.summary(), "other": other.summary()}).loc["trained parameters":].astype(float)
     return spent.assign(ratio=spent["one"] / spent["other"])[spent["one"] != spent["other"]]

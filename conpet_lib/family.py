@@ -60,15 +60,19 @@ class ClassMean(Linear):
 
     def begin(self, stage: int) -> Fitting:
         fitting = super().begin(stage)
-        task = self.stream[stage - 1].train
-        numbers, features = self.stream.label_numbers(task), self.features.features_of(task)
-        for number in np.unique(numbers):
-            mean = features[numbers == number].mean(0).to(self.features.backbone.device)
-            fitting.module.head.data[number], fitting.module.bias.data[number] = mean, -mean.square().sum() / 2
+        head, bias = fitting.module.head.data, fitting.module.bias.data
+        means = label_means(self, self.stream[stage - 1].train).to(head)
+        head[-len(means):], bias[-len(means):] = means, -means.square().sum(1) / 2      # the rows that are new
         return fitting
 
     def batches(self, stage: int, epoch: int) -> list[Rows]:
         return [self.stream[stage - 1].train[:0]]
+
+
+def label_means(learner: Learner, rows: Rows, module: PetModule | None = None) -> Tensor:
+    """`(labels, hidden)` mean feature of each label of the rows, in the order of their numbers."""
+    numbers, features = learner.stream.label_numbers(rows), learner.features.features_of(rows, module)
+    return torch.stack([features[numbers == number].mean(0) for number in np.unique(numbers)])
 
 
 class EMR(Learner):
@@ -175,9 +179,7 @@ class CRL(EMR):
     def set_head(self, module: PetModule, stage: int) -> None:
         """Make the prototypes under a module its head."""
         new = self.first_of_each_label(self.stream[stage - 1].train, self.budget(stage))
-        rows = np.concatenate([self.memory, new])
-        numbers, features = self.stream.label_numbers(rows), self.features.features_of(rows, module)
-        means = torch.stack([features[numbers == number].mean(0) for number in np.unique(numbers)])
+        means = label_means(self, np.concatenate([self.memory, new]), module)
         length = means.shape[1] ** 0.5                      # of a feature, whose root mean square is 1
         module.head.data = normalize(means).to(module.head) / (self.TEMPERATURE * length)
 

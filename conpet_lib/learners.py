@@ -129,7 +129,7 @@ class Learner:
         """A module on the tuned layers, its start drawn from the run's seed and its number."""
         config, backbone = self.config, self.features.backbone
         if config.tunes == "all":
-            return WholeModule(backbone, None, self.seed, self.name, number)
+            return WholeModule(backbone, self.seed, self.name, number)
         return PetModule(backbone, backbone.lora(config.rank, config.alpha, config.targets), self.seed, self.name,
                          number)
 

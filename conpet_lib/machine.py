@@ -11,6 +11,7 @@ from importlib.metadata import requires, version
 import pandas as pd
 import psutil
 import torch
+from accelerate import PartialState
 from packaging.requirements import Requirement
 
 from conpet_lib.assets import ASSETS, asset_folder, cache_folder
@@ -23,8 +24,7 @@ def check_machine() -> pd.DataFrame:
     old = [f"{one.name} {version(one.name)}, wanted {one.specifier}" for one in wanted
            if not one.specifier.contains(version(one.name), prereleases=True)]
     own = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
-    device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    free, place = psutil.virtual_memory().available / 2**30, cache_folder()
+    free, place, device = psutil.virtual_memory().available / 2**30, cache_folder(), PartialState().device.type
     place.mkdir(parents=True, exist_ok=True)
     room = shutil.disk_usage(place).free / 2**30
     rows = [("Python", sys.version.split()[0], "install Python 3.11 or newer" * (sys.version_info < (3, 11))),

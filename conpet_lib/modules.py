@@ -94,7 +94,7 @@ class WholeModule(PetModule):
 
     whole, file = True, "model.safetensors"
 
-    def __init__(self, backbone: Backbone, config: None, seed: int, *names: object):
+    def __init__(self, backbone: Backbone, seed: int, *names: object):
         super().__init__(backbone, None, seed, *names)
         if backbone.boundary:
             raise ConpetError("Full tuning trains every layer: load the backbone with tuned_layers='all'.")

@@ -176,6 +176,7 @@ class Run:
             "trained parameters": record["trained_weights"],
             "share of backbone": record["trained_weights"] / record["backbone_weights"],
             "operations": sum(sum(cost["operations"].values()) for cost in self.costs),
+            "passes": sum(cost["counts"].get(f"top_rows{kind}", 0) for cost in self.costs for kind in ("", "_trained")),
             **{name: sum(entry[name.replace(" ", "_")] for entry in stages)
                for name in ("steps", "rows", "distinct rows", "rows with gradient")},
             "seconds": seconds.total(), "seconds of prefix": seconds["prefix"],

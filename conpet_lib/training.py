@@ -55,9 +55,8 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
     Raises: ConpetError if the folder holds a run of other arguments, is in use, vanishes or cannot be written;
         KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept.
     """
-    about = describe(stream, backbone, config, seed, max_tokens)
-    name, before = digest(FORMAT, json.dumps(about)), torch.get_num_threads()
-    folder = Path(folder or cache_folder() / "runs" / f"{config.learner}-{name[:16]}".replace("*", "-star"))
+    about, before = describe(stream, backbone, config, seed, max_tokens), torch.get_num_threads()
+    folder = Path(folder or cache_folder() / "runs" / folder_name(about))
     try:
         record = open_record(folder, about)
         if record["stages_done"] < len(stream) or leftovers(folder, record):
@@ -66,7 +65,7 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
                 torch.set_num_threads(threads)
                 record = open_record(folder, about)      # read again: another process may have gone on meanwhile
                 work(folder, record, restore(folder, record, stream, backbone, cache),
-                     Checkpoint(folder, checkpoint_every, name), on_step, bar)
+                     Checkpoint(folder, checkpoint_every, folder_name(about)), on_step, bar)
     except filelock.Timeout:
         raise ConpetError(f"{folder} is in use by another process. Wait for it, or choose another folder=.") from None
     except OSError as error:
@@ -82,13 +81,18 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
 def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int, max_tokens: int) -> dict:
     """What a run is of, as plain values: two runs with the same description give the same result."""
     return {
-        "config": json.loads(json.dumps({"learner": config.learner, **asdict(config)})), "seed": seed,
+        "config": json.loads(json.dumps(asdict(config))), "seed": seed,
         "stream": {"corpus": stream.corpus, "kind": stream.kind, "fingerprint": stream.fingerprint,
                    "tasks": [list(task.labels) for task in stream],
                    "rows": [[len(task.train), len(task.valid), len(task.test)] for task in stream]},
         "backbone": {"name": backbone.name, "exit_layer": backbone.exit_layer, "tuned_layers": backbone.tuned_layers,
                      "fingerprint": backbone.fingerprint, "device": backbone.device.type, "dtype": str(backbone.dtype),
                      "max_tokens": max_tokens}}
+
+
+def folder_name(about: dict) -> str:
+    """The name of a run's folder among others: the learner, and a hash of what the run is of."""
+    return f"{about['config']['learner']}-{digest(FORMAT, json.dumps(about))[:16]}".replace("*", "-star")
 
 
 def open_record(folder: Path, about: dict) -> dict:

@@ -2,7 +2,7 @@
 
 WordNet, 8 tasks of 4 types, and FewRel, 8 tasks of 2 relations with two tuned layers. Each learner is compared with
 EMR on the same streams and seeds. Runs are kept under --folder and resumed by the same command; the table is written
-beside them and printed. `--weights` trains the learners that tune all weights instead, with two seeds.
+beside them and printed. `--weights` trains the learners that tune all weights instead.
 """
 
 import argparse

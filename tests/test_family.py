@@ -425,3 +425,12 @@ def test_an_operation_on_all_weights_counts_the_gradient_of_each(deep, tmp_path)
 def test_a_forecast_is_refused_where_stages_are_not_of_one_kind(deep):
     with pytest.raises(cp.ConpetError, match="no forecast of 'joint'"):
         cp.forecast(make_stream(), deep, quick("joint"))
+
+
+@pytest.mark.parametrize("kind", ["class-mean", "joint"])
+def test_every_run_has_costs_that_can_be_compared(kind, bert, tmp_path):
+    runs = [cp.train(make_stream(2, 2), bert, quick(name), folder=tmp_path / name, bar=False)
+            for name in (kind, "static")]
+    table = cp.compare_costs(*runs)
+    assert {"steps", "passes", "operations"} <= set(table.index)
+    assert (table.loc["steps", "one"] == 0) == (kind == "class-mean")
