@@ -28,7 +28,7 @@ setup: .venv/.setup-done
 	touch $@
 
 run: setup
-	$(BIN)/python -m conpet_lib --backbone $(BACKBONE) --seed $(SEED) $(if $(DEVICE),--device $(DEVICE))
+	$(BIN)/python scripts/main_job.py --backbone $(BACKBONE) --seed $(SEED) $(if $(DEVICE),--device $(DEVICE))
 
 test: setup
 	$(BIN)/python -m pytest -m "not long"

@@ -24,9 +24,11 @@ from conpet_lib.learners import Step
 from conpet_lib.machine import check_machine
 from conpet_lib.registry import LEARNERS, methods
 from conpet_lib.runs import load_run
+from conpet_lib.selectors import compare_selectors, selector_points
 from conpet_lib.tasks import make_stream
 from conpet_lib.training import train
 
 __all__ = ["ConpetError", "DynamicConfig", "EWCConfig", "LEARNERS", "LwFConfig", "MemoryConfig", "StaticConfig", "Step",
-           "VanillaConfig", "check_machine", "compare", "compare_costs", "forecast", "grid", "load_backbone",
-           "load_corpus", "load_run", "make_stream", "methods", "metrics", "paper", "plots", "runs_table", "train"]
+           "VanillaConfig", "check_machine", "compare", "compare_costs", "compare_selectors", "forecast", "grid",
+           "load_backbone", "load_corpus", "load_run", "make_stream", "methods", "metrics", "paper", "plots",
+           "runs_table", "selector_points", "train"]

@@ -49,9 +49,10 @@ class Forecast:
         return pd.DataFrame(rows, index=["predicted", "measured"]).T
 
 
-def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool = True) -> Forecast:
+def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | dict = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
-    few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs.
+    few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs. A dict is
+    given what was timed, and the same is not timed again.
     Raises: ConpetError for other learners than vanilla, static and dynamic, and where all weights are tuned."""
     if config.tunes == "all" or config.learner not in ("vanilla", "static", "dynamic"):
         raise ConpetError(f"There is no forecast of {config.learner!r}; `methods` says in words what a stage costs.")
@@ -70,9 +71,13 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     steps = steps_of(own if alone else seen, config)
     selecting = steps_of(seen, config)[1:] if selects else []
     rows = sum(len(side) for task in stream for side in (task.train, task.valid, task.test))
-    if calibrate:
+    if calibrate is not False:
         sizes = config.batch_size, int(config.batch_size * (config.new_share if own_rows else 1))
-        tokens, prefix, answer, (full, small) = calibration(stream, backbone, config, sizes)
+        timed = calibrate if isinstance(calibrate, dict) else {}
+        place = backbone.fingerprint, backbone.boundary, config.rank, config.targets, sizes
+        if place not in timed:
+            timed[place] = calibration(stream, backbone, config, sizes)
+        tokens, prefix, answer, (full, small) = timed[place]
         training = (steps[0] + sum(selecting)) * full + sum(steps[1:]) * small
         valid = stages * config.epochs * config.valid_examples * (1 + selects)
         tests = sum(len(task.test) * (stages - place) for place, task in enumerate(stream)) * (active + selects)

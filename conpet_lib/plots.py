@@ -75,10 +75,10 @@ def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]], sta
                     annotation_clip=False)
 
 
-def average_curves(runs: Sequence) -> Axes:
-    """Average accuracy against the stage, one line a run, its name at the end."""
+def average_curves(runs: Sequence, upto: int | None = None) -> Axes:
+    """Average accuracy against the stage, up to a stage (default: the last), one line a run, its name at the end."""
     ax, stages = axes()[0], max(len(run.record["stream"]["tasks"]) for run in runs)
-    draw_lines(ax, [(run.average_accuracy, *looks(run)) for run in runs], stages, "average accuracy (%)",
+    draw_lines(ax, [(run.average_accuracy.loc[:upto], *looks(run)) for run in runs], stages, "average accuracy (%)",
                "What is left after each stage, over all tasks seen")
     return ax
 
@@ -154,6 +154,48 @@ def calibration(run, stage: int | None = None) -> Axes:
                     ha="center", fontsize=10)
     ax.set(xlabel="selector's confidence (%)", ylabel="task chosen rightly (%)", xlim=(0, 103), ylim=(0, 103))
     ax.set_title(f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)", loc="left")
+    return ax
+
+
+def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
+    """Test rows of `selector_points`, a colour a task; crosses were sent to a wrong task; a ring marks one row."""
+    right, ax = points["task"] == points["chosen_task"], axes(9, 6.5)[0]
+    shown = points.assign(chosen=right.map({True: "right", False: "wrong"}))
+    sns.scatterplot(shown, x="x", y="y", hue="task", palette="viridis", legend="full", style="chosen", ax=ax,
+                    markers={"right": "o", "wrong": "X"}, size="chosen", sizes={"right": 30, "wrong": 90})
+    if marked is not None:
+        ax.scatter(*points.loc[marked, ["x", "y"]], s=400, facecolors="none", edgecolors="black", linewidths=3)
+    sns.move_legend(ax, "center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=11)
+    ax.set(xlabel="first main direction (no unit)", ylabel="second main direction")
+    ax.set_title("How the selector sees the test rows", loc="left")
+    return ax
+
+
+def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
+    """Average accuracy against a cost of `Run.summary`, a point a run: better is up and to the left."""
+    ax = axes()[0]
+    for number, run in enumerate(runs):                 # names above and below in turn, off each other
+        (name, color, marker), row, modules = looks(run), run.summary(), len(run.record["modules"])
+        place = row[cost], 100 * row["average accuracy"]
+        ax.plot(*place, marker, color=color, markersize=10)
+        ax.annotate(name if modules == 1 else f"{name}, {modules} modules", place, (0, (14, -26)[number % 2]),
+                    textcoords="offset points", ha="center", fontsize=12)
+    ax.set(xlabel=cost, ylabel="average accuracy (%)")
+    ax.margins(x=0.2, y=0.2)
+    ax.set_title("What a larger budget buys: up and to the left is better", loc="left")
+    return ax
+
+
+def ablation(table: pd.DataFrame, by: str, measure: str = "average accuracy") -> Axes:
+    """A measure (%) of the runs of `runs_table` against a setting, a point a run, with the mean of each value."""
+    ax, name = axes()[0], by.replace("_", " ")
+    shown = table[[by, "seed"]].astype(str).assign(percent=100 * table[measure])
+    sns.stripplot(shown, x=by, y="percent", hue="seed", palette="colorblind", size=9, jitter=0.12, ax=ax)
+    sns.pointplot(shown, x=by, y="percent", ax=ax, color="black", errorbar=None, linestyle="none", marker="_",
+                  markersize=40)
+    ax.set(xlabel=name, ylabel=f"{measure} (%)")
+    ax.set_title(f"Does {name} matter? Each point a run, the lines are means", loc="left")
+    sns.move_legend(ax, "center left", title="seed", bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
 
 

@@ -144,15 +144,16 @@ class Run:
         """One number a stage for a learner with a selector, else None."""
         return metrics.selector_accuracy(self.predictions) if self.record["selector"] else None
 
-    def forgotten(self, task: int) -> pd.DataFrame:
-        """The test examples of a task (from 1) that were once right and are wrong after the last stage.
+    def forgotten(self, task: int, stage: int | None = None) -> pd.DataFrame:
+        """The test examples of a task (from 1) that were once right and are wrong after a stage (default: the last).
 
         Returns: key, label, lost (the stage at which it became wrong for good), now (what it is taken for).
         """
-        rows = self.predictions[self.predictions["task"] == task].rename(columns={"predicted": "now"})
+        stage = stage or self.record["stages_done"]
+        rows = self.predictions.query("task == @task and stage <= @stage").rename(columns={"predicted": "now"})
         right = rows["label"] == rows["now"]
         lost = (rows[right].groupby("key")["stage"].max() + 1).rename("lost")
-        wrong = rows[~right & (rows["stage"] == self.record["stages_done"])]
+        wrong = rows[~right & (rows["stage"] == stage)]
         return wrong.merge(lost, on="key")[["key", "label", "lost", "now"]]
 
     @property

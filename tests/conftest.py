@@ -33,6 +33,15 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def pages_cache(tmp_path_factory):
+    """One cache for all pages, so that a later one loads what an earlier one trained. Set up before `own_cache`."""
+    place, assets = tmp_path_factory.mktemp("pages"), cache_folder() / "assets"
+    assets.mkdir(parents=True, exist_ok=True)
+    (place / "assets").symlink_to(assets.resolve())
+    return place
+
+
+@pytest.fixture(scope="session")
 def shared_data():
     """The folder of real text for measurements; tests that need it skip without it."""
     if not (SHARED / "data").is_dir():

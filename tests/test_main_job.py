@@ -5,9 +5,9 @@ import functools
 import pytest
 import torch
 from conftest import make_corpus, make_stream, quick
+from main_job import main
 
 import conpet_lib as cp
-from conpet_lib.__main__ import main
 
 ROWS = ["average accuracy", "whole accuracy", "forgetting", "selector accuracy", "trained parameters",
         "share of backbone", "steps", "rows with gradient", "seconds", "seconds of prefix", "peak memory"]

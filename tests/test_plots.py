@@ -6,6 +6,7 @@ import pytest
 from conftest import make_corpus
 from matplotlib import pyplot
 
+import conpet_lib as cp
 from conpet_lib import plots
 
 FIGURES = {       # what is drawn -> (how, words that an axis, colour bar or caption must carry)
@@ -17,6 +18,10 @@ FIGURES = {       # what is drawn -> (how, words that an axis, colour bar or cap
     "replayed": (lambda runs, _: plots.replayed(runs["static"]), "rows drawn"),
     "paired": (lambda runs, _: plots.paired(runs["static"], runs["vanilla"]), "Static ConPET minus Vanilla (points)"),
     "selector_bound": (lambda runs, _: plots.selector_bound(runs["dynamic"]), "test rows (%)"),
+    "selector_map": (lambda runs, stream: plots.selector_map(cp.selector_points(runs["dynamic"], stream), 0),
+                     "first main direction (no unit)"),
+    "frontier": (lambda runs, _: plots.frontier(list(runs.values())), "trained parameters"),
+    "ablation": (lambda runs, _: plots.ablation(cp.runs_table(runs.values()), "learner"), "average accuracy (%)"),
     "class_counts": (lambda *_: plots.class_counts(make_corpus(), need=10), "examples"),
     "stream_picture": (lambda _, stream: plots.stream_picture(stream), "examples"),
 }
@@ -77,3 +82,26 @@ def test_a_heatmap_has_the_matrix_in_its_cells(learned):
 def test_learners_differ_in_colour_and_marker():
     looks = [plots.looks(SimpleNamespace(name=name)) for name in ("vanilla", "static", "dynamic", "a new one")]
     assert all(len(set(kind)) == 4 for kind in zip(*looks))
+
+
+def test_a_map_marks_one_row_and_a_frontier_has_a_point_a_run(learned, learnable):
+    points = cp.selector_points(learned["dynamic"], learnable)
+    ring = plots.selector_map(points, marked=2).collections[-1]
+    assert ring.get_offsets().tolist() == [pytest.approx(points.loc[2, ["x", "y"]].tolist())]
+    runs = [learned["static"], learned["dynamic"]]
+    for line, run in zip(plots.frontier(runs).lines, runs):
+        assert [*line.get_xdata(), *line.get_ydata()] == pytest.approx(
+            [run.record["trained_weights"], 100 * run.average_accuracy.iloc[-1]])
+
+
+def test_an_ablation_has_a_point_a_run_and_a_mean_a_value(learned):
+    table = cp.runs_table([learned["vanilla"], learned["static"]]).assign(rank=4)
+    ax = plots.ablation(table, "rank")
+    drawn = sorted(y for part in ax.collections for _, y in part.get_offsets())
+    assert drawn == pytest.approx(sorted(100 * table["average accuracy"]))
+    mean, = [y for line in ax.lines for y in line.get_ydata()]
+    assert mean == pytest.approx(100 * table["average accuracy"].mean())
+
+
+def test_curves_end_at_the_stage_that_is_asked_for(learned):
+    assert plots.average_curves([learned["static"]], upto=2).get_lines()[0].get_xdata().tolist() == [1, 2]

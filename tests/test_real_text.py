@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from conftest import make_corpus, quick
+from main_job import SETTINGS
 from scipy.stats import linregress
 
 import conpet_lib as cp
-from conpet_lib.__main__ import SETTINGS
 
 pytestmark = pytest.mark.long
 CONFIGS = {"vanilla": cp.VanillaConfig, "static": cp.StaticConfig, "dynamic": cp.DynamicConfig}

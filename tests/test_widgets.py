@@ -29,7 +29,7 @@ def test_a_click_trains_and_leaves_a_finished_run_a_curve_and_words(panel):
     assert panel.train_button.disabled and not panel.stop_button.disabled
     ended(panel)
     assert panel.run.finished and len(panel.run.average_accuracy) == 4
-    assert bytes(panel.curve.value).startswith(b"\x89PNG") and panel.progress.value == 1
+    assert bytes(panel.picture.value).startswith(b"\x89PNG") and panel.progress.value == 1
     assert "Done" in panel.status.value
     assert panel.stop_button.disabled and not panel.train_button.disabled
 
@@ -40,7 +40,7 @@ def test_the_code_of_the_panel_makes_the_same_run(panel, bert, learner):
     panel.controls["rank"].value = 2
     panel.controls["order_seed"].value = 3
     clicked = panel.train()
-    names = {"cp": cp, "corpus": panel.corpus, "backbone": bert}
+    names = {"cp": cp, "corpus": panel.streams.corpus, "backbone": bert}
     exec(panel.code, names)
     assert names["run"].folder == clicked.folder          # the folder is named by what the run is of
     assert names["run"].name == learner and names["run"].record["config"]["rank"] == 2
@@ -65,7 +65,7 @@ def test_stop_leaves_a_run_that_a_second_click_finishes(panel, bert, tmp_path):
     ended(panel)
     assert not panel.run.finished and panel.run.record["stages_done"] == 2
     assert "Stopped in stage 3 of 4" in panel.status.value
-    assert bytes(panel.curve.value).startswith(b"\x89PNG")
+    assert bytes(panel.picture.value).startswith(b"\x89PNG")
     panel.told = tell
     resumed = panel.train()
     whole = cp.train(panel.stream, bert, panel.chosen, folder=tmp_path / "whole", bar=False)
@@ -74,7 +74,7 @@ def test_stop_leaves_a_run_that_a_second_click_finishes(panel, bert, tmp_path):
 
 def test_the_curve_grows_when_a_stage_ends_and_not_only_at_the_end(panel):
     drawn = []
-    panel.curve.observe(lambda change: drawn.append(panel.run.record["stages_done"]), "value")
+    panel.picture.observe(lambda change: drawn.append(panel.run.record["stages_done"]), "value")
     panel.train()
     assert drawn == [1, 2, 3, 4]
 
@@ -113,8 +113,8 @@ def test_every_control_has_a_description_and_a_tooltip(panel):
 
 
 def test_settings_are_plain_values(panel):
-    assert panel.config == {"tasks": 4, "labels_per_task": 2, "grouping": "mixed", "order_seed": 0, "learner": "static",
-                            "rank": 4}
+    assert panel.config == {"tasks": 4, "labels_per_task": 2, "grouping": "mixed", "split_seed": 0, "order_seed": 0,
+                            "labels": (), "learner": "static", "rank": 4}
 
 
 def test_the_panel_shows_itself_and_leaves_tables_for_pages_without_a_kernel(panel):
@@ -122,11 +122,6 @@ def test_the_panel_shows_itself_and_leaves_tables_for_pages_without_a_kernel(pan
     assert "application/vnd.jupyter.widget-view+json" in bundle
     assert "labels per task" in bundle["text/html"].replace("_", " ") and "cp.train(stream" in bundle["text/html"]
     assert all(label in bundle["text/html"] for label in panel.stream.labels)
-
-
-def test_examples_mark_their_spans_and_show_their_prompts(bert):
-    shown = widgets.examples(make_corpus(), bert, count=3).data
-    assert shown.count("<mark") == 3 and shown.count("is a [MASK]") == 3
 
 
 def test_a_click_returns_at_once(panel):

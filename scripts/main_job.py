@@ -23,7 +23,7 @@ FORMS = {"average accuracy": "{:.1%}".format, "whole accuracy": "{:.1%}".format,
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line and do the job; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m conpet_lib", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backbone", default="minilm-l6", help="minilm-l6, smollm2-135m, a folder or a hub name")
     parser.add_argument("--device", help="cpu, cuda or mps; default: what is there")
     parser.add_argument("--seed", type=int, default=0, help="of rows, order and training")

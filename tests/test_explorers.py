@@ -1,0 +1,225 @@
+"""All panels but the train panel: each does what its code does, says what is wrong, and leaves a table behind."""
+
+import sys
+
+import pytest
+from conftest import make_corpus
+
+import conpet_lib as cp
+from conpet_lib import plots, widgets
+
+COUNTS = {"train": 6, "valid": 3, "test": 3}
+SETTINGS = {"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2}
+
+
+@pytest.fixture
+def stream_panel():
+    return widgets.StreamPanel(make_corpus(), tasks=3, labels_per_task=2, counts=COUNTS)
+
+
+@pytest.fixture
+def panels(stream_panel, bert, learnable, learned):
+    """One of each, by name, with what a page has under the names that its code uses."""
+    run = learned["dynamic"]
+    return {"stream": stream_panel, "budget": widgets.BudgetPanel(learnable, bert),
+            "examples": widgets.ExampleExplorer(make_corpus(), bert), "runs": widgets.RunBrowser(run.folder.parent),
+            "matrix": widgets.MatrixExplorer(run), "selector": widgets.SelectorExplorer(run, learnable),
+            "playback": widgets.Playback(run),
+            "ablation": widgets.AblationPanel(learnable, bert, values="1, 2", settings=SETTINGS)}
+
+
+def execute(panel, **names) -> dict:
+    """What the panel's code leaves, the value of its last line as `value`."""
+    names |= {"cp": cp, "plots": plots, "widgets": widgets, "panel": panel}
+    *lines, last = panel.code.split("\n")
+    exec("\n".join(lines), names)
+    exec(last if " = " in last else f"value = {last}", names)
+    return names
+
+
+def test_every_panel_has_labels_tooltips_plain_values_code_and_a_still(panels):
+    for name, panel in panels.items():
+        for control in panel.controls.values():
+            assert control.description and control.tooltip, name
+        assert all(isinstance(value, (int, str, tuple)) for value in panel.config.values()), name
+        bundle = panel._repr_mimebundle_()
+        assert "application/vnd.jupyter.widget-view+json" in bundle and bundle["text/plain"] == panel.code
+        assert panel.problem == "" and "<table" in bundle["text/html"], name
+
+
+# --- streams -----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("settings", [{"order_seed": 3}, {"split_seed": 2, "tasks": 2}, {"grouping": "similar"},
+                                      {"labels": ("type 05", "type 01", "type 02", "type 07")}], ids=str)
+def test_the_code_of_a_stream_panel_makes_its_stream(stream_panel, settings):
+    for name, value in settings.items():
+        stream_panel.controls[name].value = value
+    assert stream_panel.problem == ""
+    made = execute(stream_panel, corpus=stream_panel.corpus)["stream"]
+    assert made.fingerprint == stream_panel.stream.fingerprint
+    assert all(label in stream_panel.table.value for label in made.labels)
+
+
+def test_labels_chosen_by_hand_become_tasks(stream_panel):
+    stream_panel.controls["labels"].value = ("type 05", "type 01", "type 02")
+    assert {frozenset(task.labels) for task in stream_panel.stream} in (
+        {frozenset({"type 05", "type 01"}), frozenset({"type 02"})},
+        {frozenset({"type 01", "type 02"}), frozenset({"type 05"})})      # a list box gives its own order
+
+
+def test_too_many_tasks_are_explained_in_words(stream_panel):
+    stream_panel.controls["tasks"].value = 9
+    assert "8 labels" in stream_panel.problem and "do not work" in stream_panel.status.value
+    stream_panel.controls["tasks"].value = 2
+    assert stream_panel.problem == "" and len(stream_panel.stream) == 2
+
+
+# --- budgets -----------------------------------------------------------------------------------------
+
+def test_a_budget_panel_forecasts_at_once(panels, monkeypatch):
+    panel = panels["budget"]
+    panel.controls["modules"].value = 1
+    small = panel.forecast
+    panel.controls["modules"].value = 3
+    assert panel.forecast.trained_parameters > small.trained_parameters and panel.forecast.minutes > 0
+    monkeypatch.setattr(sys.modules["conpet_lib.forecast"], "calibration", lambda *given: pytest.fail("timed again"))
+    panel.controls["modules"].value = 2                      # no other depth or rank: no step is timed again
+    assert f"{panel.forecast.trained_parameters:,}" in panel.table.value
+
+
+def test_a_trained_budget_stands_beside_its_forecast_and_is_the_run_of_its_code(bert, learnable):
+    panel = widgets.BudgetPanel(learnable, bert, modules=2, batch_limit=4, settings={"batch_size": 8, "epochs": 2})
+    run = panel.train()
+    assert run.finished and panel.runs == [run] and panel.picture.value and "measured" in panel.table.value
+    assert panel.forecast.beside(run).loc["trained parameters"].nunique() == 1
+    assert execute(panel, stream=learnable)["run"].folder == run.folder
+
+
+def test_a_depth_that_the_backbone_lacks_is_explained(panels):
+    panel = panels["budget"]
+    panel.controls["exit_layer"].value = 1
+    assert "tuned_layers" in panel.problem
+    panel.controls["tuned_layers"].value = 1
+    assert panel.problem == "" and panel.backbone.exit_layer == 1
+
+
+# --- explorers ---------------------------------------------------------------------------------------
+
+def test_an_example_explorer_shows_examples_of_its_label_and_keeps_none(bert):
+    panel = widgets.ExampleExplorer(make_corpus(), bert, label="type 03", count=2)
+    assert panel.cards.value.count("<mark") == 2 and panel.cards.value.count("type 03") == 2
+    assert execute(panel, corpus=panel.corpus, backbone=bert)["value"].data == panel.cards.value
+    still = panel._repr_mimebundle_()
+    assert "<mark" not in still["text/html"] + still["text/plain"]
+
+
+def test_a_run_browser_filters_chooses_and_draws(panels, learned):
+    panel = panels["runs"]
+    folder = str(learned["dynamic"].folder)
+    assert folder in panel.controls["runs"].options
+    panel.controls["containing"].value = "no such run"
+    assert panel.controls["runs"].options == ()
+    panel.controls["containing"].value = "dynamic"
+    panel.controls["runs"].value = (folder,)
+    assert [run.folder for run in panel.runs] == [learned["dynamic"].folder] and panel.picture.value
+    assert execute(panel)["runs"][0].record == learned["dynamic"].record
+    panel.controls["runs"].value = ()
+    assert len(execute(panel)["value"]) == len(panel.all_runs)      # with nothing chosen the code lists all
+
+
+def test_a_press_on_a_cell_lists_what_was_lost_there(panels, learned):
+    panel, run = panels["matrix"], learned["dynamic"]
+    assert set(panel.buttons) == {(stage, task) for stage in (1, 2, 3) for task in range(1, stage + 1)}
+    panel.buttons[3, 1].click()
+    assert panel.config == {"stage": 3, "task": 1}
+    assert panel.lost.equals(run.forgotten(1)) and panel.lost.equals(execute(panel, run=run)["value"])
+    panel.buttons[1, 1].click()
+    assert len(panel.lost) == 0                              # nothing is lost in the stage that brings it
+    panel.controls["task"].value = 3
+    assert "comes after stage" in panel.problem
+    for (stage, task), button in panel.buttons.items():
+        assert button.description == f"{100 * run.accuracy_matrix.loc[stage, task]:.0f}"
+
+
+def test_what_was_lost_at_a_stage_is_wrong_there_and_was_right_before(learned):
+    run = learned["vanilla"]
+    for stage in (2, 3):
+        table = run.predictions.set_index(["stage", "key"])
+        for key, _, lost, now in run.forgotten(1, stage).itertuples(index=False):
+            row = table.loc[(stage, key)]
+            assert row["predicted"] == now != row["label"] and lost <= stage
+            before = table.loc[(lost - 1, key)]
+            assert before["predicted"] == before["label"]
+
+
+def test_the_selector_explorer_goes_from_the_surest_row_to_the_least_sure(panels, learnable):
+    panel = panels["selector"]
+    assert panel.points["task_confidence"].is_monotonic_decreasing
+    first, picture = panel.card.value, panel.picture.value
+    panel.controls["place"].value = len(panel.points) - 1
+    assert panel.card.value != first and panel.picture.value != picture
+    key = panel.points.iloc[-1]["key"]
+    text = next(example.text for example in learnable.examples if example.key == key)
+    assert text.split()[-1] in panel.card.value and key in panel.table.value
+    assert execute(panel, run=panel.run, stream=learnable)["points"].equals(panel.points)
+    assert text not in panel._repr_mimebundle_()["text/html"]
+
+
+def test_a_playback_shows_the_stages_so_far(panels, learned):
+    panel, pictures = panels["playback"], set()
+    for stage in (1, 2, 3):
+        panel.controls["stage"].value = stage
+        pictures.add(bytes(panel.picture.value))
+        line, = execute(panel, run=learned["dynamic"])["value"].lines
+        assert len(line.get_ydata()) == stage
+    assert len(pictures) == 3
+
+
+def test_a_run_that_stopped_can_be_asked_and_says_what_it_forgot(bert):
+    panel = widgets.TrainPanel(make_corpus(), bert, tasks=2, labels_per_task=2, counts=COUNTS, settings=SETTINGS)
+    assert panel.ask("[amber] cedar number 3") is None and "Train a stage first" in panel.status.value
+    run = panel.train()
+    answer = panel.ask("[amber] cedar number 3")
+    assert answer.equals(run.predict(["[amber] cedar number 3"])) and "wrong now" in panel.status.value
+    assert panel.ask("amber") is None and "[span]" in panel.status.value
+
+
+# --- ablations ---------------------------------------------------------------------------------------
+
+def test_an_ablation_fills_in_as_runs_finish_and_its_code_gives_the_same_table(panels, bert, learnable):
+    panel, drawn = panels["ablation"], []
+    panel.picture.observe(lambda change: drawn.append(len(panel.runs)), "value")
+    panel.train()
+    assert drawn == [1, 2, 3, 4] and "4 of 4" in panel.status.value
+    made = execute(panel, stream=learnable, backbone=bert)
+    assert set(made["table"]["folder"]) == {str(run.folder) for run in panel.runs}
+    assert "not held equal" in panel.table.value and f"{made['pairs']['difference'].item():.3f}" in panel.table.value
+
+
+def test_a_stopped_ablation_goes_on(panels, monkeypatch):
+    panel, fill_in = panels["ablation"], panels["ablation"].fill_in
+    monkeypatch.setattr(panel, "fill_in", lambda: (fill_in(), panel.stop_button.click()))
+    panel.train()
+    assert len(panel.runs) == 1 and "Train goes on" in panel.status.value
+    monkeypatch.undo()
+    panel.train()
+    assert len(panel.runs) == 4
+
+
+def test_the_job_of_a_second_panel_waits_for_its_turn(panels):
+    panel = panels["ablation"]
+    with widgets.TrainPanel.turn:
+        panel.start()
+        panel.worker.join(0.5)
+        assert panel.worker.is_alive() and panel.runs == [] and "Waiting" in panel.status.value
+    panel.worker.join(60)
+    assert len(panel.runs) == 4
+
+
+@pytest.mark.parametrize("settings, words", [({"values": "1"}, "two values"), ({"values": "open("}, "two values"),
+                                              ({"factor": "memory"}, "no setting memory"),
+                                              ({"values": "0, 1"}, "whole number")], ids=str)
+def test_an_ablation_that_cannot_be_is_explained(panels, settings, words):
+    for name, value in settings.items():
+        panels["ablation"].controls[name].value = value
+    assert words in panels["ablation"].problem and panels["ablation"].train_button.disabled
