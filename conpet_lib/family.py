@@ -2,7 +2,7 @@
 
 In and out: as `learners`. What a learner keeps from one stage to the next, beside its module, lies in `kept`, and so in
 the run. Loss and replay are independent: a name with a star has the same loss over the full history.
-May import `learners` and `memory`. Knows nothing of folders or plots. Start at `EMR`.
+May import `learners`. Knows nothing of folders or plots. Start at `EMR`.
 """
 
 import copy
@@ -17,9 +17,8 @@ from torch.nn.functional import cross_entropy, kl_div, normalize
 
 from conpet_lib.config import EWCConfig, LwFConfig, MemoryConfig
 from conpet_lib.learners import Fitting, Learner, Vanilla
-from conpet_lib.memory import CHOOSERS
 from conpet_lib.modules import PetModule
-from conpet_lib.replay import Rows, dynamic_replay
+from conpet_lib.replay import CHOOSERS, Rows, dynamic_replay
 from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Task
 
