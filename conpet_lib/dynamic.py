@@ -20,8 +20,7 @@ FLOOR = -100.0       # the score of labels whose module is not active, as in the
 def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Tensor:
     """`(batch, modules)` bool: the active modules, the `count` best by the selector's scores `(batch, modules)`.
 
-    Args: true: `(batch,)` int64, the true task's module for teacher forcing: it takes the place of the last where it is
-        not among them. None at test time.
+    Where `true`, `(batch,)` int64, is not among them, it takes the place of the last: teacher forcing, not for a test.
     """
     ranked = scores.topk(min(count, scores.shape[1]), dim=1).indices   # (batch, k), best first
     if true is not None:
@@ -46,12 +45,10 @@ class Selector(Learner):
         labels, task_of_label = super().targets(rows), torch.from_numpy(self.stream.task_of_label)
         return labels if self.config.selector == "labels" else task_of_label.to(labels.device)[labels]
 
-    @torch.no_grad()
     def task_scores(self, rows: Rows) -> Tensor:
         """`(rows, tasks)` probabilities of the tasks seen."""
-        likely = self.features.scores_of(rows, self.modules[0]).softmax(1)
-        labels = self.config.selector == "labels"
-        return sum_by(likely, self.stream.task_of_label[:likely.shape[1]]) if labels else likely
+        likely, task_of_label = self.features.scores_of(rows, self.modules[0]).softmax(1), self.stream.task_of_label
+        return likely if self.config.selector == "tasks" else sum_by(likely, task_of_label[:likely.shape[1]])
 
 
 class DynamicConPET(Learner):
@@ -60,8 +57,7 @@ class DynamicConPET(Learner):
     A stage first trains the selector, then the new task's module with a softmax over all seen labels: labels of active
     frozen modules have their frozen scores, labels of inactive ones the floor. With a module budget M a task beyond the
     M-th joins a module; M = 1 is Static ConPET. With one active module and teacher forcing a replayed row's only active
-    module is its own frozen one, so it gives the new module no gradient and is left out (`keep`), which changes the
-    result by no more than the factor of the batch mean.
+    module is its own frozen one: it gives no gradient and is left out (`keep`), but for the factor of the batch mean.
     Source: ConPET (arXiv 2309.14763), Dynamic ConPET; the official code's `our` method.
     """
 
@@ -84,10 +80,8 @@ class DynamicConPET(Learner):
 
     def module_for(self, stage: int) -> int:
         """A new one as long as the budget lasts; then that of the most similar tasks, or each in turn."""
-        if len(self.modules) < min(stage, self.budget):
-            return len(self.modules)
-        if self.config.joining == "in turn" or len(self.modules) == 1:
-            return (stage - 1) % len(self.modules)
+        if stage <= self.budget or self.config.joining == "in turn" or self.budget == 1:
+            return (stage - 1) % self.budget
         for task in self.stream[len(self.means):stage]:        # each task's once, so that a stage costs the same
             self.means.append(self.features.features_of(task.train).mean(0))
         *past, new = self.means
@@ -137,16 +131,13 @@ class DynamicConPET(Learner):
         """
         device, features = self.features.backbone.device, self.features
         logits = torch.full((len(rows), sum(len(module.owner) for module in self.modules)), FLOOR, device=device)
-        for number, module in enumerate(self.modules):
-            mine = active[:, number]
+        for module, mine in zip(self.modules, active.T):
             if mine.any():
-                run = (features.scores_of if trained is None else features.scores if module is trained else
-                       features.frozen_scores)
-                scores = run(rows[mine.numpy()], module).to(device)
+                run = features.scores_of if trained is None else features.frozen_scores
+                scores = (features.scores if module is trained else run)(rows[mine.numpy()], module).to(device)
                 logits[mine.nonzero().to(device), torch.tensor(module.owner, device=device)] = scores
         return logits
 
-    @torch.no_grad()
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
         """Answers by the selector's choice alone: one selector pass and k module passes, however many tasks."""
         task_scores, active = None, torch.ones(len(rows), len(self.modules), dtype=torch.bool)

@@ -8,6 +8,7 @@ May import `learners`. Knows nothing of folders or plots. Start at `EMR`.
 import copy
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,10 +16,9 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, normalize
 
-from conpet_lib.config import EWCConfig, LwFConfig, MemoryConfig
 from conpet_lib.learners import Fitting, Learner, Vanilla
 from conpet_lib.modules import PetModule
-from conpet_lib.replay import CHOOSERS, Rows, dynamic_replay
+from conpet_lib.replay import CHOOSERS, Rows, cut, dynamic_replay
 from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Task
 
@@ -26,8 +26,8 @@ from conpet_lib.tasks import Task
 class Joint(Learner):
     """At stage k a new module is trained on the union of all k tasks: the upper bound.
 
-    It gets k times the batches of a stage, so that a task has as many steps as elsewhere: more than other learners. Its
-    best epoch is chosen as theirs, on validation rows half of which are the newest task's.
+    It gets k times the batches of a stage, so that a task has as many steps as elsewhere. Its best epoch is chosen as
+    that of other learners, on validation rows half of which are the newest task's.
     """
 
     def begin(self, stage: int) -> Fitting:
@@ -82,8 +82,6 @@ class EMR(Learner):
     Source: Wang et al. 2019 (EA-EMR), the baseline EMR; ConPET's official code, `emr`.
     """
 
-    config: MemoryConfig
-
     def past(self, stage: int) -> list[Task]:
         """The past tasks: with a star all rows of their history, else those in the memory."""
         if self.config.learner.endswith("*"):
@@ -95,7 +93,6 @@ class EMR(Learner):
 
     @property
     def memory(self) -> Rows:
-        """The kept training rows."""
         return self.kept.get("memory", torch.empty(0, dtype=torch.int64)).numpy()
 
     def budget(self, stage: int) -> int:
@@ -104,7 +101,7 @@ class EMR(Learner):
         return self.config.memory if self.config.memory_in_all is None else max(1, self.config.memory_in_all // seen)
 
     def first_of_each_label(self, rows: Rows, count: int) -> Rows:
-        """At most `count` rows of each label, those that come first."""
+        """At most `count` rows of each label."""
         numbers = self.stream.label_numbers(rows)
         return np.concatenate([rows[:0], *(rows[numbers == number][:count] for number in np.unique(numbers))])
 
@@ -120,14 +117,12 @@ class EMR(Learner):
             pool = np.concatenate([old, new])
             memory = pool[np.argsort(keys[pool], kind="stable")[:config.memory_in_all]]
         else:
-            features = self.features.features_of(new, self.modules[0]).numpy()
-            numbers, chosen = self.stream.label_numbers(new), []
+            features, numbers = self.features.features_of(new, self.modules[0]).numpy(), self.stream.label_numbers(new)
+            choose, memory = CHOOSERS[config.choosing], self.first_of_each_label(old, budget)
             for number in np.unique(numbers):
-                rows = new[numbers == number]
-                places = CHOOSERS[config.choosing](features[numbers == number], min(budget, len(rows)),
-                                                   numpy_generator(self.seed, self.name, "memory", int(number)))
-                chosen.append(rows[places])
-            memory = np.concatenate([self.first_of_each_label(old, budget), *chosen])
+                rows, generator = new[numbers == number], numpy_generator(self.seed, self.name, "memory", int(number))
+                places = choose(features[numbers == number], min(budget, len(rows)), generator)
+                memory = np.concatenate([memory, rows[places]])
         self.kept["memory"] = torch.from_numpy(memory)
 
 
@@ -141,13 +136,12 @@ class EAEMR(EMR):
     """
 
     def close(self, stage: int) -> None:
-        Learner.close(self, stage)
+        old, module = self.memory, self.modules[0]
+        super().close(stage)
         if stage > 1:
-            module = self.modules[0]
-            now = self.features.features_of(self.memory, module)
+            now = self.features.features_of(old, module)
             module.head.data = module.head.data @ alignment(now, self.kept["features"]).to(module.head)
-        self.remember(stage)
-        self.kept["features"] = self.features.features_of(self.memory, self.modules[0])
+        self.kept["features"] = self.features.features_of(self.memory, module)
 
 
 def alignment(now: Tensor, before: Tensor) -> Tensor:
@@ -221,8 +215,6 @@ class EWC(Vanilla):
     the gradient is at the true label, of at most `valid_examples` rows a task.
     """
 
-    config: EWCConfig
-
     def loss(self, rows: Rows, stage: int) -> Tensor:
         loss = super().loss(rows, stage)
         for name, weight in self.modules[0].named_parameters():
@@ -235,12 +227,11 @@ class EWC(Vanilla):
         super().close(stage)
         module, rows = self.modules[0], self.stream[stage - 1].train
         rows = numpy_generator(self.seed, self.name, "fisher", stage).permutation(rows)[:self.config.valid_examples]
-        fisher = diagonal_fisher(module, [lambda row=row: Learner.loss(self, np.array([row]), stage)
-                                          for row in rows])
+        fisher = diagonal_fisher(module, [partial(Learner.loss, self, row, stage) for row in cut(rows, 1)])
         for name, weight in module.state_dict().items():
-            past, value = self.kept.get(f"fisher.{name}"), fisher[name].cpu()
-            if past is not None:
-                value[:len(past)] += past
+            value = fisher[name].cpu()
+            past = self.kept.get(f"fisher.{name}", value[:0])
+            value[:len(past)] += past
             self.kept |= {f"fisher.{name}": value, f"anchor.{name}": weight.detach().cpu().clone()}
 
 
@@ -263,8 +254,6 @@ class LwF(Vanilla):
     Teacher: the module as it was before the stage. Source: Li and Hoiem 2016 (LwF), eq. 3, temperature 2. Differs: the
     distillation is times the squared temperature (Hinton et al. 2015), and the new labels' loss is over all labels.
     """
-
-    config: LwFConfig
 
     def begin(self, stage: int) -> Fitting:
         self.teacher = copy.deepcopy(self.modules[0]) if self.modules else None        # before it grows

@@ -63,8 +63,7 @@ class Learner:
     """Static ConPET: one module whose head grows, trained stage by stage with dynamic replay from the full history.
 
     Attributes:
-        modules: all modules, in the order of their making. module_of_task: the number of each task's module.
-        ledger: one dict a stage: steps, rows drawn, distinct rows, rows with a gradient, best validation accuracy.
+        modules: all that were made. module_of_task: the number of each task's. ledger: what `fit` did, one dict a stage.
         kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
         fitting: the stage in training; `checkpoints` puts it where an earlier process left it.
     Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
@@ -115,9 +114,8 @@ class Learner:
         self.module_of_task.append(number)
         if number == len(self.modules):
             self.modules.append(self.new_module(number))
-        module = self.modules[number]
+        module = self.modules[number].requires_grad_(True)
         module.grow(self.new_labels(stage))
-        module.requires_grad_(True)
         return Fitting(stage, module, torch.optim.AdamW(module.parameters(), lr=config.rate(stage), eps=config.epsilon,
                                                         weight_decay=config.weight_decay))
 
@@ -127,11 +125,10 @@ class Learner:
 
     def new_module(self, number: int) -> PetModule:
         """A module on the tuned layers, its start drawn from the run's seed and its number."""
-        config, backbone = self.config, self.features.backbone
+        config, backbone, names = self.config, self.features.backbone, (self.name, number)
         if config.tunes == "all":
-            return WholeModule(backbone, self.seed, self.name, number)
-        return PetModule(backbone, backbone.lora(config.rank, config.alpha, config.targets), self.seed, self.name,
-                         number)
+            return WholeModule(backbone, self.seed, *names)
+        return PetModule(backbone, backbone.lora(config.rank, config.alpha, config.targets), self.seed, *names)
 
     def new_labels(self, stage: int) -> list[int]:
         """The label numbers that the stage brings."""
@@ -139,9 +136,10 @@ class Learner:
 
     def batches(self, stage: int, epoch: int) -> list[Rows]:
         """The epoch's batches under dynamic replay, as many in every epoch."""
-        return dynamic_replay(self.stream[stage - 1].train, [task.train for task in self.past(stage)],
-                              self.config.batch_size, self.config.new_share if stage > 1 else 1.0,
-                              self.config.limit(stage), numpy_generator(self.seed, self.name, "batches", stage, epoch))
+        config, generator = self.config, numpy_generator(self.seed, self.name, "batches", stage, epoch)
+        new, history = self.stream[stage - 1].train, [task.train for task in self.past(stage)]
+        return dynamic_replay(new, history, config.batch_size, config.new_share if stage > 1 else 1.0,
+                              config.limit(stage), generator)
 
     def past(self, stage: int) -> list[Task]:
         """The past tasks that may be replayed: all of them."""
@@ -201,7 +199,6 @@ class Learner:
         self.fitting.module.load_state_dict(self.fitting.best)
         self.fitting.module.requires_grad_(False)
 
-    @torch.no_grad()
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
         """Answers to rows among all labels seen.
 
@@ -217,8 +214,7 @@ class Learner:
         """The table of `answer` from `(rows, seen_labels)` logits and, of a selector, `(rows, tasks)` probabilities."""
         task_of_label, names = self.stream.task_of_label[:logits.shape[1]], np.array(self.stream.labels, dtype=object)
         likely, label = logits.softmax(1), logits.argmax(1).numpy()
-        if task_scores is None:
-            task_scores = sum_by(likely, task_of_label)
+        task_scores = sum_by(likely, task_of_label) if task_scores is None else task_scores
         best = nn.functional.pad(likely, (0, 1)).topk(2).values.numpy()       # (rows, 2), also of a single label
         ranking = task_scores.argsort(dim=1, descending=True, stable=True).numpy() + 1
         table = pd.DataFrame({
