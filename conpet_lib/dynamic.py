@@ -30,10 +30,7 @@ def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Ten
 
 
 class Selector(Learner):
-    """A module that predicts the task of an example, trained like Static ConPET with tasks as labels.
-
-    With `selector="labels"` it predicts the label, and a task's score is the sum of its labels' probabilities.
-    """
+    """Static ConPET with tasks as labels; or with labels (`selector="labels"`), whose probabilities a task sums up."""
 
     name = "selector"
 
@@ -90,16 +87,11 @@ class DynamicConPET(Learner):
 
     def past(self, stage: int) -> list[Task]:
         """Past tasks worth replaying: all if other modules are active too, else those of the stage's own module."""
-        if self.config.active > 1 or not self.config.teacher_forcing:
-            return super().past(stage)
-        own = self.module_of_task[stage - 1]
-        return [task for task, owner in zip(self.stream[:stage - 1], self.module_of_task) if owner == own]
+        every, own = self.config.active > 1 or not self.config.teacher_forcing, self.module_of_task[stage - 1]
+        return [task for task, owner in zip(super().past(stage), self.module_of_task) if every or owner == own]
 
     def keep(self, rows: Rows, stage: int) -> Rows:
-        """Those for which the module in training is active; no other gives it a gradient.
-
-        Computed ahead, in passes that are full: the selector's choice, and the scores of active frozen modules.
-        """
+        """Those with the module in training active; what they need of frozen ones is computed ahead, in full passes."""
         active = self.choose(rows)
         self.active.update(zip(rows.tolist(), active))
         for number, module in enumerate(self.modules):
@@ -124,10 +116,9 @@ class DynamicConPET(Learner):
         return self.scores_of_active(rows, active, self.fitting.module)
 
     def scores_of_active(self, rows: Rows, active: Tensor, trained: PetModule | None = None) -> Tensor:
-        """`(rows, seen_labels)` scores, the floor for labels of modules that are not active: those are not run.
+        """`(rows, seen_labels)` scores, the floor for labels of modules that are not `active`, `(rows, modules)` bool.
 
-        Args: active: `(rows, modules)` bool. trained: the module in training, which gets gradients; the others then
-            go through the logit cache.
+        `trained`, the module in training, gets gradients, and the scores of the others are kept in the logit cache.
         """
         device, features = self.features.backbone.device, self.features
         logits = torch.full((len(rows), sum(len(module.owner) for module in self.modules)), FLOOR, device=device)

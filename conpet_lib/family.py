@@ -1,7 +1,6 @@
 """Family: the learners that ConPET is compared with, each an overridden step or two of `Learner`.
 
-In and out: as `learners`. What a learner keeps from one stage to the next, beside its module, lies in `kept`, and so in
-the run. Loss and replay are independent: a name with a star has the same loss over the full history.
+In and out: as `learners`. Loss and replay are independent: a name with a star has the same loss over the full history.
 May import `learners`. Knows nothing of folders or plots. Start at `EMR`.
 """
 
@@ -53,8 +52,8 @@ class Linear(Learner):
 class ClassMean(Linear):
     """The nearest class mean on the features of the backbone as it is: what is lost is lost to new labels alone.
 
-    No step is taken: the head's rows are set so that a score is minus half the squared distance to the mean, up to a
-    term that is the same for all labels. Source: Mensink et al. 2013, eq. 1 and 2.
+    No step is taken: a score is minus half the squared distance to the mean, up to a term that is the same for all
+    labels. Source: Mensink et al. 2013, eq. 1 and 2.
     """
 
     def begin(self, stage: int) -> Fitting:
@@ -97,8 +96,8 @@ class EMR(Learner):
 
     def budget(self, stage: int) -> int:
         """Rows that a label may keep after so many stages, at least one."""
-        seen = int((self.stream.task_of_label < stage).sum())
-        return self.config.memory if self.config.memory_in_all is None else max(1, self.config.memory_in_all // seen)
+        seen, in_all = int((self.stream.task_of_label < stage).sum()), self.config.memory_in_all
+        return self.config.memory if in_all is None else max(1, in_all // seen)
 
     def first_of_each_label(self, rows: Rows, count: int) -> Rows:
         """At most `count` rows of each label."""
@@ -129,10 +128,9 @@ class EMR(Learner):
 class EAEMR(EMR):
     """EMR with embedding alignment: after a stage, old embeddings are brought back to where they were.
 
-    A linear map B takes the memory's features after the stage to those from before it, and goes into the head: scores
-    are W(Bf) + b. Source: Wang et al. 2019 (EA-EMR), section 3.3. Differs: B is found in closed form (ridge regression
-    towards the identity, strength 1), where they and the official code take gradient steps.
-    `kept["features"]`: `(rows, hidden)` of the memory, when it was last updated.
+    A linear map B takes the memory's features after the stage to `kept["features"]`, `(rows, hidden)`, those before it,
+    and goes into the head: scores are W(Bf) + b. Source: Wang et al. 2019 (EA-EMR), section 3.3. Differs: B is found in
+    closed form (ridge regression towards the identity, strength 1); they and the official code take gradient steps.
     """
 
     def close(self, stage: int) -> None:

@@ -1,7 +1,6 @@
-"""PET modules: a small set of trained weights with a head.
+"""PET modules: LoRA weights that `Backbone.top` takes, with a linear head from features to label scores.
 
-`PetModule` has LoRA weights that `Backbone.top` takes, and a linear head from features to label scores. May import
-`backbone`. Knows nothing of tasks, replay or losses.
+May import `backbone`. Knows nothing of tasks, replay or losses.
 """
 
 import math

@@ -59,10 +59,7 @@ def cut(rows: Rows, size: int) -> list[Rows]:
 
 
 def k_means(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
-    """The row nearest to each of `count` centres, the centre of most rows first.
-
-    Source: Wang et al. 2019 (EA-EMR), section 4; scikit-learn's k-means.
-    """
+    """The row nearest to each of `count` centres, the largest first. Source: Wang et al. 2019 (EA-EMR), section 4."""
     clusters = KMeans(count, n_init=1, random_state=int(generator.integers(2**31))).fit(features)
     distance, chosen = clusters.transform(features), []                         # (rows, count)
     for centre in np.argsort(-np.bincount(clusters.labels_, minlength=count), kind="stable"):
