@@ -153,10 +153,7 @@ class Backbone:
 
     @torch.no_grad()
     def prefix(self, ids: Tensor, real: Tensor) -> Tensor:
-        """Hidden states `(batch, tokens, hidden)` at the boundary; they mean nothing where `real` is False.
-
-        Args: ids: `(batch, tokens)` int64; real: `(batch, tokens)` bool; both on any device.
-        """
+        """Hidden states `(batch, tokens, hidden)` at the boundary; they mean nothing where `real` is False."""
         return self._run(ids=ids.to(self.device), real=real.to(self.device))
 
     def top(self, hidden: Tensor, real: Tensor, answer: Tensor, adapter: Mapping[str, Tensor] | None = None,
@@ -165,7 +162,7 @@ class Backbone:
 
         Args: hidden: `(batch, tokens, hidden)`, the prefix; or token numbers `(batch, tokens)`, which run through all
             layers (the boundary must be 0), with all weights of the model in `adapter`.
-            real: `(batch, tokens)` bool. answer: `(batch,)` int64.
+            real: `(batch, tokens)` bool, as in `prefix`. answer: `(batch,)` int64.
             adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration.
             short: compute the exit layer for the answer row alone, where its family has that form.
         """
@@ -186,11 +183,8 @@ class Backbone:
                           base_model_name_or_path=Path(self.name).name if Path(self.name).is_dir() else self.name)
 
     def register(self, config: LoraConfig | None) -> dict[str, torch.Size]:
-        """Put PEFT's layers for this configuration into the model, or take them out; name -> shape of their weights.
-
-        One set serves all modules of a configuration, since `top` uses a module's weights for that call alone.
-        """
-        with self.busy:
+        """Put PEFT's layers for this configuration into the model (None: take them out); shapes of their weights."""
+        with self.busy:          # one set serves all modules, since `top` uses a module's weights for that call alone
             if self.registered != (wanted := config and config.to_dict()):
                 for name, part in list(self.model.named_modules()):
                     if hasattr(part, "base_layer"):

@@ -25,8 +25,7 @@ from conpet_lib.tasks import Task
 class Joint(Learner):
     """At stage k a new module is trained on the union of all k tasks: the upper bound.
 
-    It gets k times the batches of a stage, so that a task has as many steps as elsewhere. Its best epoch is chosen as
-    that of other learners, on validation rows half of which are the newest task's.
+    It gets k times the batches of a stage, so that a task has as many steps as elsewhere; validated as other learners.
     """
 
     def begin(self, stage: int) -> Fitting:

@@ -77,8 +77,10 @@ class Prompt:
 
     def numbers(self, piece: str) -> list[int]:
         """Token numbers of one piece; a mark or the mask is one token where the vocabulary has it."""
-        if re.fullmatch(r"\[MASK\]|\[unused\d\]", piece):
-            return [self.tokenizer.convert_tokens_to_ids(self.tokenizer.mask_token if piece == MASK else piece)]
+        if piece == MASK:
+            return [self.tokenizer.mask_token_id]
+        if re.fullmatch(r"\[unused\d\]", piece):
+            return [self.tokenizer.convert_tokens_to_ids(piece)]
         return self.tokenizer(piece, add_special_tokens=False)["input_ids"]
 
     def text_pieces(self, example: Example) -> list[tuple[str, bool]]:

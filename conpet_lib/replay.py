@@ -1,9 +1,8 @@
 """Replay: which rows a stage sees, new ones and past ones, and which of a label a fixed memory keeps.
 
 In: rows of the new task, rows of past tasks, a generator. Out: batches of rows, which are positions in the stream's
-examples. The `CHOOSERS` of a memory take the features of a label's rows and give the places of those to keep, the most
-important first: a memory that must shrink drops the last. Knows nothing of backbones, modules, heads or losses.
-Start at `dynamic_replay`.
+examples. `CHOOSERS` take the features of a label's rows and give the places of those to keep, the most important first,
+since a memory that must shrink drops the last. Knows nothing of backbones or losses. Start at `dynamic_replay`.
 """
 
 from collections.abc import Sequence
@@ -20,8 +19,7 @@ def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_shar
 
     Args:
         new: training rows of the new task. history: training rows of each past task that may be replayed.
-        batch_size: examples a batch, new and replayed together. generator: its state decides every draw.
-        new_share: part of a batch that comes from the new task: 0.5 as in the official code, 1 in the first stage.
+        batch_size: examples, new and replayed together. new_share: part of them that is new, 1 in the first stage.
         batch_limit: batches an epoch; None (Limitless): an epoch is one shuffled pass over all rows.
     Returns: a list of row arrays, under a limit each with `round(batch_size * new_share)` new rows, taken in shuffled
         passes over the task, and, where there is history, as many old ones as are missing from `batch_size`. An old
@@ -47,10 +45,8 @@ def spread(history: Sequence[Rows], count: int, generator: np.random.Generator) 
     piles = [list(generator.permutation(rows)) for rows in history]
     chosen: list[int] = []
     while len(chosen) < count and any(piles):
-        for place in generator.permutation(len(piles)):
-            if piles[place] and len(chosen) < count:
-                chosen.append(piles[place].pop())
-    return np.array(chosen, dtype=np.int64)
+        chosen += [piles[place].pop() for place in generator.permutation(len(piles)) if piles[place]]
+    return np.array(chosen[:count], dtype=np.int64)
 
 
 def cut(rows: Rows, size: int) -> list[Rows]:
