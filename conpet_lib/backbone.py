@@ -103,8 +103,7 @@ class Backbone:
             raise ConpetError(f"tuned_layers={tuned_layers!r}: use 1 to {exit_layer} (the exit layer), or 'all'.")
         del self.layers[exit_layer:]                       # what lies above the exit never runs
         self.exit_layer, self.tuned_layers, self.boundary = exit_layer, tuned_layers, exit_layer - tuned_layers
-        if hasattr(model, "pooler"):
-            model.pooler = None                            # nothing reads it
+        model.pooler = None                                # nothing reads it, where there is one
         self.model, self.hidden_size = model.to(device).eval().requires_grad_(False), model.config.hidden_size
         shape = {key: value for key, value in model.config.to_dict().items()
                  if key not in ("_name_or_path", "transformers_version")}
@@ -138,10 +137,8 @@ class Backbone:
 
         layer.forward = forward
 
-    def _run(self, adapter: Mapping[str, Tensor] | None = None, config: LoraConfig | None = None,
-             ids: Tensor | None = None, hidden: Tensor | None = None, real: Tensor | None = None,
-             answer: Tensor | None = None, short: bool = True) -> Tensor:
-        """One call of the model through the gates: the prefix of `ids`, or the top of `hidden`."""
+    def _run(self, adapter=None, config=None, ids=None, hidden=None, real=None, answer=None, short=True) -> Tensor:
+        """One call of the model through the gates: the prefix of `ids`, or the top of `hidden`, as in `top`."""
         with self.busy, torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             if adapter:
                 self.register(config)

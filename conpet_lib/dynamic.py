@@ -1,7 +1,7 @@
 """Dynamic ConPET: a module a task, and a selector that picks the active ones.
 
 In and out: as `learners`. Overrides `module_for` (which module a stage trains), `keep` and `logits` (active modules),
-and `answer` (selection). The selector is a Learner whose labels are tasks. Start at `DynamicConPET.logits`.
+and `answer` (selection). Start at `DynamicConPET.logits`.
 """
 
 import numpy as np
@@ -18,19 +18,16 @@ FLOOR = -100.0       # the score of labels whose module is not active, as in the
 
 
 def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Tensor:
-    """`(batch, modules)` bool: the active modules, the `count` best by the selector's scores `(batch, modules)`.
-
-    Where `true`, `(batch,)` int64, is not among them, it takes the place of the last: teacher forcing, not for a test.
-    """
+    """`(batch, modules)` bool: the active modules, the `count` best by the selector's scores `(batch, modules)`."""
     ranked = scores.topk(min(count, scores.shape[1]), dim=1).indices   # (batch, k), best first
-    if true is not None:
+    if true is not None:        # (batch,) int64; teacher forcing: the true task's module in the place of the last
         missing = (ranked != true[:, None]).all(1)
         ranked[missing, -1] = true[missing]
     return torch.zeros(scores.shape, dtype=torch.bool).scatter(1, ranked, True)
 
 
 class Selector(Learner):
-    """Static ConPET with tasks as labels; or with labels (`selector="labels"`), whose probabilities a task sums up."""
+    """Static ConPET whose labels are tasks; with `selector="labels"` labels, whose probabilities a task sums up."""
 
     name = "selector"
 

@@ -23,10 +23,7 @@ from conpet_lib.tasks import Task
 
 
 class Joint(Learner):
-    """At stage k a new module is trained on the union of all k tasks: the upper bound.
-
-    It gets k times the batches of a stage, so that a task has as many steps as elsewhere; validated as other learners.
-    """
+    """At stage k a new module is trained on all k tasks at once, with k times the batches: the upper bound."""
 
     def begin(self, stage: int) -> Fitting:
         self.modules, self.module_of_task = [], [0] * (stage - 1)

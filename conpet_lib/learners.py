@@ -13,8 +13,6 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
         logits(rows, stage)  (batch, seen_labels)                                      <- Dynamic
         targets(rows)        (batch,) the right columns                                <- Selector
       close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC
-
-Dynamic's selector is itself a Learner whose labels are tasks.
 """
 
 from collections.abc import Callable

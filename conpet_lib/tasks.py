@@ -78,12 +78,11 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
     """Cut a corpus into tasks with disjoint labels, and draw their rows so that no sentence stands on two sides.
 
     Args:
-        tasks, labels_per_task: the shape of the stream (not used when `labels` is given).
+        tasks, labels_per_task: the shape of the stream; or labels: explicit label lists, one a task.
         train, valid, test: examples a label, from the official part of that name where the corpus has parts. None takes
             all: the part or, without parts, a tenth for validation, a tenth for test and the rest for training.
         split_seed: chooses the labels and the rows. order_seed: chooses only the order of the tasks.
         grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
-        labels: explicit label lists, one a task.
     Raises: ConpetError when there are too few labels or examples; it lists what there is.
     """
     counts, wanted = corpus.counts(), {"test": test, "valid": valid, "train": train}

@@ -21,10 +21,7 @@ ADVICE = ("Wanted: a WordNet 3.0 folder with data.noun in it (its sub-folder `di
 
 
 def read_wordnet(path: str | Path | None = None) -> Corpus:
-    """One example a synset under one type: its first word, and its definition up to the first semicolon.
-
-    `sentence` is the definition, so that nouns which share one stay on one side.
-    """
+    """One example a synset under one type: its first word, and its definition (the `sentence`) up to a semicolon."""
     examples, report = read_files(
         asset_folder("wordnet") if path is None else path,
         lambda folder: [*folder.glob("data.noun"), *folder.glob("dict/data.noun")][:1], read_file, ADVICE)
