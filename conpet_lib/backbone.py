@@ -2,9 +2,8 @@
 
 Token numbers become hidden states at the boundary (`prefix`), and these the answer feature at the exit layer (`top`),
 with a PET module's weights or without. The exit layer is computed for the answer row alone: keys and values are needed
-for all tokens, but query, attention output and MLP for one. BERT and LLaMA have such a short form here, which calls the
-layer's own Linear modules, so that LoRA in them works as in the whole layer; any other family runs its whole layer.
-Knows nothing of tasks, replay, heads or losses. Start at `load_backbone`.
+for all tokens, but query, attention output and MLP for one. BERT and LLaMA have such a short form, of the layer's own
+Linear modules, LoRA included; others run the whole layer. Knows nothing of tasks or heads. Start at `load_backbone`.
 """
 
 import threading

@@ -1,7 +1,6 @@
 """Dynamic ConPET: a module a task, and a selector that picks the active ones.
 
-In and out: as `learners`. Overrides `module_for` (which module a stage trains), `keep` and `logits` (active modules),
-and `answer` (selection). Start at `DynamicConPET.logits`.
+In and out: as `learners`. Overrides `module_for`, `keep`, `logits` and `answer`. Start at `DynamicConPET.logits`.
 """
 
 import numpy as np
@@ -113,14 +112,12 @@ class DynamicConPET(Learner):
         return self.scores_of_active(rows, active, self.fitting.module)
 
     def scores_of_active(self, rows: Rows, active: Tensor, trained: PetModule | None = None) -> Tensor:
-        """`(rows, seen_labels)` scores, the floor for labels of modules that are not `active`, `(rows, modules)` bool.
-
-        `trained`, the module in training, gets gradients, and the scores of the others are kept in the logit cache.
-        """
+        """`(rows, seen_labels)` scores, the floor where a label's module is not `active`, `(rows, modules)` bool."""
         device, features = self.features.backbone.device, self.features
         logits = torch.full((len(rows), sum(len(module.owner) for module in self.modules)), FLOOR, device=device)
         for module, mine in zip(self.modules, active.T):
             if mine.any():
+                # while one is trained, it has gradients and the others go through the logit cache
                 run = features.scores_of if trained is None else features.frozen_scores
                 scores = (features.scores if module is trained else run)(rows[mine.numpy()], module).to(device)
                 logits[mine.nonzero().to(device), torch.tensor(module.owner, device=device)] = scores

@@ -5,7 +5,6 @@ May import `learners`. Knows nothing of folders or plots. Start at `EMR`.
 """
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -81,9 +80,8 @@ class EMR(Learner):
         """The past tasks: with a star all rows of their history, else those in the memory."""
         if self.config.learner.endswith("*"):
             return super().past(stage)
-        memory = self.memory
-        owner, few = self.stream.task_of_label[self.stream.label_numbers(memory)], -(-self.budget(stage) // 4)
-        return [replace(task, train=memory[owner == place], valid=self.first_of_each_label(task.valid, few))
+        owner, few = self.stream.task_of_label[self.stream.label_numbers(self.memory)], -(-self.budget(stage) // 4)
+        return [replace(task, train=self.memory[owner == place], valid=self.first_of_each_label(task.valid, few))
                 for place, task in enumerate(self.stream[:stage - 1]) if (owner == place).any()]
 
     @property
@@ -229,10 +227,9 @@ class EWC(Vanilla):
             self.kept |= {f"fisher.{name}": value, f"anchor.{name}": weight.detach().cpu().clone()}
 
 
-def diagonal_fisher(module: torch.nn.Module, losses: Sequence) -> dict[str, Tensor]:
+def diagonal_fisher(module: torch.nn.Module, losses: list) -> dict[str, Tensor]:
     """Mean over losses (functions of nothing, one a row) of the squared gradient of each of a module's weights."""
-    module.requires_grad_(True)
-    weights = dict(module.named_parameters())
+    weights = dict(module.requires_grad_(True).named_parameters())
     fisher = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for loss in losses:
         gradients = torch.autograd.grad(loss(), list(weights.values()), allow_unused=True, materialize_grads=True)

@@ -134,10 +134,9 @@ class Learner:
 
     def batches(self, stage: int, epoch: int) -> list[Rows]:
         """The epoch's batches under dynamic replay, as many in every epoch."""
-        config, generator = self.config, numpy_generator(self.seed, self.name, "batches", stage, epoch)
-        new, history = self.stream[stage - 1].train, [task.train for task in self.past(stage)]
-        return dynamic_replay(new, history, config.batch_size, config.new_share if stage > 1 else 1.0,
-                              config.limit(stage), generator)
+        return dynamic_replay(self.stream[stage - 1].train, [task.train for task in self.past(stage)],
+                              self.config.batch_size, self.config.new_share if stage > 1 else 1.0,
+                              self.config.limit(stage), numpy_generator(self.seed, self.name, "batches", stage, epoch))
 
     def past(self, stage: int) -> list[Task]:
         """The past tasks that may be replayed: all of them."""
@@ -194,8 +193,7 @@ class Learner:
 
     def close(self, stage: int) -> None:
         """Put back the weights of the best epoch, and freeze the module."""
-        self.fitting.module.load_state_dict(self.fitting.best)
-        self.fitting.module.requires_grad_(False)
+        self.fitting.module.requires_grad_(False).load_state_dict(self.fitting.best)
 
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
         """Answers to rows among all labels seen.

@@ -142,10 +142,7 @@ def draw_labels(corpus: Corpus, few: dict[str, int], need: int, tasks: int, labe
 
 
 def draw_rows(corpus: Corpus, labels: list[str], wanted: dict[str, int | None], seed: int) -> tuple[dict, int, list]:
-    """Rows of each (label, side), how many were left out for their sentence, and what is lacking: (label, in words).
-
-    Labels take rows in turn, shuffled. A sentence belongs to the side that takes it first; on others it is left out.
-    """
+    """Rows of each (label, side), how many were left out for their sentence, and what is lacking: (label, in words)."""
     label_of = np.array([example.label for example in corpus.examples], dtype=object)
     without_parts = all(example.part is None for example in corpus.examples)
     drawn, lacking, side_of_sentence, left_out, used = {}, [], {}, set(), set()
@@ -159,6 +156,7 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict[str, int | None], 
             for row in rows:
                 example = corpus.examples[row]
                 if len(taken) < limit and example.part in (None, side) and row not in used:
+                    # a sentence belongs to the side that takes it first; on others it is left out
                     fits = side_of_sentence.setdefault(example.sentence or example.text, side) == side
                     (taken if fits else left_out).add(row)
             used |= taken

@@ -25,8 +25,7 @@ def read_wordnet(path: str | Path | None = None) -> Corpus:
     examples, report = read_files(
         asset_folder("wordnet") if path is None else path,
         lambda folder: [*folder.glob("data.noun"), *folder.glob("dict/data.noun")][:1], read_file, ADVICE)
-    groups = pd.read_csv(TYPES, index_col="name")["group"].to_dict()
-    return Corpus("wordnet", "definition", examples, report, groups)
+    return Corpus("wordnet", "definition", examples, report, pd.read_csv(TYPES, index_col="name")["group"].to_dict())
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
