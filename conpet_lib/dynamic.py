@@ -26,7 +26,7 @@ def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Ten
 
 
 class Selector(Learner):
-    """Static ConPET whose labels are tasks; with `selector="labels"` labels, whose probabilities a task sums up."""
+    """Static ConPET with tasks as labels; with `selector="labels"` labels, whose sum is a task's score."""
 
     name = "selector"
 
@@ -50,7 +50,7 @@ class DynamicConPET(Learner):
     A stage first trains the selector, then the new task's module with a softmax over all seen labels: labels of active
     frozen modules have their frozen scores, labels of inactive ones the floor. With a module budget M a task beyond the
     M-th joins a module; M = 1 is Static ConPET. With one active module and teacher forcing a replayed row's only active
-    module is its own frozen one: it gives no gradient and is left out (`keep`), but for the factor of the batch mean.
+    module is its own frozen one: it gives no gradient, and left out (`keep`) changes but the factor of the batch mean.
     Source: ConPET (arXiv 2309.14763), Dynamic ConPET; the official code's `our` method.
     """
 

@@ -15,7 +15,7 @@ class Example:
 
     key: str                      # names the example in records, which never hold its text
     text: str
-    spans: tuple[tuple[int, int], ...]      # characters (start, end exclusive): typing one, relations head and tail
+    spans: tuple[tuple[int, int], ...]      # characters, end exclusive: typing one, relations head and tail, or none
     label: str
     part: str | None = None       # official part: "train", "valid" or "test"
     source: str = ""              # file and line or record

@@ -1,7 +1,7 @@
 """Few-NERD in its official two columns: `token<TAB>label`, an empty line between sentences.
 
 A mention is a maximal run of one label other than `O`; neighbouring mentions of one type melt into one, by the layout's
-design (about 1 %). Labels are `coarse-fine`, in copies also with `B-` and `I-` before them.
+design (about 1 %); in INTER and INTRA those of other types are `O`. Labels are `coarse-fine`; `B-`, `I-` before them go.
 """
 
 import re
