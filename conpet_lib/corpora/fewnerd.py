@@ -1,7 +1,7 @@
 """Few-NERD in its official two columns: `token<TAB>label`, an empty line between sentences.
 
 A mention is a maximal run of one label other than `O`; neighbouring mentions of one type melt into one, by the layout's
-design (about 1 %); in INTER and INTRA those of other types are `O`. Labels are `coarse-fine`; `B-`, `I-` before them go.
+design (about 1 %). In INTER and INTRA other types are `O`. Labels are `coarse-fine`; a `B-` or `I-` before is dropped.
 """
 
 import re
