@@ -1,7 +1,9 @@
 """Backbone: the frozen language model, cut at a boundary.
 
 Token numbers become hidden states at the boundary (`prefix`), and these the answer feature at the exit layer (`top`),
-with a PET module's weights or without. Knows nothing of tasks, replay, heads or losses. Start at `load_backbone`.
+with a PET module's weights or without. The exit layer is computed for the answer row alone: keys and values are needed
+for all tokens, but query, attention output and MLP for one. BERT and LLaMA have such a short form, of the layer's own
+Linear modules, LoRA included; others run the whole layer. Knows nothing of tasks or heads. Start at `load_backbone`.
 """
 
 import threading
@@ -12,10 +14,11 @@ import accelerate
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
-from transformers import AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AutoModel, AutoTokenizer, logging
+from transformers.models.bert.modeling_bert import BertLayer
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, apply_rotary_pos_emb
 
-from conpet_lib.answer_row import ANSWER_ROW, pick
 from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, write_tensors
@@ -25,7 +28,55 @@ DEPTHS = {"smollm2-135m": (18, 2)}
 # Linear modules that carry LoRA, by the last part of their name: query, key, value, attention output, MLP up.
 TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense",
            "q_proj", "k_proj", "v_proj", "o_proj", "up_proj")
+# Of them, those that read all tokens in the exit layer; the others read the answer token alone.
+ALL_TOKENS = ("key", "value", "k_proj", "v_proj")
 ADAPTER = "default"
+
+
+def pick(hidden: Tensor, answer: Tensor) -> Tensor:
+    """The answer rows `(batch, 1, hidden)` of hidden states `(batch, tokens, hidden)`."""
+    return hidden[torch.arange(len(hidden), device=hidden.device), answer].unsqueeze(1)
+
+
+def heads(projected: Tensor, head_width: int) -> Tensor:
+    """`(batch, tokens, width)` to `(batch, heads, tokens, head_width)`."""
+    return projected.unflatten(-1, (-1, head_width)).transpose(1, 2)
+
+
+def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: float) -> Tensor:
+    """`(batch, 1, heads * head_width)`: attention of a query row `(batch, heads, 1, head_width)` over all real tokens.
+
+    Args: keys, values: `(batch, heads, tokens, head_width)`, in LLaMA of fewer heads. real: `(batch, tokens)` bool; no
+        causal mask, since a decoder's answer position is its last real token, which sees all others.
+    """
+    keys, values = (part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (keys, values))
+    mixed = scaled_dot_product_attention(query, keys, values, attn_mask=real[:, None, None, :], scale=scaling)
+    return mixed.transpose(1, 2).reshape(len(mixed), 1, -1)
+
+
+def bert_answer_row(layer: BertLayer, hidden: Tensor, answer: Tensor, real: Tensor, **_) -> Tensor:
+    """A BERT layer at the answer position: `(batch, 1, hidden)`."""
+    attention, here = layer.attention.self, pick(hidden, answer)
+    query, keys, values = (heads(part, attention.attention_head_size) for part in (
+        attention.query(here), attention.key(hidden), attention.value(hidden)))
+    mixed = attend(query, keys, values, real, attention.scaling)
+    return layer.feed_forward_chunk(layer.attention.output(mixed, here))
+
+
+def llama_answer_row(layer: LlamaDecoderLayer, hidden: Tensor, answer: Tensor, real: Tensor, *,
+                     position_embeddings: tuple[Tensor, Tensor], **_) -> Tensor:
+    """A LLaMA layer at the answer position: `(batch, 1, hidden)`."""
+    attention, normed = layer.self_attn, layer.input_layernorm(hidden)
+    query, keys, values = (heads(part, attention.head_dim) for part in (
+        attention.q_proj(pick(normed, answer)), attention.k_proj(normed), attention.v_proj(normed)))
+    cos, sin = (table.expand(len(hidden), -1, -1) for table in position_embeddings)   # (batch, tokens, head_width)
+    query, _ = apply_rotary_pos_emb(query, query, pick(cos, answer), pick(sin, answer))
+    _, keys = apply_rotary_pos_emb(keys, keys, cos, sin)
+    here = pick(hidden, answer) + attention.o_proj(attend(query, keys, values, real, attention.scaling))
+    return here + layer.mlp(layer.post_attention_layernorm(here))
+
+
+ANSWER_ROW = {BertLayer: bert_answer_row, LlamaDecoderLayer: llama_answer_row}
 
 
 class Backbone:
@@ -43,17 +94,15 @@ class Backbone:
                  device: torch.device, dtype: torch.dtype):
         self.name, self.tokenizer, self.device, self.dtype = name, tokenizer, device, dtype
         self.weights = sum(weight.numel() for weight in model.parameters())
-        self.layers_name, self.layers = find_layers(model)
-        if not isinstance(exit_layer, int) or not 1 <= exit_layer <= len(self.layers):
-            raise ConpetError(f"exit_layer={exit_layer!r}: {name} has {len(self.layers)} layers; use 1 to "
-                              f"{len(self.layers)}.")
+        (self.layers_name, self.layers), most = find_layers(model), model.config.num_hidden_layers
+        if not isinstance(exit_layer, int) or not 1 <= exit_layer <= most:
+            raise ConpetError(f"exit_layer={exit_layer!r}: {name} has {most} layers; use 1 to {most}.")
         tuned_layers = exit_layer if tuned_layers == "all" else tuned_layers
         if not isinstance(tuned_layers, int) or not 1 <= tuned_layers <= exit_layer:
             raise ConpetError(f"tuned_layers={tuned_layers!r}: use 1 to {exit_layer} (the exit layer), or 'all'.")
         del self.layers[exit_layer:]                       # what lies above the exit never runs
         self.exit_layer, self.tuned_layers, self.boundary = exit_layer, tuned_layers, exit_layer - tuned_layers
-        if hasattr(model, "pooler"):
-            model.pooler = None                            # nothing reads it
+        model.pooler = None                                # nothing reads it, where there is one
         self.model, self.hidden_size = model.to(device).eval().requires_grad_(False), model.config.hidden_size
         shape = {key: value for key, value in model.config.to_dict().items()
                  if key not in ("_name_or_path", "transformers_version")}
@@ -87,10 +136,8 @@ class Backbone:
 
         layer.forward = forward
 
-    def _run(self, adapter: Mapping[str, Tensor] | None = None, config: LoraConfig | None = None,
-             ids: Tensor | None = None, hidden: Tensor | None = None, real: Tensor | None = None,
-             answer: Tensor | None = None, short: bool = True) -> Tensor:
-        """One call of the model through the gates: the prefix of `ids`, or the top of `hidden`."""
+    def _run(self, adapter=None, config=None, ids=None, hidden=None, real=None, answer=None, short=True) -> Tensor:
+        """One call of the model through the gates: the prefix of `ids`, or the top of `hidden`, as in `top`."""
         with self.busy, torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             if adapter:
                 self.register(config)
@@ -102,10 +149,7 @@ class Backbone:
 
     @torch.no_grad()
     def prefix(self, ids: Tensor, real: Tensor) -> Tensor:
-        """Hidden states `(batch, tokens, hidden)` at the boundary; they mean nothing where `real` is False.
-
-        Args: ids: `(batch, tokens)` int64; real: `(batch, tokens)` bool; both on any device.
-        """
+        """Hidden states `(batch, tokens, hidden)` at the boundary; they mean nothing where `real` is False."""
         return self._run(ids=ids.to(self.device), real=real.to(self.device))
 
     def top(self, hidden: Tensor, real: Tensor, answer: Tensor, adapter: Mapping[str, Tensor] | None = None,
@@ -114,7 +158,7 @@ class Backbone:
 
         Args: hidden: `(batch, tokens, hidden)`, the prefix; or token numbers `(batch, tokens)`, which run through all
             layers (the boundary must be 0), with all weights of the model in `adapter`.
-            real: `(batch, tokens)` bool. answer: `(batch,)` int64.
+            real: `(batch, tokens)` bool, as in `prefix`. answer: `(batch,)` int64.
             adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration.
             short: compute the exit layer for the answer row alone, where its family has that form.
         """
@@ -135,13 +179,9 @@ class Backbone:
                           base_model_name_or_path=Path(self.name).name if Path(self.name).is_dir() else self.name)
 
     def register(self, config: LoraConfig | None) -> dict[str, torch.Size]:
-        """Put PEFT's layers for this configuration into the model; name -> shape of a module's weights.
-
-        One set serves all modules of a configuration, since `top` uses a module's weights for that call alone. None
-        takes PEFT's layers out.
-        """
-        with self.busy:
-            if self.registered != (config and config.to_dict()):
+        """Put PEFT's layers for this configuration into the model (None: take them out); shapes of their weights."""
+        with self.busy:          # one set serves all modules, since `top` uses a module's weights for that call alone
+            if self.registered != (wanted := config and config.to_dict()):
                 for name, part in list(self.model.named_modules()):
                     if hasattr(part, "base_layer"):
                         self.model.set_submodule(name, part.base_layer)
@@ -149,7 +189,7 @@ class Backbone:
                 if config:
                     inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
                 self.model.requires_grad_(False)
-                self.registered = config and config.to_dict()
+                self.registered = wanted
             return {name: weight.shape for name, weight in self.model.named_parameters() if "lora_" in name}
 
     def __repr__(self) -> str:
@@ -194,7 +234,7 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
     if kind not in ("float32", "bfloat16"):
         raise ConpetError(f"dtype={kind!r}: use 'float32' or 'bfloat16'.")
     folder = asset_folder(name, convert_gguf if name == "smollm2-135m" else None) if name in ASSETS else name
-    transformers_logging.disable_progress_bar()
+    logging.disable_progress_bar()
     try:
         model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -1,11 +1,7 @@
-"""Configuration: small frozen dataclasses, checked when they are made.
-
-A config prints as the code that makes it again. Its `learner` is an entry of `LEARNERS`.
-"""
+"""Configuration: small frozen dataclasses, checked when made; each prints as the code that makes it again."""
 
 import json
 from dataclasses import asdict, dataclass
-from typing import ClassVar
 
 from conpet_lib.assets import DATA
 from conpet_lib.backbone import TARGETS
@@ -35,14 +31,10 @@ RULES = {
 
 @dataclass(frozen=True, kw_only=True)
 class VanillaConfig:
-    """A module, its optimiser and the length of a stage: what every learner has.
+    """What every learner has: a module, its optimiser, and a stage of `epochs` x `batch_limit` batches."""
 
-    A stage is `epochs` x `batch_limit` batches whatever its number. The learning rate 2e-3 serves minilm-l6;
-    smollm2-135m does better with 1e-3.
-    """
-
-    learners: ClassVar[tuple[str, ...]] = ("vanilla", "joint", "class-mean", "full")
-    learner: str = "vanilla"             # one of `learners`, whose settings these are
+    learners = ("vanilla", "joint", "class-mean", "full")     # no setting: the entries of `LEARNERS` with this config
+    learner: str = "vanilla"             # one of them
     tunes: str = "module"                # or "all": every weight of the backbone; the learners "full" always do
     new_share = 1.0                      # no setting: nothing is replayed
     rank: int = 4                        # of the LoRA matrices
@@ -52,7 +44,7 @@ class VanillaConfig:
     batch_limit: int | None = 30         # training batches an epoch; None is the Limitless bound
     limit_first: bool = True             # whether the batch limit holds for stage 1 too; else an epoch is one pass
     epochs: int = 4                      # each with batches drawn afresh, validated at its end
-    learning_rate: float = 2e-3          # of AdamW, as are the next four
+    learning_rate: float = 2e-3          # of AdamW, as are the next four; smollm2-135m does better with 1e-3
     later_learning_rate: float | None = None    # from stage `later_stage` on; None: the same throughout
     later_stage: int = 2
     weight_decay: float = 0.01
@@ -80,7 +72,7 @@ class VanillaConfig:
 class StaticConfig(VanillaConfig):
     """Static ConPET: one module, dynamic replay."""
 
-    learners: ClassVar[tuple[str, ...]] = ("static", "full-replay", "linear")
+    learners = ("static", "full-replay", "linear")
     learner: str = "static"
     new_share: float = 0.5               # part of a batch that comes from the new task
 
@@ -89,7 +81,7 @@ class StaticConfig(VanillaConfig):
 class DynamicConfig(StaticConfig):
     """Dynamic ConPET: task modules and a selector."""
 
-    learners: ClassVar[tuple[str, ...]] = ("dynamic",)
+    learners = ("dynamic",)
     learner: str = "dynamic"
     active: int = 1                      # modules that answer an example, chosen by the selector (the paper: 1)
     modules: int | None = None           # module budget; None: one for each task
@@ -102,7 +94,7 @@ class DynamicConfig(StaticConfig):
 class MemoryConfig(StaticConfig):
     """EMR, EA-EMR and CRL: a fixed memory; with a star the same loss over the full history."""
 
-    learners: ClassVar[tuple[str, ...]] = ("emr", "ea-emr", "crl", "ea-emr*", "crl*")
+    learners = ("emr", "ea-emr", "crl", "ea-emr*", "crl*")
     learner: str = "emr"
     memory: int = 10                     # training rows kept of a label
     memory_in_all: int | None = None     # or of all labels together, shared out evenly, at least one each
@@ -118,7 +110,7 @@ class MemoryConfig(StaticConfig):
 class EWCConfig(VanillaConfig):
     """Elastic weight consolidation."""
 
-    learners: ClassVar[tuple[str, ...]] = ("ewc",)
+    learners = ("ewc",)
     learner: str = "ewc"
     strength: float = 1e4                # lambda, of the springs
 
@@ -127,7 +119,7 @@ class EWCConfig(VanillaConfig):
 class LwFConfig(VanillaConfig):
     """Learning without forgetting."""
 
-    learners: ClassVar[tuple[str, ...]] = ("lwf",)
+    learners = ("lwf",)
     learner: str = "lwf"
     strength: float = 1.0                # of the distillation, beside the loss
     temperature: float = 2.0             # of the distillation, as in the paper

@@ -9,8 +9,7 @@ from collections import Counter
 import psutil
 import torch
 
-from conpet_lib.answer_row import ALL_TOKENS, ANSWER_ROW
-from conpet_lib.backbone import Backbone
+from conpet_lib.backbone import ALL_TOKENS, ANSWER_ROW, Backbone
 
 
 class Clock:

@@ -1,7 +1,6 @@
 """Dynamic ConPET: a module a task, and a selector that picks the active ones.
 
-In and out: as `learners`. Overrides `module_for` (which module a stage trains), `keep` and `logits` (active modules),
-and `answer` (selection). The selector is a Learner whose labels are tasks. Start at `DynamicConPET.logits`.
+In and out: as `learners`. Overrides `module_for`, `keep`, `logits` and `answer`. Start at `DynamicConPET.logits`.
 """
 
 import numpy as np
@@ -18,23 +17,16 @@ FLOOR = -100.0       # the score of labels whose module is not active, as in the
 
 
 def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Tensor:
-    """`(batch, modules)` bool: the active modules, the `count` best by the selector's scores `(batch, modules)`.
-
-    Args: true: `(batch,)` int64, the true task's module for teacher forcing: it takes the place of the last where it is
-        not among them. None at test time.
-    """
+    """`(batch, modules)` bool: the active modules, the `count` best by the selector's scores `(batch, modules)`."""
     ranked = scores.topk(min(count, scores.shape[1]), dim=1).indices   # (batch, k), best first
-    if true is not None:
+    if true is not None:        # (batch,) int64; teacher forcing: the true task's module in the place of the last
         missing = (ranked != true[:, None]).all(1)
         ranked[missing, -1] = true[missing]
     return torch.zeros(scores.shape, dtype=torch.bool).scatter(1, ranked, True)
 
 
 class Selector(Learner):
-    """A module that predicts the task of an example, trained like Static ConPET with tasks as labels.
-
-    With `selector="labels"` it predicts the label, and a task's score is the sum of its labels' probabilities.
-    """
+    """Static ConPET with tasks as labels; with `selector="labels"` labels, whose sum is a task's score."""
 
     name = "selector"
 
@@ -46,12 +38,10 @@ class Selector(Learner):
         labels, task_of_label = super().targets(rows), torch.from_numpy(self.stream.task_of_label)
         return labels if self.config.selector == "labels" else task_of_label.to(labels.device)[labels]
 
-    @torch.no_grad()
     def task_scores(self, rows: Rows) -> Tensor:
         """`(rows, tasks)` probabilities of the tasks seen."""
-        likely = self.features.scores_of(rows, self.modules[0]).softmax(1)
-        labels = self.config.selector == "labels"
-        return sum_by(likely, self.stream.task_of_label[:likely.shape[1]]) if labels else likely
+        likely, task_of_label = self.features.scores_of(rows, self.modules[0]).softmax(1), self.stream.task_of_label
+        return likely if self.config.selector == "tasks" else sum_by(likely, task_of_label[:likely.shape[1]])
 
 
 class DynamicConPET(Learner):
@@ -60,8 +50,7 @@ class DynamicConPET(Learner):
     A stage first trains the selector, then the new task's module with a softmax over all seen labels: labels of active
     frozen modules have their frozen scores, labels of inactive ones the floor. With a module budget M a task beyond the
     M-th joins a module; M = 1 is Static ConPET. With one active module and teacher forcing a replayed row's only active
-    module is its own frozen one, so it gives the new module no gradient and is left out (`keep`), which changes the
-    result by no more than the factor of the batch mean.
+    module is its own frozen one: it gives no gradient, and left out (`keep`) changes but the factor of the batch mean.
     Source: ConPET (arXiv 2309.14763), Dynamic ConPET; the official code's `our` method.
     """
 
@@ -84,10 +73,8 @@ class DynamicConPET(Learner):
 
     def module_for(self, stage: int) -> int:
         """A new one as long as the budget lasts; then that of the most similar tasks, or each in turn."""
-        if len(self.modules) < min(stage, self.budget):
-            return len(self.modules)
-        if self.config.joining == "in turn" or len(self.modules) == 1:
-            return (stage - 1) % len(self.modules)
+        if stage <= self.budget or self.config.joining == "in turn" or self.budget == 1:
+            return (stage - 1) % self.budget
         for task in self.stream[len(self.means):stage]:        # each task's once, so that a stage costs the same
             self.means.append(self.features.features_of(task.train).mean(0))
         *past, new = self.means
@@ -96,16 +83,11 @@ class DynamicConPET(Learner):
 
     def past(self, stage: int) -> list[Task]:
         """Past tasks worth replaying: all if other modules are active too, else those of the stage's own module."""
-        if self.config.active > 1 or not self.config.teacher_forcing:
-            return super().past(stage)
-        own = self.module_of_task[stage - 1]
-        return [task for task, owner in zip(self.stream[:stage - 1], self.module_of_task) if owner == own]
+        every, own = self.config.active > 1 or not self.config.teacher_forcing, self.module_of_task[stage - 1]
+        return [task for task, owner in zip(super().past(stage), self.module_of_task) if every or owner == own]
 
     def keep(self, rows: Rows, stage: int) -> Rows:
-        """Those for which the module in training is active; no other gives it a gradient.
-
-        Computed ahead, in passes that are full: the selector's choice, and the scores of active frozen modules.
-        """
+        """Those with the module in training active; what they need of frozen ones is computed ahead, in full passes."""
         active = self.choose(rows)
         self.active.update(zip(rows.tolist(), active))
         for number, module in enumerate(self.modules):
@@ -130,23 +112,17 @@ class DynamicConPET(Learner):
         return self.scores_of_active(rows, active, self.fitting.module)
 
     def scores_of_active(self, rows: Rows, active: Tensor, trained: PetModule | None = None) -> Tensor:
-        """`(rows, seen_labels)` scores, the floor for labels of modules that are not active: those are not run.
-
-        Args: active: `(rows, modules)` bool. trained: the module in training, which gets gradients; the others then
-            go through the logit cache.
-        """
+        """`(rows, seen_labels)` scores, the floor where a label's module is not `active`, `(rows, modules)` bool."""
         device, features = self.features.backbone.device, self.features
         logits = torch.full((len(rows), sum(len(module.owner) for module in self.modules)), FLOOR, device=device)
-        for number, module in enumerate(self.modules):
-            mine = active[:, number]
+        for module, mine in zip(self.modules, active.T):
             if mine.any():
-                run = (features.scores_of if trained is None else features.scores if module is trained else
-                       features.frozen_scores)
-                scores = run(rows[mine.numpy()], module).to(device)
+                # while one is trained, it has gradients and the others go through the logit cache
+                run = features.scores_of if trained is None else features.frozen_scores
+                scores = (features.scores if module is trained else run)(rows[mine.numpy()], module).to(device)
                 logits[mine.nonzero().to(device), torch.tensor(module.owner, device=device)] = scores
         return logits
 
-    @torch.no_grad()
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
         """Answers by the selector's choice alone: one selector pass and k module passes, however many tasks."""
         task_scores, active = None, torch.ones(len(rows), len(self.modules), dtype=torch.bool)

@@ -1,13 +1,12 @@
 """Family: the learners that ConPET is compared with, each an overridden step or two of `Learner`.
 
-In and out: as `learners`. What a learner keeps from one stage to the next, beside its module, lies in `kept`, and so in
-the run. Loss and replay are independent: a name with a star has the same loss over the full history.
-May import `learners` and `memory`. Knows nothing of folders or plots. Start at `EMR`.
+In and out: as `learners`. Loss and replay are independent: a name with a star has the same loss over the full history.
+May import `learners`. Knows nothing of folders or plots. Start at `EMR`.
 """
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,21 +14,15 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, normalize
 
-from conpet_lib.config import EWCConfig, LwFConfig, MemoryConfig
 from conpet_lib.learners import Fitting, Learner, Vanilla
-from conpet_lib.memory import CHOOSERS
 from conpet_lib.modules import PetModule
-from conpet_lib.replay import Rows, dynamic_replay
+from conpet_lib.replay import CHOOSERS, Rows, cut, dynamic_replay
 from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Task
 
 
 class Joint(Learner):
-    """At stage k a new module is trained on the union of all k tasks: the upper bound.
-
-    It gets k times the batches of a stage, so that a task has as many steps as elsewhere: more than other learners. Its
-    best epoch is chosen as theirs, on validation rows half of which are the newest task's.
-    """
+    """At stage k a new module is trained on all k tasks at once, with k times the batches: the upper bound."""
 
     def begin(self, stage: int) -> Fitting:
         self.modules, self.module_of_task = [], [0] * (stage - 1)
@@ -54,8 +47,8 @@ class Linear(Learner):
 class ClassMean(Linear):
     """The nearest class mean on the features of the backbone as it is: what is lost is lost to new labels alone.
 
-    No step is taken: the head's rows are set so that a score is minus half the squared distance to the mean, up to a
-    term that is the same for all labels. Source: Mensink et al. 2013, eq. 1 and 2.
+    No step is taken: a score is minus half the squared distance to the mean, up to a term that is the same for all
+    labels. Source: Mensink et al. 2013, eq. 1 and 2.
     """
 
     def begin(self, stage: int) -> Fitting:
@@ -83,29 +76,25 @@ class EMR(Learner):
     Source: Wang et al. 2019 (EA-EMR), the baseline EMR; ConPET's official code, `emr`.
     """
 
-    config: MemoryConfig
-
     def past(self, stage: int) -> list[Task]:
         """The past tasks: with a star all rows of their history, else those in the memory."""
         if self.config.learner.endswith("*"):
             return super().past(stage)
-        memory = self.memory
-        owner, few = self.stream.task_of_label[self.stream.label_numbers(memory)], -(-self.budget(stage) // 4)
-        return [replace(task, train=memory[owner == place], valid=self.first_of_each_label(task.valid, few))
+        owner, few = self.stream.task_of_label[self.stream.label_numbers(self.memory)], -(-self.budget(stage) // 4)
+        return [replace(task, train=self.memory[owner == place], valid=self.first_of_each_label(task.valid, few))
                 for place, task in enumerate(self.stream[:stage - 1]) if (owner == place).any()]
 
     @property
     def memory(self) -> Rows:
-        """The kept training rows."""
         return self.kept.get("memory", torch.empty(0, dtype=torch.int64)).numpy()
 
     def budget(self, stage: int) -> int:
         """Rows that a label may keep after so many stages, at least one."""
-        seen = int((self.stream.task_of_label < stage).sum())
-        return self.config.memory if self.config.memory_in_all is None else max(1, self.config.memory_in_all // seen)
+        seen, in_all = int((self.stream.task_of_label < stage).sum()), self.config.memory_in_all
+        return self.config.memory if in_all is None else max(1, in_all // seen)
 
     def first_of_each_label(self, rows: Rows, count: int) -> Rows:
-        """At most `count` rows of each label, those that come first."""
+        """At most `count` rows of each label."""
         numbers = self.stream.label_numbers(rows)
         return np.concatenate([rows[:0], *(rows[numbers == number][:count] for number in np.unique(numbers))])
 
@@ -121,34 +110,30 @@ class EMR(Learner):
             pool = np.concatenate([old, new])
             memory = pool[np.argsort(keys[pool], kind="stable")[:config.memory_in_all]]
         else:
-            features = self.features.features_of(new, self.modules[0]).numpy()
-            numbers, chosen = self.stream.label_numbers(new), []
+            features, numbers = self.features.features_of(new, self.modules[0]).numpy(), self.stream.label_numbers(new)
+            choose, memory = CHOOSERS[config.choosing], self.first_of_each_label(old, budget)
             for number in np.unique(numbers):
-                rows = new[numbers == number]
-                places = CHOOSERS[config.choosing](features[numbers == number], min(budget, len(rows)),
-                                                   numpy_generator(self.seed, self.name, "memory", int(number)))
-                chosen.append(rows[places])
-            memory = np.concatenate([self.first_of_each_label(old, budget), *chosen])
+                rows, generator = new[numbers == number], numpy_generator(self.seed, self.name, "memory", int(number))
+                places = choose(features[numbers == number], min(budget, len(rows)), generator)
+                memory = np.concatenate([memory, rows[places]])
         self.kept["memory"] = torch.from_numpy(memory)
 
 
 class EAEMR(EMR):
     """EMR with embedding alignment: after a stage, old embeddings are brought back to where they were.
 
-    A linear map B takes the memory's features after the stage to those from before it, and goes into the head: scores
-    are W(Bf) + b. Source: Wang et al. 2019 (EA-EMR), section 3.3. Differs: B is found in closed form (ridge regression
-    towards the identity, strength 1), where they and the official code take gradient steps.
-    `kept["features"]`: `(rows, hidden)` of the memory, when it was last updated.
+    A linear map B takes the memory's features after the stage to `kept["features"]`, `(rows, hidden)`, those before it,
+    and goes into the head: scores are W(Bf) + b. Source: Wang et al. 2019 (EA-EMR), section 3.3. Differs: B is found in
+    closed form (ridge regression towards the identity, strength 1); they and the official code take gradient steps.
     """
 
     def close(self, stage: int) -> None:
-        Learner.close(self, stage)
+        old, module = self.memory, self.modules[0]
+        super().close(stage)
         if stage > 1:
-            module = self.modules[0]
-            now = self.features.features_of(self.memory, module)
+            now = self.features.features_of(old, module)
             module.head.data = module.head.data @ alignment(now, self.kept["features"]).to(module.head)
-        self.remember(stage)
-        self.kept["features"] = self.features.features_of(self.memory, self.modules[0])
+        self.kept["features"] = self.features.features_of(self.memory, module)
 
 
 def alignment(now: Tensor, before: Tensor) -> Tensor:
@@ -222,8 +207,6 @@ class EWC(Vanilla):
     the gradient is at the true label, of at most `valid_examples` rows a task.
     """
 
-    config: EWCConfig
-
     def loss(self, rows: Rows, stage: int) -> Tensor:
         loss = super().loss(rows, stage)
         for name, weight in self.modules[0].named_parameters():
@@ -236,19 +219,17 @@ class EWC(Vanilla):
         super().close(stage)
         module, rows = self.modules[0], self.stream[stage - 1].train
         rows = numpy_generator(self.seed, self.name, "fisher", stage).permutation(rows)[:self.config.valid_examples]
-        fisher = diagonal_fisher(module, [lambda row=row: Learner.loss(self, np.array([row]), stage)
-                                          for row in rows])
+        fisher = diagonal_fisher(module, [partial(Learner.loss, self, row, stage) for row in cut(rows, 1)])
         for name, weight in module.state_dict().items():
-            past, value = self.kept.get(f"fisher.{name}"), fisher[name].cpu()
-            if past is not None:
-                value[:len(past)] += past
+            value = fisher[name].cpu()
+            past = self.kept.get(f"fisher.{name}", value[:0])
+            value[:len(past)] += past
             self.kept |= {f"fisher.{name}": value, f"anchor.{name}": weight.detach().cpu().clone()}
 
 
-def diagonal_fisher(module: torch.nn.Module, losses: Sequence) -> dict[str, Tensor]:
+def diagonal_fisher(module: torch.nn.Module, losses: list) -> dict[str, Tensor]:
     """Mean over losses (functions of nothing, one a row) of the squared gradient of each of a module's weights."""
-    module.requires_grad_(True)
-    weights = dict(module.named_parameters())
+    weights = dict(module.requires_grad_(True).named_parameters())
     fisher = {name: torch.zeros_like(weight) for name, weight in weights.items()}
     for loss in losses:
         gradients = torch.autograd.grad(loss(), list(weights.values()), allow_unused=True, materialize_grads=True)
@@ -264,8 +245,6 @@ class LwF(Vanilla):
     Teacher: the module as it was before the stage. Source: Li and Hoiem 2016 (LwF), eq. 3, temperature 2. Differs: the
     distillation is times the squared temperature (Hinton et al. 2015), and the new labels' loss is over all labels.
     """
-
-    config: LwFConfig
 
     def begin(self, stage: int) -> Fitting:
         self.teacher = copy.deepcopy(self.modules[0]) if self.modules else None        # before it grows

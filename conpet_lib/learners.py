@@ -13,8 +13,6 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
         logits(rows, stage)  (batch, seen_labels)                                      <- Dynamic
         targets(rows)        (batch,) the right columns                                <- Selector
       close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC
-
-Dynamic's selector is itself a Learner whose labels are tasks.
 """
 
 from collections.abc import Callable
@@ -63,8 +61,7 @@ class Learner:
     """Static ConPET: one module whose head grows, trained stage by stage with dynamic replay from the full history.
 
     Attributes:
-        modules: all modules, in the order of their making. module_of_task: the number of each task's module.
-        ledger: one dict a stage: steps, rows drawn, distinct rows, rows with a gradient, best validation accuracy.
+        modules: all that were made. module_of_task: the number of each task's. ledger: what `fit` did, a dict a stage.
         kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
         fitting: the stage in training; `checkpoints` puts it where an earlier process left it.
     Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
@@ -115,9 +112,8 @@ class Learner:
         self.module_of_task.append(number)
         if number == len(self.modules):
             self.modules.append(self.new_module(number))
-        module = self.modules[number]
+        module = self.modules[number].requires_grad_(True)
         module.grow(self.new_labels(stage))
-        module.requires_grad_(True)
         return Fitting(stage, module, torch.optim.AdamW(module.parameters(), lr=config.rate(stage), eps=config.epsilon,
                                                         weight_decay=config.weight_decay))
 
@@ -127,11 +123,10 @@ class Learner:
 
     def new_module(self, number: int) -> PetModule:
         """A module on the tuned layers, its start drawn from the run's seed and its number."""
-        config, backbone = self.config, self.features.backbone
+        config, backbone, names = self.config, self.features.backbone, (self.name, number)
         if config.tunes == "all":
-            return WholeModule(backbone, self.seed, self.name, number)
-        return PetModule(backbone, backbone.lora(config.rank, config.alpha, config.targets), self.seed, self.name,
-                         number)
+            return WholeModule(backbone, self.seed, *names)
+        return PetModule(backbone, backbone.lora(config.rank, config.alpha, config.targets), self.seed, *names)
 
     def new_labels(self, stage: int) -> list[int]:
         """The label numbers that the stage brings."""
@@ -198,10 +193,8 @@ class Learner:
 
     def close(self, stage: int) -> None:
         """Put back the weights of the best epoch, and freeze the module."""
-        self.fitting.module.load_state_dict(self.fitting.best)
-        self.fitting.module.requires_grad_(False)
+        self.fitting.module.requires_grad_(False).load_state_dict(self.fitting.best)
 
-    @torch.no_grad()
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
         """Answers to rows among all labels seen.
 
@@ -217,8 +210,7 @@ class Learner:
         """The table of `answer` from `(rows, seen_labels)` logits and, of a selector, `(rows, tasks)` probabilities."""
         task_of_label, names = self.stream.task_of_label[:logits.shape[1]], np.array(self.stream.labels, dtype=object)
         likely, label = logits.softmax(1), logits.argmax(1).numpy()
-        if task_scores is None:
-            task_scores = sum_by(likely, task_of_label)
+        task_scores = sum_by(likely, task_of_label) if task_scores is None else task_scores
         best = nn.functional.pad(likely, (0, 1)).topk(2).values.numpy()       # (rows, 2), also of a single label
         ranking = task_scores.argsort(dim=1, descending=True, stable=True).numpy() + 1
         table = pd.DataFrame({

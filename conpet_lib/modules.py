@@ -1,8 +1,4 @@
-"""PET modules: a small set of trained weights with a head.
-
-`PetModule` has LoRA weights that `Backbone.top` takes, and a linear head from features to label scores. May import
-`backbone`. Knows nothing of tasks, replay or losses.
-"""
+"""PET modules: LoRA weights that `Backbone.top` takes, and a head. Knows nothing of tasks, replay or losses."""
 
 import math
 from pathlib import Path

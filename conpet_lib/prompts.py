@@ -14,8 +14,7 @@ from conpet_lib.assets import DATA
 from conpet_lib.corpora import Example
 
 MASK = "[MASK]"
-# Per kind of corpus: the template of a bidirectional encoder, then that of a causal decoder, whose prompt ends where
-# the answer would begin. "typing" and "relation" of encoders are the authors'.
+# Per kind of corpus: the template of an encoder (of "typing" and "relation" the authors'), then that of a decoder.
 TEMPLATES = json.loads((DATA / "templates.json").read_text(encoding="utf-8"))
 # Around each span in the text: the authors' unused tokens where the vocabulary has them, else words.
 UNUSED_MARKS = (("[unused0]", "[unused1]"), ("[unused2]", "[unused3]"))
@@ -36,13 +35,12 @@ class Encoded:
 class Prompt:
     """A template with its tokenizer.
 
-    Args: tokenizer: of the backbone. kind: a key of `TEMPLATES`. max_tokens: longer prompts are cut around the spans,
-        which are kept; never dropped.
+    Args: kind: a key of `TEMPLATES`. max_tokens: longer prompts are cut around the spans, never dropped.
 
     Worked by hand, for an encoder: text "Oslo is cold.", span (0, 4), kind "typing". The pieces are
     [CLS], mark, "Oslo", mark, " is cold.", " In this sentence,", " Oslo", " is a", [MASK], ".", [SEP];
-    the answer position is the number of tokens in the pieces before [MASK]. A decoder has no [MASK]:
-    its answer position is the last token, since the first token of a causal decoder sees nothing.
+    the answer position is the number of tokens in the pieces before [MASK]. A decoder's prompt ends where the answer
+    would begin: its answer position is the last token, since the first token of a causal decoder sees nothing.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -86,10 +84,7 @@ class Prompt:
         return self.tokenizer(piece, add_special_tokens=False)["input_ids"]
 
     def text_pieces(self, example: Example) -> list[tuple[str, bool]]:
-        """The text in pieces, each with whether it must be kept (spans and marks) or may be cut.
-
-        Blanks go to the piece that follows, as tokenizers of decoders join a blank to the next word.
-        """
+        """The text in pieces, each with whether it must be kept (spans and marks) or may be cut."""
         known = self.tokenizer.convert_tokens_to_ids("[unused0]") not in (None, self.tokenizer.unk_token_id)
         marks, gap = (UNUSED_MARKS, "") if known else (WORD_MARKS, " ")
         if self.kind == "definition":               # begins with its noun, which needs no mark
@@ -97,6 +92,7 @@ class Prompt:
         pieces, position = [], 0
         for number, (start, end) in sorted(enumerate(example.spans), key=lambda item: item[1]):
             before, (opening, closing) = example.text[position:start], marks[number]
+            # a blank goes to the piece that follows, as tokenizers of decoders join it to the next word
             span, position = (before[len(before.rstrip()):] or gap) + example.text[start:end], end
             pieces += [(before.rstrip(), False), (opening, True), (span, True), (closing, True)]
         pieces.append((example.text[position:], False))
@@ -112,13 +108,10 @@ class Prompt:
 
 
 def shorten(pieces: list[tuple[list[int], bool]], room: int) -> list[list[int]]:
-    """Cut token lists until all fit into `room` tokens; spans that alone are too long keep their beginning.
-
-    One token at a time goes from the longest list that may be cut, the outer ones first, at the far end from the spans.
-    """
+    """Cut token lists, at the far end from the spans, until all fit into `room` tokens; long spans keep their start."""
     sizes = [len(numbers) for numbers, _ in pieces]
 
-    def goes_first(place: int) -> tuple[bool, bool, bool, int]:
+    def goes_first(place: int) -> tuple[bool, bool, bool, int]:     # the longest that may be cut, the outer ones first
         kept, outer = pieces[place][1], place in (0, len(pieces) - 1)
         return sizes[place] > 0, not kept, outer, sizes[place]
 

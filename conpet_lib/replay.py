@@ -1,12 +1,14 @@
-"""Replay: which rows a stage sees, new ones and past ones.
+"""Replay: which rows a stage sees, new ones and past ones, and which of a label a fixed memory keeps.
 
-In: rows of the new task, rows of past tasks, a seed. Out: batches of rows, which are positions in the stream's
-examples. Knows nothing of backbones, modules, heads or losses. Start at `dynamic_replay`.
+In: rows of the new task, rows of past tasks, a generator. Out: batches of rows, which are positions in the stream's
+examples. `CHOOSERS` take the features of a label's rows and give the places of those to keep, the most important first,
+since a memory that must shrink drops the last. Knows nothing of backbones or losses. Start at `dynamic_replay`.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
+from sklearn.cluster import KMeans
 
 Rows = np.ndarray        # (rows,) int64
 
@@ -17,8 +19,7 @@ def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_shar
 
     Args:
         new: training rows of the new task. history: training rows of each past task that may be replayed.
-        batch_size: examples a batch, new and replayed together. generator: its state decides every draw.
-        new_share: part of a batch that comes from the new task: 0.5 as in the official code, 1 in the first stage.
+        batch_size: examples, new and replayed together. new_share: part of them that is new, 1 in the first stage.
         batch_limit: batches an epoch; None (Limitless): an epoch is one shuffled pass over all rows.
     Returns: a list of row arrays, under a limit each with `round(batch_size * new_share)` new rows, taken in shuffled
         passes over the task, and, where there is history, as many old ones as are missing from `batch_size`. An old
@@ -32,11 +33,11 @@ def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_shar
     olds = batch_size - news if len(history) else 0
     passes = [generator.permutation(new) for _ in range(-(-news * batch_limit // len(new)))]
     fresh = np.concatenate(passes)[:news * batch_limit].reshape(batch_limit, news)
-    tasks = generator.integers(len(history), size=(batch_limit, olds)) if olds else np.empty((batch_limit, 0), int)
+    tasks = generator.integers(max(1, len(history)), size=(batch_limit, olds))
     places = generator.random((batch_limit, olds))
-    return [np.concatenate([fresh[batch], [history[task][int(place * len(history[task]))] for task, place in
-                                           zip(tasks[batch], places[batch])]]).astype(np.int64)
-            for batch in range(batch_limit)]
+    replayed = [[history[task][int(place * len(history[task]))] for task, place in zip(*batch)]
+                for batch in zip(tasks, places)]
+    return list(np.hstack([fresh, np.array(replayed, dtype=np.int64)]))         # each (batch,)
 
 
 def spread(history: Sequence[Rows], count: int, generator: np.random.Generator) -> Rows:
@@ -44,12 +45,35 @@ def spread(history: Sequence[Rows], count: int, generator: np.random.Generator) 
     piles = [list(generator.permutation(rows)) for rows in history]
     chosen: list[int] = []
     while len(chosen) < count and any(piles):
-        for place in generator.permutation(len(piles)):
-            if piles[place] and len(chosen) < count:
-                chosen.append(piles[place].pop())
-    return np.array(chosen, dtype=np.int64)
+        chosen += [piles[place].pop() for place in generator.permutation(len(piles)) if piles[place]]
+    return np.array(chosen[:count], dtype=np.int64)
 
 
 def cut(rows: Rows, size: int) -> list[Rows]:
     """Pieces of `size` rows; the last may be smaller."""
     return [rows[start:start + size] for start in range(0, len(rows), size)]
+
+
+def k_means(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """The row nearest to each of `count` centres, the largest first. Source: Wang et al. 2019 (EA-EMR), section 4."""
+    clusters = KMeans(count, n_init=1, random_state=int(generator.integers(2**31))).fit(features)
+    distance, chosen = clusters.transform(features), []                         # (rows, count)
+    for centre in np.argsort(-np.bincount(clusters.labels_, minlength=count), kind="stable"):
+        chosen.append(int(distance[:, centre].argmin()))
+        distance[chosen] = np.inf                                               # each row at most once
+    return np.array(chosen)
+
+
+def herding(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Rows whose running mean stays nearest to the mean of all. Source: Rebuffi et al. 2017 (iCaRL), algorithm 4."""
+    mean, total, chosen = features.mean(axis=0), np.zeros(features.shape[1]), []
+    for number in range(1, count + 1):
+        distance = np.linalg.norm(mean - (total + features) / number, axis=1)
+        distance[chosen] = np.inf
+        chosen.append(int(distance.argmin()))
+        total += features[chosen[-1]]
+    return np.array(chosen)
+
+
+CHOOSERS = {"k-means": k_means, "herding": herding,
+            "random": lambda features, count, generator: generator.permutation(len(features))[:count]}

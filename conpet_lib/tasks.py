@@ -67,9 +67,9 @@ class Stream(Sequence):
         return np.array([number[self.examples[row].label] for row in rows], dtype=np.int64)
 
     def __repr__(self) -> str:
-        return "\n".join([f"Stream({self.corpus!r}: {len(self)} tasks, {len(self.labels)} labels)"] + [
-            f"  {stage}. {', '.join(task.labels)}  ({len(task.train)} train, {len(task.valid)} valid, {len(task.test)} "
-            "test)" for stage, task in enumerate(self.tasks, 1)])
+        lines = [f"  {stage}. {', '.join(task.labels)}  ({len(task.train)} train, {len(task.valid)} valid, "
+                 f"{len(task.test)} test)" for stage, task in enumerate(self.tasks, 1)]
+        return "\n".join([f"Stream({self.corpus!r}: {len(self)} tasks, {len(self.labels)} labels)", *lines])
 
 
 def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train: int | None = 60,
@@ -78,12 +78,11 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
     """Cut a corpus into tasks with disjoint labels, and draw their rows so that no sentence stands on two sides.
 
     Args:
-        tasks, labels_per_task: the shape of the stream (not used when `labels` is given).
+        tasks, labels_per_task: the shape of the stream; or labels: explicit label lists, one a task.
         train, valid, test: examples a label, from the official part of that name where the corpus has parts. None takes
             all: the part or, without parts, a tenth for validation, a tenth for test and the rest for training.
         split_seed: chooses the labels and the rows. order_seed: chooses only the order of the tasks.
         grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
-        labels: explicit label lists, one a task; their order is changed by `order_seed` alone.
     Raises: ConpetError when there are too few labels or examples; it lists what there is.
     """
     counts, wanted = corpus.counts(), {"test": test, "valid": valid, "train": train}
@@ -102,10 +101,10 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
                           f"{'; '.join(text for _, text in lacking)}. Ask for fewer.")
     report = {"labels with too few examples": dict(sorted(few.items())),
               "rows left out, their sentence stands on another side": crossing}
-    made = [Task(tuple(group), **{side: np.concatenate([rows[label, side] for label in group]) for side in SIDES})
-            for group in chosen]
-    order = numpy_generator(order_seed, "order of tasks").permutation(len(made))
-    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(made[place] for place in order), report)
+    order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
+    made = (Task(tuple(group), **{side: np.concatenate([rows[label, side] for label in group]) for side in SIDES})
+            for group in (chosen[place] for place in order))
+    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(made), report)
 
 
 def check_labels(labels: Sequence[Sequence[str]], counts: dict[str, int], few: dict[str, int], need: int) -> None:
@@ -143,10 +142,7 @@ def draw_labels(corpus: Corpus, few: dict[str, int], need: int, tasks: int, labe
 
 
 def draw_rows(corpus: Corpus, labels: list[str], wanted: dict[str, int | None], seed: int) -> tuple[dict, int, list]:
-    """Rows of each (label, side), how many were left out for their sentence, and what is lacking: (label, in words).
-
-    Labels take rows in turn, shuffled. A sentence belongs to the side that takes it first; on others it is left out.
-    """
+    """Rows of each (label, side), how many were left out for their sentence, and what is lacking: (label, in words)."""
     label_of = np.array([example.label for example in corpus.examples], dtype=object)
     without_parts = all(example.part is None for example in corpus.examples)
     drawn, lacking, side_of_sentence, left_out, used = {}, [], {}, set(), set()
@@ -160,6 +156,7 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict[str, int | None], 
             for row in rows:
                 example = corpus.examples[row]
                 if len(taken) < limit and example.part in (None, side) and row not in used:
+                    # a sentence belongs to the side that takes it first; on others it is left out
                     fits = side_of_sentence.setdefault(example.sentence or example.text, side) == side
                     (taken if fits else left_out).add(row)
             used |= taken

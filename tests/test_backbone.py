@@ -17,7 +17,7 @@ from transformers import (
 )
 
 import conpet_lib as cp
-from conpet_lib.answer_row import ANSWER_ROW
+from conpet_lib.backbone import ANSWER_ROW
 from conpet_lib.files import digest
 
 ENCODERS, DECODERS = ["bert", "distilbert"], ["llama", "qwen2", "gpt2"]

@@ -1,9 +1,9 @@
-"""Replay: what a stage draws, how often, and that it costs the same however much has been seen."""
+"""Replay: what a stage draws, how often, that it costs the same however much has been seen, what a memory keeps."""
 
 import numpy as np
 import pytest
 
-from conpet_lib.replay import dynamic_replay, spread
+from conpet_lib.replay import CHOOSERS, dynamic_replay, herding, k_means, spread
 
 NEW = np.arange(100)
 
@@ -74,3 +74,38 @@ def test_a_validation_set_has_bounded_distinct_rows_spread_over_tasks(count, eac
     rows = spread(past(5, 40, 300), count, np.random.default_rng(0))
     assert len(set(rows)) == len(rows) == min(count, 345)
     assert sorted(np.bincount(rows // 1000, minlength=4)[1:]) == each
+
+
+def test_k_means_keeps_the_nearest_row_to_each_centre():
+    clouds = np.random.default_rng(0).normal(size=(30, 4)) * 0.1
+    clouds[:15] += 5                                                    # two clouds, the second has a lone third point
+    clouds[29] -= 20
+    kept = k_means(clouds, 3, np.random.default_rng(1))
+    for rows in (range(15), range(15, 29), (29,)):
+        (chosen,) = set(kept) & set(rows)
+        centre = clouds[list(rows)].mean(0)
+        assert chosen == min(rows, key=lambda row: np.linalg.norm(clouds[row] - centre))
+    assert kept[-1] == 29                                               # the smallest cluster is dropped first
+
+
+def test_herding_follows_the_mean_better_than_chance():
+    features, generator = np.random.default_rng(0).normal(size=(40, 5)), np.random.default_rng(1)
+    def error(places):
+        return np.linalg.norm(features[places].mean(0) - features.mean(0))
+    kept = herding(features, 8, generator)
+    assert error(kept) < min(error(generator.permutation(40)[:8]) for _ in range(200))
+    assert kept[0] == np.linalg.norm(features - features.mean(0), axis=1).argmin()
+
+
+@pytest.mark.parametrize("name", CHOOSERS)
+def test_a_chooser_gives_different_rows_and_the_same_again(name):
+    features = np.random.default_rng(0).normal(size=(20, 3))
+    kept = [CHOOSERS[name](features, 6, np.random.default_rng(5)).tolist() for _ in range(2)]
+    assert kept[0] == kept[1] and len(set(kept[0])) == 6 and set(kept[0]) <= set(range(20))
+
+
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+@pytest.mark.parametrize("name", CHOOSERS)
+def test_a_chooser_gives_different_rows_also_where_features_repeat(name):
+    features = np.repeat(np.eye(3), 5, axis=0)
+    assert len(set(CHOOSERS[name](features, 6, np.random.default_rng(0)).tolist())) == 6

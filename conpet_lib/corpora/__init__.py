@@ -1,7 +1,7 @@
 """Corpora: labelled examples from files, all in one form.
 
-In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s and a report of what was read and what was
-skipped. One layout a file. Knows nothing of tasks or backbones. Start at `load_corpus`.
+In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s and a report of what was skipped.
+One layout a file. Knows nothing of tasks or backbones. Start at `load_corpus`.
 """
 
 from pathlib import Path
@@ -19,9 +19,7 @@ CORPORA = {"wordnet": read_wordnet, "fewrel": read_fewrel, "fewnerd": read_fewne
 def load_corpus(name: str, path: str | Path | None = None, **columns: str) -> Corpus:
     """Read a corpus; its `report` says what was skipped and why.
 
-    Args:
-        name: a key of `CORPORA`.
-        path: the file or folder as it was handed out. "wordnet" needs none: it is fetched.
+    Args: path: the file or folder as it was handed out. "wordnet" needs none: it is fetched.
         columns: for "table" only, column names such as `text="sentence"` where they cannot be guessed.
     Raises: ConpetError for an unknown name, a missing path or a faulty file.
     """

@@ -1,7 +1,4 @@
-"""One form for the examples of every corpus, and one way to read them and to report faults.
-
-In: a path, and what a reader finds in a file. Out: `Example`, `Corpus`, `ReadReport`. Knows no layout of any file.
-"""
+"""One form for the examples of every corpus, and one way to read them and to report faults. Knows no file's layout."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,8 +15,7 @@ class Example:
 
     key: str                      # names the example in records, which never hold its text
     text: str
-    # character positions (start, end), end exclusive: one for entity typing, head and tail for a relation, or none
-    spans: tuple[tuple[int, int], ...]
+    spans: tuple[tuple[int, int], ...]      # characters, end exclusive: typing one, relations head and tail, or none
     label: str
     part: str | None = None       # official part: "train", "valid" or "test"
     source: str = ""              # file and line or record

@@ -1,8 +1,7 @@
 """Few-NERD in its official two columns: `token<TAB>label`, an empty line between sentences.
 
-A mention is a maximal run of one equal label other than `O`; neighbouring mentions of one type melt into one run, by
-the layout's design (about 1 % of them). Labels are `coarse-fine`. In the INTER and INTRA sets the mentions of other
-types are `O`. Copies with `B-` and `I-` before the label are read too.
+A mention is a maximal run of one label other than `O`; neighbouring mentions of one type melt into one, by the layout's
+design (about 1 %). In INTER and INTRA other types are `O`. Labels are `coarse-fine`; a `B-` or `I-` before is dropped.
 """
 
 import re

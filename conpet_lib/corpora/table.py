@@ -15,7 +15,6 @@ from conpet_lib.corpora.example import Corpus, Example, Found, ReadReport, read_
 
 ADVICE = ("Wanted: a .csv, .tsv or .jsonl file with a column for the text and one for the label. "
           "Positions count characters from 0; the end is exclusive.")
-JSON_LINES = (".jsonl", ".ndjson")
 TEXTS, LABELS = ("text", "sentence", "content"), ("label", "class", "type", "category")      # guesses
 POSITIONS = ((("head_start", "head_end"), ("tail_start", "tail_end")), (("start", "end"),), ())
 KINDS = ("text", "typing", "relation")       # by the number of spans
@@ -23,8 +22,7 @@ KINDS = ("text", "typing", "relation")       # by the number of spans
 
 def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", label: str = "") -> Corpus:
     """A table, one example a row. `text` and `label` name the columns if they cannot be guessed."""
-    frame = path if isinstance(path, pd.DataFrame) else None
-    place = path if frame is None else Path("table")
+    frame, place = (path, Path("table")) if isinstance(path, pd.DataFrame) else (None, path)
     examples, report = read_files(place, lambda folder: [] if frame is None else [folder],
                                   partial(read_rows, frame, text, label), ADVICE)
     return Corpus(Path(place).stem, KINDS[len(examples[0].spans) if examples else 0], examples, report)
@@ -32,20 +30,20 @@ def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", la
 
 def read_rows(frame: pd.DataFrame | None, text: str, label: str, file: Path, report: ReadReport) -> Found:
     """The example of each row, or what is wrong with its positions; of the frame if there is one, else of the file."""
-    table = frame
-    if frame is None and file.suffix in JSON_LINES:
+    json_lines, table = file.suffix in (".jsonl", ".ndjson"), frame
+    if frame is None and json_lines:
         lines = filter(str.strip, file.read_text(encoding="utf-8-sig").split("\n"))
         table = pd.DataFrame(map(json.loads, lines), dtype=object)
     elif frame is None:                                          # all as text: a label "007" or "NA" is one like others
-        table = pd.read_csv(file, sep="\t" if file.suffix == ".tsv" else ",", dtype=str, keep_default_na=False,
-                            encoding="utf-8-sig")
+        separator = "\t" if file.suffix == ".tsv" else ","
+        table = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     text = text or next((name for name in table if str(name).lower() in TEXTS), "text")
     label = label or next((name for name in table if str(name).lower() in LABELS), "label")
     if text not in table or label not in table:
         raise ValueError(f"{text!r} and {label!r} are wanted; the columns are {', '.join(map(str, table))}. Say which "
                          "with load_corpus('table', path=..., text='column', label='column').")
     pairs = next(pairs for pairs in POSITIONS if all(name in table for pair in pairs for name in pair))
-    first = 1 if file.suffix in JSON_LINES else 2                # line 1 of a CSV holds the column names
+    first = 1 if json_lines else 2                               # line 1 of a CSV holds the column names
     for line, row in enumerate(table.to_dict("records"), first):
         words, name = row[text], row[label]
         if isinstance(name, float) and name.is_integer():

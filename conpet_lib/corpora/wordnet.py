@@ -1,7 +1,7 @@
 """WordNet as entity typing: a noun with its definition; the label is its type.
 
-Layout: `data.noun` of WordNet 3.0, documented as wndb(5WN): one synset a line, pointers `@` and
-`@i` lead to its hypernyms, the gloss stands behind `|`. The types are data: `data/wordnet_types.csv`.
+Layout: `data.noun` of WordNet 3.0, documented as wndb(5WN): one synset a line, pointers `@` and `@i` lead to its
+hypernyms, the gloss stands behind `|`. The types are data: `data/wordnet_types.csv`.
 """
 
 import re
@@ -21,17 +21,11 @@ ADVICE = ("Wanted: a WordNet 3.0 folder with data.noun in it (its sub-folder `di
 
 
 def read_wordnet(path: str | Path | None = None) -> Corpus:
-    """WordNet 3.0 nouns under the types of `data/wordnet_types.csv`.
-
-    An example is one synset: its first word, and its definition up to the first semicolon. Left out and counted:
-    synsets under no type or under two, and repeats of a noun with the same definition. `sentence` is the definition,
-    so that nouns which share one stay on one side.
-    """
+    """One example a synset under one type: its first word, and its definition (the `sentence`) up to a semicolon."""
     examples, report = read_files(
         asset_folder("wordnet") if path is None else path,
         lambda folder: [*folder.glob("data.noun"), *folder.glob("dict/data.noun")][:1], read_file, ADVICE)
-    groups = pd.read_csv(TYPES, index_col="name")["group"].to_dict()
-    return Corpus("wordnet", "definition", examples, report, groups)
+    return Corpus("wordnet", "definition", examples, report, pd.read_csv(TYPES, index_col="name")["group"].to_dict())
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
