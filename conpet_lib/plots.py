@@ -58,13 +58,21 @@ def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes
     return panels[0].tolist()
 
 
+def titled(ax: Axes, title: str, legend: str = "", **labels: str) -> Axes:
+    """The Axes with a title at its left, `xlabel` and `ylabel`, and a legend, if there is one, beside it."""
+    ax.set(**labels)
+    ax.set_title(title, loc="left")
+    if legend:
+        sns.move_legend(ax, "center left", title=legend, fontsize=11, bbox_to_anchor=(1, 0.5), frameon=False)
+    return ax
+
+
 def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]], stages: int, ylabel: str, title: str,
-               low: float = 0, **look) -> None:
+               low: float = 0, **look) -> Axes:
     """Lines (parts of 1 by stage, name, colour, marker) in percent from `low` to 100, each one's name at its end, moved
     off others'. `stages` is the last on the axis; `look` is of all lines."""
-    ax.set(xlabel="stage (tasks seen)", ylabel=ylabel, ylim=(low, 103), xlim=(0.8, stages + 0.2))
+    ax.set(ylim=(low, 103), xlim=(0.8, stages + 0.2))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_title(title, loc="left", pad=14)
     for values, _, color, marker in lines:
         ax.plot(values.index, 100 * values, color=color, marker=marker, **look)
     taken, gap = -np.inf, (103 - low) / 16
@@ -73,25 +81,24 @@ def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]], sta
         taken = max(end[1], taken + gap)
         ax.annotate(name, end, xytext=(end[0] + 0.15, taken), color=color, va="center", fontsize=13,
                     annotation_clip=False)
+    return titled(ax, title, xlabel="stage (tasks seen)", ylabel=ylabel)
 
 
 def average_curves(runs: Sequence, upto: int | None = None) -> Axes:
     """Average accuracy against the stage, up to a stage (default: the last), one line a run, its name at the end."""
-    ax, stages = axes()[0], max(len(run.record["stream"]["tasks"]) for run in runs)
-    draw_lines(ax, [(run.average_accuracy.loc[:upto], *looks(run)) for run in runs], stages, "average accuracy (%)",
-               "What is left after each stage, over all tasks seen")
-    return ax
+    lines = [(run.average_accuracy.loc[:upto], *looks(run)) for run in runs]
+    return draw_lines(axes()[0], lines, max(len(run.record["stream"]["tasks"]) for run in runs),
+                      "average accuracy (%)", "What is left after each stage, over all tasks seen")
 
 
 def selector_bound(run) -> Axes:
     """Average accuracy beside its two factors: how often the task is chosen rightly, and how good the modules are."""
-    ax, answer = axes(11, 5)[0], run.average_accuracy
+    answer = run.average_accuracy
     lines = [(metrics.oracle_accuracy(run.predictions), "label right, task told", PALETTE[2], "^"),
              (metrics.selector_accuracy(run.predictions), "task right (selector)", PALETTE[4], "v"),
              (answer, "label right (answer)", *looks(run)[1:])]
-    draw_lines(ax, lines, len(answer), "test rows (%)", "Which part limits the answer: the modules or the selector?",
-               low=max(0, 100 * answer.min() - 15))
-    return ax
+    return draw_lines(axes(11, 5)[0], lines, len(answer), "test rows (%)",
+                      "Which part limits the answer: the modules or the selector?", max(0, 100 * answer.min() - 15))
 
 
 def forgetting_curves(runs: Sequence) -> Axes:
@@ -152,9 +159,9 @@ def calibration(run, stage: int | None = None) -> Axes:
     for confidence, accuracy, rows in table.itertuples(index=False):
         ax.annotate(str(rows), (100 * confidence, 100 * accuracy), xytext=(0, -18), textcoords="offset points",
                     ha="center", fontsize=10)
-    ax.set(xlabel="selector's confidence (%)", ylabel="task chosen rightly (%)", xlim=(0, 103), ylim=(0, 103))
-    ax.set_title(f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)", loc="left")
-    return ax
+    ax.set(xlim=(0, 103), ylim=(0, 103))
+    return titled(ax, f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)",
+                  xlabel="selector's confidence (%)", ylabel="task chosen rightly (%)")
 
 
 def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
@@ -165,10 +172,8 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
                     markers={"right": "o", "wrong": "X"}, size="chosen", sizes={"right": 30, "wrong": 90})
     if marked is not None:
         ax.scatter(*points.loc[marked, ["x", "y"]], s=400, facecolors="none", edgecolors="black", linewidths=3)
-    sns.move_legend(ax, "center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=11)
-    ax.set(xlabel="first main direction (no unit)", ylabel="second main direction")
-    ax.set_title("How the selector sees the test rows", loc="left")
-    return ax
+    return titled(ax, "How the selector sees the test rows", " ", xlabel="first main direction (no unit)",
+                  ylabel="second main direction")
 
 
 def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
@@ -180,10 +185,9 @@ def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
         ax.plot(*place, marker, color=color, markersize=10)
         ax.annotate(name if modules == 1 else f"{name}, {modules} modules", place, (0, (14, -26)[number % 2]),
                     textcoords="offset points", ha="center", fontsize=12)
-    ax.set(xlabel=cost, ylabel="average accuracy (%)")
     ax.margins(x=0.2, y=0.2)
-    ax.set_title("What a larger budget buys: up and to the left is better", loc="left")
-    return ax
+    return titled(ax, "What a larger budget buys: up and to the left is better", xlabel=cost,
+                  ylabel="average accuracy (%)")
 
 
 def ablation(table: pd.DataFrame, by: str, measure: str = "average accuracy") -> Axes:
@@ -193,10 +197,8 @@ def ablation(table: pd.DataFrame, by: str, measure: str = "average accuracy") ->
     sns.stripplot(shown, x=by, y="percent", hue="seed", palette="colorblind", size=9, jitter=0.12, ax=ax)
     sns.pointplot(shown, x=by, y="percent", ax=ax, color="black", errorbar=None, linestyle="none", marker="_",
                   markersize=40)
-    ax.set(xlabel=name, ylabel=f"{measure} (%)")
-    ax.set_title(f"Does {name} matter? Each point a run, the lines are means", loc="left")
-    sns.move_legend(ax, "center left", title="seed", bbox_to_anchor=(1, 0.5), frameon=False)
-    return ax
+    return titled(ax, f"Does {name} matter? Each point a run, the lines are means", "seed", xlabel=name,
+                  ylabel=f"{measure} (%)")
 
 
 def replayed(run, part: str = "module") -> Axes:
@@ -205,9 +207,7 @@ def replayed(run, part: str = "module") -> Axes:
     counts = table.pivot_table(index="stage", columns="task", values="count", aggfunc="sum", fill_value=0)
     ax = counts.plot.bar(ax=axes()[0], stacked=True, width=0.8, rot=0, edgecolor="white", linewidth=0.5,
                          ylabel="rows drawn", color=sns.color_palette("crest", counts.shape[1]))
-    ax.set_title(f"{looks(run)[0]}, {part}: rows drawn in each stage, by their task", loc="left")
-    ax.legend(title="task", fontsize=11, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return ax
+    return titled(ax, f"{looks(run)[0]}, {part}: rows drawn in each stage, by their task", "task")
 
 
 def stream_picture(stream) -> Axes:
@@ -216,11 +216,10 @@ def stream_picture(stream) -> Axes:
     sides = [[len(task.train), len(task.valid), len(task.test)] for task in stream]
     ax = pd.DataFrame(sides, names, ["training", "validation", "test"]).plot.barh(
         ax=axes(11, 1.5 + 0.55 * len(stream))[0], stacked=True, width=0.8, color=PALETTE[:3], xlabel="examples")
-    ax.set_title("The stream: tasks in the order in which they are learned", loc="left")
     ax.invert_yaxis()
     ax.tick_params("y", labelsize=12)
     ax.legend(fontsize=11, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
-    return ax
+    return titled(ax, "The stream: tasks in the order in which they are learned")
 
 
 def class_counts(corpus, need: int = 120) -> Axes:
@@ -232,9 +231,8 @@ def class_counts(corpus, need: int = 120) -> Axes:
     ax.annotate(f"dashed: {need} examples, what a stream needs of a type", (len(labels) - 1, need), xytext=(0, 60),
                 textcoords="offset points", ha="right", fontsize=14)
     ax.tick_params("x", rotation=90, labelsize=min(12, 700 / len(labels)))
-    ax.set(ylabel="examples", xlim=(-0.7, len(labels) - 0.3))
-    ax.set_title(f"{len(labels)} types: a few are frequent, many are rare", loc="left")
-    return ax
+    ax.set_xlim(-0.7, len(labels) - 0.3)
+    return titled(ax, f"{len(labels)} types: a few are frequent, many are rare", ylabel="examples")
 
 
 def paired(one, other) -> Axes:
@@ -248,9 +246,8 @@ def paired(one, other) -> Axes:
     ax.errorbar(groups["mean"], groups.index.astype(str), xerr=1.96 * groups["sem"], fmt="o", capsize=4,
                 color=looks(one)[1])
     ax.axvline(0, color="0.5", linestyle="--")
-    ax.set(xlabel=f"{looks(one)[0]} minus {looks(other)[0]} (points)", ylabel="task")
-    ax.set_title("Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)", loc="left")
-    return ax
+    return titled(ax, "Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)",
+                  xlabel=f"{looks(one)[0]} minus {looks(other)[0]} (points)", ylabel="task")
 
 
 def lost_labels(run) -> pd.DataFrame:
