@@ -1,7 +1,7 @@
 """Features: what learners see of examples, and the count of what it cost.
 
 In: rows of a stream. Out: answer features and scores of a module, from the prefix cache and a short top pass. Joins
-`tasks`, `prompts`, `backbone`, `prefix_cache` and `store`. Knows nothing of learners.
+`tasks`, `prompts`, `backbone` and `prefix_cache`. Knows nothing of learners.
 """
 
 from collections import Counter
@@ -17,9 +17,8 @@ from conpet_lib.backbone import Backbone
 from conpet_lib.corpora import Example
 from conpet_lib.files import digest
 from conpet_lib.modules import PetModule
-from conpet_lib.prefix_cache import PrefixCache, groups, padded
+from conpet_lib.prefix_cache import PrefixCache, Store, groups, padded
 from conpet_lib.prompts import Encoded, Prompt
-from conpet_lib.store import Store
 
 INFERENCE_ROWS = 64                                   # rows of one pass without gradients
 PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30          # limits of the caches on disk

@@ -1,11 +1,17 @@
 """Prefix cache: hidden states at the boundary, computed once and kept on disk.
 
 In: prompts as token numbers. Out: their states, padded into a batch. Kept are real tokens only, in half precision where
-they fit into it. May import `backbone`, `store`. Knows nothing of tasks or learners. Start at `PrefixCache.batch`.
+they fit into it. `Store` is the file behind it, and behind the logit cache, on SQLite: a write is whole or absent,
+several processes may use a file at once, and reads are memory-mapped. May import `backbone`. Knows nothing of tasks or
+learners. Start at `PrefixCache.batch`.
 """
 
+import json
+import sqlite3
+import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,13 +20,100 @@ from torch.nn.functional import pad
 from conpet_lib.backbone import Backbone
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest
-from conpet_lib.store import Store
 
 BUCKET = 8                  # prompt lengths are padded to a multiple of this many tokens
 GROUP = 8                   # prompts computed together, always so many: see `groups`
 WRITE_BYTES = 16 * 2**20    # written at once
+TYPES = {str(dtype): dtype for dtype in (torch.float16, torch.float32)}
 
 Tokens = Sequence[int]
+
+
+class Store:
+    """Tensors `(rows, width)` in one file, by keys that hash all that a value depends on.
+
+    Args: file: made at the first use. limit: bytes on disk, above which the oldest values go.
+    Attributes: `hits`: values read; `misses`: values put, since they had to be computed, `written` bytes of them;
+        `evicted`: values dropped for the limit; `damaged`: for a wrong checksum, and files that were no database.
+    """
+
+    def __init__(self, file: Path, limit: int):
+        self.file, self.limit = Path(file), limit
+        self.hits = self.misses = self.written = self.damaged = self.evicted = 0
+        self.base: sqlite3.Connection | None = None
+
+    def missing(self, keys: Collection[str]) -> list[str]:
+        """The distinct keys that have no value."""
+        there = {key for key, in self._select("key", keys)}
+        return [key for key in dict.fromkeys(keys) if key not in there]
+
+    def get(self, keys: Collection[str]) -> dict[str, Tensor]:
+        """The values that are there and whole; one that is not is dropped."""
+        found = {}
+        for key, dtype, width, checksum, value in self._select("key, type, width, checksum, value", keys):
+            if zlib.crc32(value) == checksum and dtype in TYPES:
+                found[key] = torch.frombuffer(bytearray(value), dtype=TYPES[dtype]).reshape(-1, width)
+            else:
+                self.damaged += 1
+                self._do("DELETE FROM kept WHERE key = ?", [key])
+        self.hits += len(found)
+        return found
+
+    def put(self, values: Mapping[str, Tensor]) -> None:
+        """Keep `(rows, width)` tensors, all of them or none; then drop the oldest as long as the limit is exceeded."""
+        rows = []
+        for key, value in values.items():
+            content = value.numpy().tobytes()
+            rows.append((key, str(value.dtype), value.shape[-1], zlib.crc32(content), content))
+        self._do("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)", rows, many=True)
+        self.misses, self.written = self.misses + len(rows), self.written + sum(len(content) for *_, content in rows)
+        while self.bytes > self.limit and (count := self._do("SELECT COUNT(*) FROM kept")[0][0]):
+            oldest = count // 10 + 1
+            self._do("DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY rowid LIMIT ?)", [oldest])
+            self.evicted += oldest
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in use; 0 for a file that was never used."""
+        if self.base is None and not self.file.exists():
+            return 0
+        return self._do("SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, "
+                        "pragma_freelist_count, pragma_page_size")[0][0]
+
+    def _select(self, columns: str, keys: Collection[str]) -> list[tuple]:
+        return self._do(f"SELECT {columns} FROM kept WHERE key IN (SELECT value FROM json_each(?))",
+                        [json.dumps(list(keys))])
+
+    def _do(self, statement: str, values: Sequence = (), many: bool = False) -> list[tuple]:
+        """The rows of a statement, `many`: done for each of `values`; a file that is no database is begun anew."""
+        def work(base: sqlite3.Connection) -> list[tuple]:
+            with base:              # one transaction
+                return (base.executemany if many else base.execute)(statement, values).fetchall()
+        try:
+            try:
+                return work(self.base or self._connect())
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                self.damaged, self.base = self.damaged + 1, None
+                self.file.replace(self.file.with_suffix(".damaged"))
+                Path(f"{self.file}-journal").unlink(missing_ok=True)        # SQLite would roll the new file back by it
+                return work(self._connect())
+        except (sqlite3.OperationalError, OSError) as error:
+            self.base = None
+            raise ConpetError(f"{self.file}: this cache cannot be used ({error}). Free some disk space, or set "
+                              "CONPET_CACHE to a folder that can be written.") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        # IMMEDIATE: a read lock that becomes a write lock does not wait its turn. The rollback journal, not the
+        # write-ahead log: changing to that fails when two processes do it at once, nor does it work on network drives.
+        base = sqlite3.connect(self.file, timeout=60, isolation_level="IMMEDIATE", check_same_thread=False)
+        base.executescript(f"PRAGMA mmap_size={self.limit}; PRAGMA synchronous=NORMAL; BEGIN IMMEDIATE; "
+                           "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, type TEXT NOT NULL, width INTEGER "
+                           "NOT NULL, checksum INTEGER NOT NULL, value BLOB NOT NULL); COMMIT")
+        self.base = base
+        return base
 
 
 def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
@@ -91,12 +184,10 @@ class PrefixCache:
 
     def batch(self, prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
         """States `(batch, tokens, hidden)` float32, padded to `length` or more, and `(batch, tokens)`: real tokens."""
-        keys, device = [self.key(tokens) for tokens in prompts], self.backbone.device
+        keys = [self.key(tokens) for tokens in prompts]
         found = self.store.get(keys)
         lacking = {key: tokens for key, tokens in zip(keys, prompts) if key not in found}
         if lacking:                                         # never filled, damaged, or dropped for the limit
             found |= self.fill(lacking.values()) | self.store.get(lacking)
-        length = max(length, *map(len, prompts))
-        hidden = torch.stack([pad(found[key].float(), (0, 0, 0, length - len(found[key]))) for key in keys])
-        real = torch.arange(length) < torch.tensor([[len(tokens)] for tokens in prompts])
-        return hidden.to(device), real.to(device)
+        real = padded(prompts, length)[1]
+        return torch.stack([pad(found[key].float(), (0, 0, 0, real.shape[1] - len(found[key]))) for key in keys]), real
