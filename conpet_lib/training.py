@@ -19,14 +19,13 @@ from pathlib import Path
 import filelock
 import numpy as np
 import pandas as pd
-import torch
 from tqdm.auto import tqdm
 
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone
 from conpet_lib.checkpoints import Checkpoint
 from conpet_lib.config import VanillaConfig
-from conpet_lib.costs import Clock, operations
+from conpet_lib.costs import Clock, cpu_threads, operations
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, write_json, write_table, write_tensors
 from conpet_lib.learners import Learner, Step
@@ -55,14 +54,13 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
     Raises: ConpetError if the folder holds a run of other arguments, is in use, vanishes or cannot be written;
         KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept.
     """
-    about, before = describe(stream, backbone, config, seed, max_tokens), torch.get_num_threads()
+    about = describe(stream, backbone, config, seed, max_tokens)
     folder = Path(folder or cache_folder() / "runs" / folder_name(about))
     try:
         record = open_record(folder, about)
         if record["stages_done"] < len(stream) or leftovers(folder, record):
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / ".lock", timeout=0):
-                torch.set_num_threads(threads)
+            with filelock.FileLock(folder / ".lock", timeout=0), cpu_threads(threads):
                 record = open_record(folder, about)      # read again: another process may have gone on meanwhile
                 work(folder, record, restore(folder, record, stream, backbone, cache),
                      Checkpoint(folder, checkpoint_every, folder_name(about)), on_step, bar)
@@ -73,8 +71,6 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
                           "with room on the disk; what was finished is kept, and the same call goes on.") from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"The run in {folder} was interrupted; the same call goes on from there.") from None
-    finally:
-        torch.set_num_threads(before)
     return load_run(folder, backbone)
 
 
