@@ -46,11 +46,20 @@ class Clock:
     """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
 
     Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it.
+    Args: spent: the `costs` of an earlier process that trained a part of the stage.
     """
 
-    def __init__(self, spent: dict):
+    def __init__(self, features: Features, spent: dict):
         self.spent = {name: Counter(spent.get(name)) for name in ("wall", "cpu", "host", "device")}
         self.process, self.last = psutil.Process(), (time.perf_counter(), time.process_time())
+        self.features, self.before = features, features.counts
+        self.before.subtract(spent.get("counts", {}))
+
+    def costs(self) -> dict:
+        """What the stage has cost so far, with the counts of its features, in every process that trained it."""
+        counts = self.features.counts
+        counts.subtract(self.before)
+        return {**self.spent, "counts": counts}
 
     def tick(self, doing: str) -> None:
         """Book the time since the last tick under `doing`."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save
@@ -48,11 +47,6 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str,
     """Write tensors as safetensors, atomically; `about` is kept in the file's header."""
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return write_atomically(path, lambda name: name.write_bytes(save(flat, about)))
-
-
-def write_table(path: Path, table: pd.DataFrame) -> Path:
-    """Write a DataFrame as Parquet, atomically."""
-    return write_atomically(path, lambda name: table.to_parquet(name, index=False))
 
 
 def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Any]) -> Any:

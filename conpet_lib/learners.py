@@ -66,7 +66,7 @@ class Learner:
         modules: all modules, in the order of their making. module_of_task: the number of each task's module.
         ledger: one dict a stage: steps, rows drawn, distinct rows, rows with a gradient, best validation accuracy.
         kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
-        fitting: the stage in training; `checkpoints` puts it where an earlier process left it.
+        fitting: the stage in training; a `Checkpoint` puts it where an earlier process left it.
     Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
     """
 
