@@ -46,7 +46,6 @@ class Clock:
     """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
 
     Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it.
-    Args: spent: the `costs` of an earlier process that trained a part of the stage.
     """
 
     def __init__(self, features: Features, spent: dict):
@@ -56,7 +55,7 @@ class Clock:
         self.before.subtract(spent.get("counts", {}))
 
     def costs(self) -> dict:
-        """What the stage has cost so far, with the counts of its features, in every process that trained it."""
+        """What the stage has cost so far, counts of features too; `spent`, of earlier processes, is a part of it."""
         counts = self.features.counts
         counts.subtract(self.before)
         return {**self.spent, "counts": counts}
@@ -164,8 +163,7 @@ def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes
     rows = stream[0].train[:32]
     with cpu_threads(1), tempfile.TemporaryDirectory() as folder:       # one, as in `train`
         features = Features(stream.examples, stream.kind, backbone, Path(folder))
-        lora = VanillaConfig(rank=config.rank, alpha=config.alpha, targets=config.targets)
-        learner = Learner(stream, features, lora, seed=0)
+        learner = Learner(stream, features, config, seed=0)
         fitting = learner.begin(1)
         features.fill(rows[:2])
         prefix = timeit(lambda: features.fill(rows[2:]), number=1) / max(1, len(rows) - 2)

@@ -25,10 +25,9 @@ PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30          # limits of the caches on 
 
 
 class Features:
-    """Rows of a list of examples as answer features. A row is read when it is asked for, not before its time.
+    """Rows of a list of examples as answer features; a row is read when it is asked for.
 
     Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans.
-    Attributes: `prefixes`, the `PrefixCache`; `logits`, the logit cache, a `Store`.
     """
 
     def __init__(self, examples: Sequence[Example], kind: str, backbone: Backbone, cache: Path | None = None,
@@ -36,7 +35,7 @@ class Features:
         self.examples, self.backbone, cache = examples, backbone, Path(cache or cache_folder())
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens)
         self.prefixes = PrefixCache(backbone, Store(cache / "prefix.sqlite", PREFIX_BYTES))
-        self.logits = Store(cache / "logits.sqlite", LOGIT_BYTES)
+        self.logits = Store(cache / "logits.sqlite", LOGIT_BYTES)            # the logit cache
         self.passes: Counter = Counter()
         self.encoded: dict[int, Encoded] = {}
 
@@ -44,11 +43,10 @@ class Features:
     def counts(self) -> Counter:
         """What was run so far: `top_rows`, `top_tokens` (padded) and `head_scores` without gradients and, ending in
         `_trained`, with; `prefix_tokens`; what both caches count; `truncated` prompts and their `cut_tokens`."""
-        caches = {f"{name}_{field}": getattr(store, field)
-                  for name, store in (("prefix", self.prefixes.store), ("logit", self.logits))
+        prefixes, stores = self.prefixes, (("prefix", self.prefixes.store), ("logit", self.logits))
+        caches = {f"{name}_{field}": getattr(store, field) for name, store in stores
                   for field in ("hits", "misses", "written", "damaged", "evicted")}
-        more = {"prefix_tokens": self.prefixes.tokens, "prefix_wide": self.prefixes.wide}
-        return Counter({**self.passes, **caches, **more})
+        return Counter({**self.passes, **caches, "prefix_tokens": prefixes.tokens, "prefix_wide": prefixes.wide})
 
     def encode(self, row: int) -> Encoded:
         """The prompt of a row as token numbers; encoded once."""

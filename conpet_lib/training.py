@@ -1,8 +1,7 @@
 """Training: one call makes a run, stage by stage, and can be repeated.
 
 In: a stream, a backbone, a config, a seed, a folder. Out: a `Run` in the folder. A stage ends with its files and then
-`run.json`, which has their hashes; within it a `Checkpoint` keeps what was trained, so that a kill loses seconds.
-Start at `train`.
+`run.json`, which has their hashes; within it a `Checkpoint` keeps what was trained. Start at `train`.
 """
 
 import json
@@ -46,7 +45,6 @@ class Stopped(Exception):
 class Checkpoint:
     """A stage in training in one file, from which it goes on to the same bits: weights, best so far and moments of each
     part, and what it has cost. Every draw has a named seed: there is no random state, what was replayed is drawn again.
-
     Args: run: a hash of what is trained. every: seconds between two; after a slow save the pause is longer, so that all
         of them take less than 2 % of the time. 0 saves after every step.
     """
@@ -108,12 +106,11 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
 
     Args:
         stream, backbone, config, seed, max_tokens (a prompt's longest): the same ones give the same result.
-        folder: of the run; a finished run in it is loaded, an unfinished one goes on, another one is refused. Default:
-            one in the user's cache, named by what the run is of. cache: folder of the caches, default the user's.
+        folder: a finished run in it is loaded, an unfinished one goes on, another one is refused. Default: one in the
+            user's cache, named by what the run is of. cache: folder of the caches, default the user's.
         on_step: called with a `Step` after each optimiser step; a true answer stops the run. bar: show the progress.
-        threads: of the CPU. Default 1: a small backbone's matrices are too small to share (two were slower when
-            anything else ran), and the last digits then do not depend on the machine's cores.
-        checkpoint_every: seconds of training that a kill may cost; see `Checkpoint`.
+        threads: of the CPU; 1, since a small backbone's matrices are too small to share, and since the last digits then
+            do not depend on the machine's cores. checkpoint_every: seconds of training that a kill may cost.
     Returns: the `Run`; `run.finished` is False if it was stopped.
     Raises: ConpetError if the folder holds a run of other arguments, is in use, vanishes or cannot be written;
         KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept.
