@@ -19,10 +19,9 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
-from transformers import AutoModel, AutoModelForCausalLM, PretrainedConfig
 
 from conpet_lib.answer_row import ALL_TOKENS, ANSWER_ROW
-from conpet_lib.backbone import TARGETS, Backbone, find_layers, is_target
+from conpet_lib.backbone import Backbone
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
@@ -172,18 +171,3 @@ def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes
         answer = timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
         tokens = float(np.mean([len(features.encode(row).tokens) for row in rows]))
     return tokens, prefix, answer, steps
-
-
-def pet_size(config: PretrainedConfig, rank: int = 4, tuned_layers: int | str = "all",
-             targets: tuple[str, ...] = TARGETS) -> tuple[int, int]:
-    """(weights of one adapter, weights of the whole model), counted from a config without loading weights.
-    Example: for LLaMA-7B's shapes, rank 4 on q_proj and k_proj of all layers: (2097152, 6738415616)."""
-    with torch.device("meta"):
-        try:
-            model = AutoModelForCausalLM.from_config(config)
-        except ValueError:                                  # an encoder has no causal head
-            model = AutoModel.from_config(config)
-    tuned = find_layers(model)[1][0 if tuned_layers == "all" else -tuned_layers:]
-    adapter = sum(rank * sum(part.weight.shape) for layer in tuned for name, part in layer.named_modules()
-                  if is_target(name, part, targets))
-    return adapter, sum(weight.numel() for weight in model.parameters())

@@ -3,10 +3,11 @@
 import pytest
 import torch
 from conftest import MAIN, make_module, make_stream, quick
-from transformers import BertConfig, LlamaConfig
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 import conpet_lib as cp
-from conpet_lib.costs import cpu_threads, operations, pet_size
+from conpet_lib.backbone import Backbone
+from conpet_lib.costs import cpu_threads, operations
 from conpet_lib.features import Features
 
 COUNTS = {"prefix_tokens": 10, "top_tokens": 7, "top_rows": 3, "head_scores": 5,
@@ -53,16 +54,24 @@ def test_every_stage_records_seconds_memory_passes_and_operations(learned):
     assert ["selector" in cost["wall"] for cost in learned["dynamic"].costs] == [False, True, True]
 
 
-def test_llama_7b_has_3213_times_as_many_weights_as_its_lora():
-    adapter, whole = pet_size(LlamaConfig(vocab_size=32000, hidden_size=4096, intermediate_size=11008,
-                                          num_hidden_layers=32, num_attention_heads=32),
-                              rank=4, targets=("q_proj", "k_proj"))
-    assert (adapter, whole, whole // adapter) == (2_097_152, 6_738_415_616, 3213)     # the authors' shapes
+def adapter_size(backbone, **more) -> int:
+    """Weights of one adapter of rank 4."""
+    return sum(shape.numel() for shape in backbone.register(backbone.lora(4, 1.0, **more)).values())
 
 
-def test_an_adapter_of_the_last_layer_is_a_share_of_that_of_all():
-    shape = BertConfig(hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=32)
-    assert pet_size(shape, tuned_layers=1)[0] * 4 == pet_size(shape)[0]
+def test_llama_7b_has_3213_times_as_many_weights_as_its_lora(monkeypatch):
+    monkeypatch.setattr("conpet_lib.backbone.digest", lambda *parts: "")       # weights that are not there have no hash
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(LlamaConfig(
+            vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32))
+    llama = Backbone("llama-7b", model, None, 32, "all", torch.device("meta"), torch.float32)
+    adapter = adapter_size(llama, targets=("q_proj", "k_proj"))
+    assert (adapter, llama.weights, llama.weights // adapter) == (2_097_152, 6_738_415_616, 3213)  # the authors' shapes
+
+
+def test_an_adapter_of_the_last_layer_is_a_share_of_that_of_all(tiny_models):
+    one, whole = (cp.load_backbone(tiny_models["bert"], tuned, device="cpu") for tuned in (1, "all"))
+    assert adapter_size(one) * 4 == adapter_size(whole)
 
 
 @pytest.mark.parametrize("name, more", [
