@@ -23,9 +23,9 @@ from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError, unknown
+from conpet_lib.files import numpy_generator
 from conpet_lib.registry import CONFIGS
 from conpet_lib.runs import Run, load_run
-from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream
 from conpet_lib.training import describe, folder_name, train
 

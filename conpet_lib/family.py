@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, normalize
 
 from conpet_lib.config import EWCConfig, LwFConfig, MemoryConfig
+from conpet_lib.files import numpy_generator
 from conpet_lib.learners import Fitting, Learner, Vanilla
 from conpet_lib.memory import CHOOSERS
 from conpet_lib.modules import PetModule
 from conpet_lib.replay import Rows, dynamic_replay
-from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Task
 
 

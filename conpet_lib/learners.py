@@ -28,9 +28,9 @@ from torch import Tensor, nn
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
+from conpet_lib.files import numpy_generator
 from conpet_lib.modules import PetModule, WholeModule
 from conpet_lib.replay import Rows, cut, dynamic_replay, spread
-from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream, Task
 
 
