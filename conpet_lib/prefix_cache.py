@@ -1,9 +1,8 @@
 """Prefix cache: hidden states at the boundary, computed once and kept on disk.
 
 In: prompts as token numbers. Out: their states, padded into a batch. Kept are real tokens only, in half precision where
-they fit into it. `Store` is the file behind it, and behind the logit cache, on SQLite: a write is whole or absent,
-several processes may use a file at once, and reads are memory-mapped. May import `backbone`. Knows nothing of tasks or
-learners. Start at `PrefixCache.batch`.
+they fit into it. The `Store` behind it, and behind the logit cache, is SQLite: a write is whole or absent, several
+processes may use a file at once. May import `backbone`. Knows nothing of learners. Start at `PrefixCache.batch`.
 """
 
 import json
@@ -61,12 +60,11 @@ class Store:
 
     def put(self, values: Mapping[str, Tensor]) -> None:
         """Keep `(rows, width)` tensors, all of them or none; then drop the oldest as long as the limit is exceeded."""
-        rows = []
-        for key, value in values.items():
-            content = value.numpy().tobytes()
-            rows.append((key, str(value.dtype), value.shape[-1], zlib.crc32(content), content))
+        rows = [(key, str(value.dtype), value.shape[-1], zlib.crc32(content := value.numpy().tobytes()), content)
+                for key, value in values.items()]
         self._do("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)", rows, many=True)
-        self.misses, self.written = self.misses + len(rows), self.written + sum(len(content) for *_, content in rows)
+        self.misses += len(rows)
+        self.written += sum(value.nbytes for value in values.values())
         while self.bytes > self.limit and (count := self._do("SELECT COUNT(*) FROM kept")[0][0]):
             oldest = count // 10 + 1
             self._do("DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY rowid LIMIT ?)", [oldest])
@@ -142,7 +140,7 @@ class PrefixCache:
     """Hidden states at the boundary of one backbone, in a store that other backbones may share.
 
     Attributes: `tokens`: run through the prefix, padding and copies included; `wide`: prompts kept in float32, since
-    half precision would overflow (smollm2's first token reaches 24,500; some decoders' more).
+        half precision would overflow (smollm2's first token reaches 24,500; some decoders' more).
     """
 
     def __init__(self, backbone: Backbone, store: Store):
