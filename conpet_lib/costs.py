@@ -43,9 +43,7 @@ def cpu_threads(count: int) -> Iterator[None]:
 
 class Clock:
     """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
-
-    Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it.
-    """
+    Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it."""
 
     def __init__(self, features: Features, spent: dict):
         self.spent = {name: Counter(spent.get(name)) for name in ("wall", "cpu", "host", "device")}
@@ -71,13 +69,11 @@ class Clock:
 
 
 def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[str, float]:
-    """Floating-point operations of prefix, top and head, from counts of rows and tokens.
-
-    A Linear of n weights costs 2n a token, a multiplication and an addition each; attention scores and mixing, below a
-    tenth at these lengths, are left out, as is the embedding. `trained` is for a weight of a top with gradients: 4,
-    there and back through activations; 6 in full tuning; 2 below a lone head. The exit layer's short form reads all
-    tokens for keys and values only.
-    """
+    """Floating-point operations of prefix, top and head, from counts of rows and tokens. A Linear of n weights costs 2n
+    a token, a multiplication and an addition each; attention scores and mixing, below a tenth at these lengths, are
+    left out, as is the embedding. `trained` is for a weight of a top with gradients: 4, there and back through
+    activations; 6 in full tuning; 2 below a lone head. The exit layer's short form reads all tokens for keys and values
+    only."""
     def linear(layers, names=None):
         return sum(part.weight.numel() for name, part in layers.named_modules()
                    if isinstance(part, torch.nn.Linear) and "lora_" not in name

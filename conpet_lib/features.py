@@ -26,9 +26,7 @@ PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30          # limits of the caches on 
 
 class Features:
     """Rows of a list of examples as answer features; a row is read when it is asked for.
-
-    Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans.
-    """
+    Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans."""
 
     def __init__(self, examples: Sequence[Example], kind: str, backbone: Backbone, cache: Path | None = None,
                  max_tokens: int = 128):

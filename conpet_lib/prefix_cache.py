@@ -30,7 +30,6 @@ Tokens = Sequence[int]
 
 class Store:
     """Tensors `(rows, width)` in one file, by keys that hash all that a value depends on.
-
     Args: file: made at the first use. limit: bytes on disk, above which the oldest values go.
     Attributes: `hits`: values read; `misses`: values put, since they had to be computed, `written` bytes of them;
         `evicted`: values dropped for the limit; `damaged`: for a wrong checksum, and files that were no database.
@@ -115,11 +114,9 @@ class Store:
 
 
 def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
-    """A padded length and the keys of `GROUP` prompts that have it; a last key is repeated to fill a group.
-
-    So every pass of a length has one shape, and a value depends on its prompt alone, or a resumed run would differ:
-    matrix kernels give other last digits for other shapes.
-    """
+    """A padded length and the keys of `GROUP` prompts that have it; a last key is repeated to fill a group. So every
+    pass of a length has one shape, and a value depends on its prompt alone, or a resumed run would differ: matrix
+    kernels give other last digits for other shapes."""
     keys_of = defaultdict(list)
     for key, tokens in prompts.items():
         keys_of[-(-len(tokens) // BUCKET) * BUCKET].append(key)
@@ -138,7 +135,6 @@ def padded(prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
 
 class PrefixCache:
     """Hidden states at the boundary of one backbone, in a store that other backbones may share.
-
     Attributes: `tokens`: run through the prefix, padding and copies included; `wide`: prompts kept in float32, since
         half precision would overflow (smollm2's first token reaches 24,500; some decoders' more).
     """

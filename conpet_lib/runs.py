@@ -89,10 +89,8 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
 
 class Run:
     """A recorded run. Accuracies are parts of 1.
-
     Attributes: folder; record: the content of its run.json; name: the learner's; finished: whether all stages are done;
-        costs: one dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations.
-    """
+        costs: one dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
 
     def __init__(self, folder: str | Path, record: dict, backbone: Backbone | None = None):
         self.folder, self.record, self._backbone = Path(folder), record, backbone
