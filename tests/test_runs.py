@@ -15,8 +15,8 @@ from conftest import MAIN, make_corpus, make_stream, module_bytes, quick
 from transformers import AutoModel
 
 import conpet_lib as cp
+from conpet_lib.features import PrefixCache
 from conpet_lib.files import digest
-from conpet_lib.prefix_cache import PrefixCache
 
 
 def never(step) -> bool:
