@@ -40,8 +40,7 @@ class Store:
     absent, several processes may use the file at once, and reads are memory-mapped.
     Args: file: made at the first use. limit: bytes on disk, above which the oldest values go.
     Attributes: `hits`: values read; `misses`: values put, since they had to be computed, `written` bytes of them;
-        `evicted`: values dropped for the limit; `damaged`: for a wrong checksum, and files that were no database.
-    """
+        `evicted`: values dropped for the limit; `damaged`: for a wrong checksum, and files that were no database."""
 
     def __init__(self, file: Path, limit: int):
         self.file, self.limit = Path(file), limit
@@ -144,8 +143,7 @@ def padded(prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
 class PrefixCache:
     """Hidden states at the boundary of one backbone, in a store that other backbones may share.
     Attributes: `tokens`: run through the prefix, padding and copies included; `wide`: prompts kept in float32, since
-        half precision would overflow (smollm2's first token reaches 24,500; some decoders' more).
-    """
+        half precision would overflow (smollm2's first token reaches 24,500; some decoders' more)."""
 
     def __init__(self, backbone: Backbone, store: Store):
         self.backbone, self.store, self.tokens, self.wide = backbone, store, 0, 0

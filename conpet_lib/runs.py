@@ -192,10 +192,8 @@ class Run:
     def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
         """Answers to new text, so many in a batch: label, task (chosen first; with k > 1 the label may be another's),
         module, confidence and ranking, as in `Learner.answer`.
-
         Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}` for relations,
-            `noun: definition` for WordNet, plain text otherwise.
-        """
+            `noun: definition` for WordNet, plain text otherwise."""
         learner, kind = self.learner, self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
         features = Features(examples, kind, learner.features.backbone, max_tokens=self.record["backbone"]["max_tokens"])
