@@ -14,14 +14,14 @@ width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that ord
 """
 
 from conpet_lib import metrics, plots
+from conpet_lib.assets import check_machine
 from conpet_lib.backbone import load_backbone
 from conpet_lib.comparing import compare, compare_costs, grid, runs_table
 from conpet_lib.config import DynamicConfig, EWCConfig, LwFConfig, MemoryConfig, StaticConfig, VanillaConfig, paper
 from conpet_lib.corpora import load_corpus
+from conpet_lib.costs import forecast
 from conpet_lib.errors import ConpetError
-from conpet_lib.forecast import forecast
 from conpet_lib.learners import Step
-from conpet_lib.machine import check_machine
 from conpet_lib.registry import LEARNERS, methods
 from conpet_lib.runs import load_run
 from conpet_lib.selectors import compare_selectors, selector_points

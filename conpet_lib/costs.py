@@ -1,26 +1,60 @@
-"""Costs: time by what was done, memory, and operations.
+"""Costs: what a stage spends, and what a run will, in time, memory, parameters, passes and operations.
 
-In: the steps that a learner tells, and the counts of its features. Out: plain numbers. May import `backbone`.
+In: the steps that a learner tells and the counts of its features; or a stream, a backbone, a config. Out: plain
+numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent.
 """
 
+import math
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from timeit import repeat, timeit
 
+import numpy as np
+import pandas as pd
 import psutil
 import torch
 
 from conpet_lib.backbone import ALL_TOKENS, ANSWER_ROW, Backbone
+from conpet_lib.config import VanillaConfig
+from conpet_lib.errors import ConpetError
+from conpet_lib.features import Features
+from conpet_lib.learners import Learner
+from conpet_lib.runs import Run
+from conpet_lib.tasks import Stream
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Let torch use so many threads of the CPU, then as many as before, whatever happens."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Clock:
     """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
+    Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it."""
 
-    Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it.
-    """
-
-    def __init__(self, spent: dict):
+    def __init__(self, features: Features, spent: dict):
         self.spent = {name: Counter(spent.get(name)) for name in ("wall", "cpu", "host", "device")}
         self.process, self.last = psutil.Process(), (time.perf_counter(), time.process_time())
+        self.features, self.before = features, features.counts
+        self.before.subtract(spent.get("counts", {}))
+
+    def costs(self) -> dict:
+        """What the stage has cost so far, counts of features too; `spent`, of earlier processes, is a part of it."""
+        counts = self.features.counts
+        counts.subtract(self.before)
+        return {**self.spent, "counts": counts}
 
     def tick(self, doing: str) -> None:
         """Book the time since the last tick under `doing`."""
@@ -34,13 +68,11 @@ class Clock:
 
 
 def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[str, float]:
-    """Floating-point operations of prefix, top and head, from counts of rows and tokens.
-
-    A Linear of n weights costs 2n a token, a multiplication and an addition each; attention scores and mixing, below a
-    tenth at these lengths, are left out, as is the embedding. `trained` is for a weight of a top with gradients: 4,
-    there and back through activations; 6 in full tuning; 2 below a lone head. The exit layer's short form reads all
-    tokens for keys and values only.
-    """
+    """Floating-point operations of prefix, top and head, from counts of rows and tokens. A Linear of n weights costs 2n
+    a token, a multiplication and an addition each; attention scores and mixing, below a tenth at these lengths, are
+    left out, as is the embedding. `trained` is for a weight of a top with gradients: 4, there and back through
+    activations; 6 in full tuning; 2 below a lone head. The exit layer's short form reads all tokens for keys and values
+    only."""
     def linear(layers, names=None):
         return sum(part.weight.numel() for name, part in layers.named_modules()
                    if isinstance(part, torch.nn.Linear) and "lora_" not in name
@@ -54,3 +86,88 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
         found["top" + kind] = top * (token * counts[f"top_tokens{kind}"] + row * counts[f"top_rows{kind}"])
         found["head" + kind] = head * backbone.hidden_size * counts[f"head_scores{kind}"]
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """What a run will cost. Of a run with a batch limit no number grows with the stage but those of its tests."""
+
+    trained_parameters: int      # of all modules and the selector, heads included
+    share: float                 # of the backbone's parameters, a part of 1
+    full_tuning_ratio: float     # times fewer than full tuning would train
+    bytes_per_task: float        # weights on disk, float32, selector shared out over the tasks
+    passes_per_answer: int       # top passes: the selector's and those of the active modules; plus one prefix
+    cache_bytes: int             # prefix cache of all rows, if no other run has filled it
+    steps: int                   # optimiser steps
+    minutes: float | None        # on this machine, prefix included; None without calibration
+
+    def beside(self, run: Run) -> pd.DataFrame:
+        """Predicted and measured, a row a quantity."""
+        weights = sum(path.stat().st_size for path in (run.folder / "modules").rglob("*.safetensors"))
+        measured = run.summary()
+        rows = {"trained parameters": (self.trained_parameters, measured["trained parameters"]),
+                "bytes a task": (self.bytes_per_task, weights / len(run.record["stream"]["tasks"])),
+                "optimiser steps": (self.steps, measured["steps"]),
+                "minutes": (self.minutes, measured["seconds"] / 60)}
+        return pd.DataFrame(rows, index=["predicted", "measured"]).T
+
+
+def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | dict = True) -> Forecast:
+    """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
+    few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs. A dict is
+    given what was timed, and the same is not timed again.
+    Raises: ConpetError for other learners than vanilla, static and dynamic, and where all weights are tuned."""
+    if config.tunes == "all" or config.learner not in ("vanilla", "static", "dynamic"):
+        raise ConpetError(f"There is no forecast of {config.learner!r}; `methods` says in words what a stage costs.")
+    lora = backbone.lora(config.rank, config.alpha, config.targets)
+    adapter, head_row = sum(shape.numel() for shape in backbone.register(lora).values()), backbone.hidden_size + 1
+    stages, labels, tokens, minutes = len(stream), len(stream.labels), 40.0, None
+    modules = min(config.modules or stages, stages) if config.learner == "dynamic" else 1
+    trained, active, selects = modules * adapter + labels * head_row, 1, modules > 1
+    if selects:
+        trained += adapter + head_row * (labels if config.selector == "labels" else stages)
+        active = min(config.active, modules)
+    own_rows = selects and active == 1 and config.teacher_forcing      # a module is trained on rows of its own alone
+    alone = config.learner == "vanilla" or (own_rows and modules == stages)
+    own = [len(task.train) for task in stream]
+    seen = np.cumsum(own).tolist()
+    steps = steps_of(own if alone else seen, config)
+    selecting = steps_of(seen, config)[1:] if selects else []
+    rows = sum(len(side) for task in stream for side in (task.train, task.valid, task.test))
+    if calibrate is not False:
+        sizes = config.batch_size, int(config.batch_size * (config.new_share if own_rows else 1))
+        timed = calibrate if isinstance(calibrate, dict) else {}
+        place = backbone.fingerprint, backbone.boundary, config.rank, config.targets, sizes
+        if place not in timed:
+            timed[place] = calibration(stream, backbone, config, sizes)
+        tokens, prefix, answer, (full, small) = timed[place]
+        training = (steps[0] + sum(selecting)) * full + sum(steps[1:]) * small
+        valid = stages * config.epochs * config.valid_examples * (1 + selects)
+        tests = sum(len(task.test) * (stages - place) for place, task in enumerate(stream)) * (active + selects)
+        minutes = (rows * prefix + training + (valid + tests) * answer) / 60
+    return Forecast(
+        trained_parameters=trained, share=trained / backbone.weights, full_tuning_ratio=backbone.weights / trained,
+        bytes_per_task=4 * trained / stages, passes_per_answer=active + selects, minutes=minutes,
+        cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps + selecting))
+
+
+def steps_of(rows: list[int], config: VanillaConfig) -> list[int]:
+    """Optimiser steps of each stage of a learner; `rows` is how many each sees, which matters without a batch limit."""
+    return [config.epochs * (config.limit(stage) or math.ceil(count / config.batch_size))
+            for stage, count in enumerate(rows, 1)]
+
+
+def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes: tuple[int, ...]) -> tuple:
+    """Mean tokens a row; seconds of a prefix row, of an answered row, and of a step for each of `sizes` rows."""
+    rows = stream[0].train[:32]
+    with cpu_threads(1), tempfile.TemporaryDirectory() as folder:       # one, as in `train`
+        features = Features(stream.examples, stream.kind, backbone, Path(folder))
+        learner = Learner(stream, features, config, seed=0)
+        fitting = learner.begin(1)
+        features.fill(rows[:2])
+        prefix = timeit(lambda: features.fill(rows[2:]), number=1) / max(1, len(rows) - 2)
+        steps = [min(repeat(partial(learner.train_on, np.resize(rows, max(1, size)), fitting), number=1))
+                 for size in sizes]
+        answer = timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
+        tokens = float(np.mean([len(features.encode(row).tokens) for row in rows]))
+    return tokens, prefix, answer, steps

@@ -14,10 +14,10 @@ from sklearn.linear_model import Ridge
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, normalize
 
+from conpet_lib.files import numpy_generator
 from conpet_lib.learners import Fitting, Learner, Vanilla
 from conpet_lib.modules import PetModule
 from conpet_lib.replay import CHOOSERS, Rows, cut, dynamic_replay
-from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Task
 
 

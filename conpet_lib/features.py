@@ -1,43 +1,208 @@
-"""Features: what learners see of examples, and the count of what it cost.
+"""Features: what learners see of examples, the two caches behind it, and the count of what it cost.
 
-In: rows of a stream. Out: answer features and scores of a module, from the prefix cache and a short top pass. Joins
-`tasks`, `prompts`, `backbone`, `prefix_cache` and `store`. Knows nothing of learners.
+In: rows of a stream. Out: answer features and scores of a module, by a short top pass over the prefix cache: hidden
+states at the boundary, computed once and kept on disk, real tokens only, in half precision where they fit into it.
+Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`.
 """
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+import json
+import sqlite3
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone
 from conpet_lib.corpora import Example
+from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest
 from conpet_lib.modules import PetModule
-from conpet_lib.prefix_cache import PrefixCache, groups, padded
 from conpet_lib.prompts import Encoded, Prompt
-from conpet_lib.store import Store
 
-INFERENCE_ROWS = 64                                   # rows of one pass without gradients
-PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30          # limits of the caches on disk
+BUCKET = 8                                  # prompt lengths are padded to a multiple of this many tokens
+GROUP = 8                                   # prompts computed together, always so many: see `groups`
+WRITE_BYTES = 16 * 2**20                    # written at once
+INFERENCE_ROWS = 64                         # rows of one pass without gradients
+PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30    # limits of the caches on disk
+TYPES = {str(dtype): dtype for dtype in (torch.float16, torch.float32)}
+
+Tokens = Sequence[int]
+
+
+class Store:
+    """Tensors `(rows, width)` in one SQLite file, by keys that hash all that a value depends on: a write is whole or
+    absent, several processes may use the file at once, and reads are memory-mapped.
+    Args: file: made at the first use. limit: bytes on disk, above which the oldest values go.
+    Attributes: `hits`: values read; `misses`: values put, since they had to be computed, `written` bytes of them;
+        `evicted`: values dropped for the limit; `damaged`: for a wrong checksum, and files that were no database."""
+
+    def __init__(self, file: Path, limit: int):
+        self.file, self.limit = Path(file), limit
+        self.hits = self.misses = self.written = self.damaged = self.evicted = 0
+        self.base: sqlite3.Connection | None = None
+
+    def missing(self, keys: Collection[str]) -> list[str]:
+        """The distinct keys that have no value."""
+        there = {key for key, in self._select("key", keys)}
+        return [key for key in dict.fromkeys(keys) if key not in there]
+
+    def get(self, keys: Collection[str]) -> dict[str, Tensor]:
+        """The values that are there and whole; one that is not is dropped."""
+        found = {}
+        for key, dtype, width, checksum, value in self._select("key, type, width, checksum, value", keys):
+            if zlib.crc32(value) == checksum and dtype in TYPES:
+                found[key] = torch.frombuffer(bytearray(value), dtype=TYPES[dtype]).reshape(-1, width)
+            else:
+                self.damaged += 1
+                self._do("DELETE FROM kept WHERE key = ?", [key])
+        self.hits += len(found)
+        return found
+
+    def put(self, values: Mapping[str, Tensor]) -> None:
+        """Keep `(rows, width)` tensors, all of them or none; then drop the oldest as long as the limit is exceeded."""
+        rows = [(key, str(value.dtype), value.shape[-1], zlib.crc32(content := value.numpy().tobytes()), content)
+                for key, value in values.items()]
+        self._do("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)", rows, many=True)
+        self.misses += len(rows)
+        self.written += sum(value.nbytes for value in values.values())
+        while self.bytes > self.limit and (count := self._do("SELECT COUNT(*) FROM kept")[0][0]):
+            oldest = count // 10 + 1
+            self._do("DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY rowid LIMIT ?)", [oldest])
+            self.evicted += oldest
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in use; 0 for a file that was never used."""
+        if self.base is None and not self.file.exists():
+            return 0
+        return self._do("SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, "
+                        "pragma_freelist_count, pragma_page_size")[0][0]
+
+    def _select(self, columns: str, keys: Collection[str]) -> list[tuple]:
+        return self._do(f"SELECT {columns} FROM kept WHERE key IN (SELECT value FROM json_each(?))",
+                        [json.dumps(list(keys))])
+
+    def _do(self, statement: str, values: Sequence = (), many: bool = False) -> list[tuple]:
+        """The rows of a statement, `many`: done for each of `values`; a file that is no database is begun anew."""
+        def work(base: sqlite3.Connection) -> list[tuple]:
+            with base:              # one transaction
+                return (base.executemany if many else base.execute)(statement, values).fetchall()
+        try:
+            try:
+                return work(self.base or self._connect())
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                self.damaged, self.base = self.damaged + 1, None
+                self.file.replace(self.file.with_suffix(".damaged"))
+                Path(f"{self.file}-journal").unlink(missing_ok=True)        # SQLite would roll the new file back by it
+                return work(self._connect())
+        except (sqlite3.OperationalError, OSError) as error:
+            self.base = None
+            raise ConpetError(f"{self.file}: this cache cannot be used ({error}). Free some disk space, or set "
+                              "CONPET_CACHE to a folder that can be written.") from error
+
+    def _connect(self) -> sqlite3.Connection:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        # IMMEDIATE: a read lock that becomes a write lock does not wait its turn. The rollback journal, not the
+        # write-ahead log: changing to that fails when two processes do it at once, nor does it work on network drives.
+        base = sqlite3.connect(self.file, timeout=60, isolation_level="IMMEDIATE", check_same_thread=False)
+        base.executescript(f"PRAGMA mmap_size={self.limit}; PRAGMA synchronous=NORMAL; BEGIN IMMEDIATE; "
+                           "CREATE TABLE IF NOT EXISTS kept (key TEXT PRIMARY KEY, type TEXT NOT NULL, width INTEGER "
+                           "NOT NULL, checksum INTEGER NOT NULL, value BLOB NOT NULL); COMMIT")
+        self.base = base
+        return base
+
+
+def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
+    """A padded length and the keys of `GROUP` prompts that have it; a last key is repeated to fill a group. So every
+    pass of a length has one shape, and a value depends on its prompt alone, or a resumed run would differ: matrix
+    kernels give other last digits for other shapes."""
+    keys_of = defaultdict(list)
+    for key, tokens in prompts.items():
+        keys_of[-(-len(tokens) // BUCKET) * BUCKET].append(key)
+    for length, keys in sorted(keys_of.items()):
+        for start in range(0, len(keys), GROUP):
+            part = keys[start:start + GROUP]
+            yield length, part + part[-1:] * (GROUP - len(part))
+
+
+def padded(prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
+    """Token numbers `(batch, tokens)`, padded to `length` or more, and `(batch, tokens)`: real tokens."""
+    length = max(length, *map(len, prompts))
+    ids = torch.tensor([[*tokens, *[0] * (length - len(tokens))] for tokens in prompts])
+    return ids, torch.arange(length) < torch.tensor([[len(tokens)] for tokens in prompts])
+
+
+class PrefixCache:
+    """Hidden states at the boundary of one backbone, in a store that other backbones may share.
+    Attributes: `tokens`: run through the prefix, padding and copies included; `wide`: prompts kept in float32, since
+        half precision would overflow (smollm2's first token reaches 24,500; some decoders' more)."""
+
+    def __init__(self, backbone: Backbone, store: Store):
+        self.backbone, self.store, self.tokens, self.wide = backbone, store, 0, 0
+
+    def key(self, tokens: Tokens) -> str:
+        """The name of a prompt's states: a hash of backbone, boundary and token numbers."""
+        return digest(self.backbone.fingerprint, self.backbone.boundary, torch.tensor(tokens).numpy().tobytes())
+
+    def fill(self, prompts: Iterable[Tokens], on_group: Callable[[int, int], None] | None = None) -> dict[str, Tensor]:
+        """Compute and keep what is missing; `on_group(done, total)` reports progress. Returns what was put last."""
+        wanted = {self.key(tokens): tokens for tokens in prompts}
+        missing = {key: wanted[key] for key in self.store.missing(wanted)}
+        fresh, done = {}, 0
+        for length, keys in groups(missing):
+            if sum(state.nbytes for state in fresh.values()) > WRITE_BYTES:
+                self.store.put(fresh)
+                fresh = {}
+            states = dict(zip(keys, self.compute([missing[key] for key in keys], length)))
+            self.wide += sum(state.dtype == torch.float32 for state in states.values())
+            fresh |= states
+            done += len(states)
+            if on_group:
+                on_group(done, len(missing))
+        if fresh:
+            self.store.put(fresh)
+        return fresh
+
+    def compute(self, prompts: list[Tokens], length: int) -> list[Tensor]:
+        """`(tokens, hidden)` states of each prompt, padded to `length` for one pass; half precision if it can."""
+        ids, real = padded(prompts, length)
+        self.tokens += ids.numel()
+        states = self.backbone.prefix(ids, real).float().cpu()
+        if not states[real].isfinite().all():
+            raise ConpetError(f"The backbone {self.backbone.name!r} gives infinite or undefined hidden states at layer "
+                              f"{self.backbone.boundary}. Try dtype='float32'.")
+        whole, most = [state[:len(tokens)] for state, tokens in zip(states, prompts)], torch.finfo(torch.float16).max
+        return [state.half() if state.abs().max() < most else state.clone() for state in whole]
+
+    def batch(self, prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
+        """States `(batch, tokens, hidden)` float32, padded to `length` or more, and `(batch, tokens)`: real tokens."""
+        keys = [self.key(tokens) for tokens in prompts]
+        found = self.store.get(keys)
+        lacking = {key: tokens for key, tokens in zip(keys, prompts) if key not in found}
+        if lacking:                                         # never filled, damaged, or dropped for the limit
+            found |= self.fill(lacking.values()) | self.store.get(lacking)
+        real = padded(prompts, length)[1]
+        return torch.stack([pad(found[key].float(), (0, 0, 0, real.shape[1] - len(found[key]))) for key in keys]), real
 
 
 class Features:
-    """Rows of a list of examples as answer features. A row is read when it is asked for, not before its time.
-
-    Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans.
-    Attributes: `prefixes`, the `PrefixCache`; `logits`, the logit cache, a `Store`.
-    """
+    """Rows of a list of examples as answer features; a row is read when it is asked for.
+    Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans."""
 
     def __init__(self, examples: Sequence[Example], kind: str, backbone: Backbone, cache: Path | None = None,
                  max_tokens: int = 128):
         self.examples, self.backbone, cache = examples, backbone, Path(cache or cache_folder())
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens)
         self.prefixes = PrefixCache(backbone, Store(cache / "prefix.sqlite", PREFIX_BYTES))
-        self.logits = Store(cache / "logits.sqlite", LOGIT_BYTES)
+        self.logits = Store(cache / "logits.sqlite", LOGIT_BYTES)            # the logit cache
         self.passes: Counter = Counter()
         self.encoded: dict[int, Encoded] = {}
 
@@ -45,11 +210,10 @@ class Features:
     def counts(self) -> Counter:
         """What was run so far: `top_rows`, `top_tokens` (padded) and `head_scores` without gradients and, ending in
         `_trained`, with; `prefix_tokens`; what both caches count; `truncated` prompts and their `cut_tokens`."""
-        caches = {f"{name}_{field}": getattr(store, field)
-                  for name, store in (("prefix", self.prefixes.store), ("logit", self.logits))
+        prefixes, stores = self.prefixes, (("prefix", self.prefixes.store), ("logit", self.logits))
+        caches = {f"{name}_{field}": getattr(store, field) for name, store in stores
                   for field in ("hits", "misses", "written", "damaged", "evicted")}
-        more = {"prefix_tokens": self.prefixes.tokens, "prefix_wide": self.prefixes.wide}
-        return Counter({**self.passes, **caches, **more})
+        return Counter({**self.passes, **caches, "prefix_tokens": prefixes.tokens, "prefix_wide": prefixes.wide})
 
     def encode(self, row: int) -> Encoded:
         """The prompt of a row as token numbers; encoded once."""

@@ -1,6 +1,8 @@
-"""Files: atomic writes, hashes of what is in them, and reads that check them.
+"""Files: atomic writes, hashes of what is in them, reads that check them, and the draws that a hash seeds.
 
-In: bytes, text, tensors or tables. Out: a file that is whole or absent. Knows nothing of corpora, backbones or runs.
+In: bytes, text or tensors. Out: a file that is whole or absent. Every random choice has names that say what it is for:
+the same ones give the same draws, whatever was drawn before, so a resumed run need not store a random state; others
+give independent ones. Knows nothing of corpora, backbones or runs.
 """
 
 import hashlib
@@ -11,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save
@@ -20,11 +22,9 @@ from conpet_lib.errors import ConpetError
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it.
-
-    A reader sees the old file, the new one or none, never half of one; a `write` that fails leaves nothing. Folders are
-    not made, so that a run folder that vanished does not come back in part.
-    """
+    """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it. A reader sees the old
+    file, the new one or none, never half of one; a `write` that fails leaves nothing. Folders are not made, so that a
+    run folder that vanished does not come back in part."""
     path = Path(path)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as work:
         file = Path(work, path.name)
@@ -48,11 +48,6 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str,
     """Write tensors as safetensors, atomically; `about` is kept in the file's header."""
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return write_atomically(path, lambda name: name.write_bytes(save(flat, about)))
-
-
-def write_table(path: Path, table: pd.DataFrame) -> Path:
-    """Write a DataFrame as Parquet, atomically."""
-    return write_atomically(path, lambda name: table.to_parquet(name, index=False))
 
 
 def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Any]) -> Any:
@@ -79,3 +74,13 @@ def digest(*parts: object) -> str:
         state.update(f"{len(part)}:".encode())
         state.update(part)
     return state.hexdigest()
+
+
+def numpy_generator(seed: int, *names: object) -> np.random.Generator:
+    """A numpy generator, such as `numpy_generator(0, "batches", stage, epoch)`: its draw is named under the seed 0."""
+    return np.random.default_rng(int(digest(seed, *names), 16))
+
+
+def torch_generator(seed: int, *names: object) -> torch.Generator:
+    """The same for torch (on the CPU, so that a GPU run starts from the same weights)."""
+    return torch.Generator().manual_seed(int(digest(seed, *names)[:15], 16))

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
+from conpet_lib.files import numpy_generator
 from conpet_lib.modules import PetModule, WholeModule
 from conpet_lib.replay import Rows, cut, dynamic_replay, spread
-from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream, Task
 
 
@@ -63,7 +63,7 @@ class Learner:
     Attributes:
         modules: all that were made. module_of_task: the number of each task's. ledger: what `fit` did, a dict a stage.
         kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
-        fitting: the stage in training; `checkpoints` puts it where an earlier process left it.
+        fitting: the stage in training; a `Checkpoint` puts it where an earlier process left it.
     Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
     """
 
@@ -114,8 +114,9 @@ class Learner:
             self.modules.append(self.new_module(number))
         module = self.modules[number].requires_grad_(True)
         module.grow(self.new_labels(stage))
-        return Fitting(stage, module, torch.optim.AdamW(module.parameters(), lr=config.rate(stage), eps=config.epsilon,
-                                                        weight_decay=config.weight_decay))
+        return Fitting(stage, module, torch.optim.AdamW(        # fused: of all weights, its step is a third of the time
+            module.parameters(), lr=config.rate(stage), eps=config.epsilon, weight_decay=config.weight_decay,
+            fused=module.whole or None))
 
     def module_for(self, stage: int) -> int:
         """The number of the module that the stage trains: the only one. The next free number opens a new module."""

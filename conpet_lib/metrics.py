@@ -64,12 +64,10 @@ def oracle_accuracy(predictions: pd.DataFrame) -> pd.Series:
 
 
 def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
-    """What became of each test row, as parts of 1; a row a stage, columns adding up to 1.
-
-    `right`; `wrong module`: the true task's module was not active; `wrong label`: it was, but gives another label of
-    the task; `lost in the softmax`: it was, and gives the right label within the task, but a label of another task
-    scored higher (with k = 1 that task has the same module). Bounds beside it: `oracle_accuracy`, `selector_accuracy`.
-    """
+    """What became of each test row, as parts of 1; a row a stage, columns adding up to 1: `right`; `wrong module`: the
+    true task's module was not active; `wrong label`: it was, but gives another label of the task; `lost in the
+    softmax`: it gives the right label within the task, but a label of another task scored higher (with k = 1 that task
+    has the same module). Bounds beside it: `oracle_accuracy`, `selector_accuracy`."""
     names = pd.Index(["right", "wrong module", "wrong label", "lost in the softmax"])
     kind = np.select([is_right(predictions), ~predictions["true_module_active"],
                       ~is_right(predictions, "within_task")], names[:3], names[3])

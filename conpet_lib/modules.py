@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from conpet_lib.backbone import ADAPTER, Backbone
 from conpet_lib.errors import ConpetError
-from conpet_lib.files import digest, write_json, write_tensors
-from conpet_lib.seeds import torch_generator
+from conpet_lib.files import digest, torch_generator, write_json, write_tensors
 
 
 class PetModule(nn.Module):

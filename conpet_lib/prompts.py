@@ -77,7 +77,7 @@ class Prompt:
 
     def numbers(self, piece: str) -> list[int]:
         """Token numbers of one piece; a mark or the mask is one token where the vocabulary has it."""
-        if piece == MASK:
+        if piece == MASK and self.tokenizer.mask_token_id is not None:      # a decoder has none
             return [self.tokenizer.mask_token_id]
         if re.fullmatch(r"\[unused\d\]", piece):
             return [self.tokenizer.convert_tokens_to_ids(piece)]

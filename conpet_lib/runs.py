@@ -13,7 +13,6 @@ May import everything left of it in the data flow; training, plots and widgets i
 
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -90,10 +89,8 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
 
 class Run:
     """A recorded run. Accuracies are parts of 1.
-
     Attributes: folder; record: the content of its run.json; name: the learner's; finished: whether all stages are done;
-        costs: one dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations.
-    """
+        costs: one dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
 
     def __init__(self, folder: str | Path, record: dict, backbone: Backbone | None = None):
         self.folder, self.record, self._backbone = Path(folder), record, backbone
@@ -145,10 +142,8 @@ class Run:
         return metrics.selector_accuracy(self.predictions) if self.record["selector"] else None
 
     def forgotten(self, task: int, stage: int | None = None) -> pd.DataFrame:
-        """The test examples of a task (from 1) that were once right and are wrong after a stage (default: the last).
-
-        Returns: key, label, lost (the stage at which it became wrong for good), now (what it is taken for).
-        """
+        """The test examples of a task (from 1) that were once right and are wrong after a stage (default: the last):
+        key, label, lost (the stage at which it became wrong for good), now (what it is taken for)."""
         stage = stage or self.record["stages_done"]
         rows = self.predictions.query("task == @task and stage <= @stage").rename(columns={"predicted": "now"})
         right = rows["label"] == rows["now"]
@@ -168,7 +163,7 @@ class Run:
 
     def summary(self) -> dict:
         """The numbers of one row of the comparison table, at the last stage; seconds and bytes."""
-        seconds, record = sum((Counter(cost["wall"]) for cost in self.costs), Counter()), self.record
+        seconds, record = pd.DataFrame([cost["wall"] for cost in self.costs]).sum(), self.record
         stages = [entry for entries in record["ledgers"].values() for entry in entries]
         return {
             "learner": self.name, "average accuracy": self.average_accuracy.iloc[-1],
@@ -180,7 +175,7 @@ class Run:
             "passes": sum(cost["counts"].get(f"top_rows{kind}", 0) for cost in self.costs for kind in ("", "_trained")),
             **{name: sum(entry[name.replace(" ", "_")] for entry in stages)
                for name in ("steps", "rows", "distinct rows", "rows with gradient")},
-            "seconds": seconds.total(), "seconds of prefix": seconds["prefix"],
+            "seconds": seconds.sum(), "seconds of prefix": seconds.get("prefix", 0.0),
             "peak memory": max(size for cost in self.costs for size in cost["host"].values())}
 
     @cached_property
@@ -196,12 +191,10 @@ class Run:
         return restore(self.folder, self.record, Stream(data["corpus"], data["kind"], (), tasks), backbone)
 
     def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
-        """Answers to new text, so many in a batch; a row a text, columns as in `Learner.answer`.
-
+        """Answers to new text, so many in a batch: label, task (chosen first; with k > 1 the label may be another's),
+        module, confidence and ranking, as in `Learner.answer`.
         Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}` for relations,
-            `noun: definition` for WordNet, plain text otherwise.
-        Returns: label, task (chosen first, from 1; with k > 1 the label may be another's), module, confidence, ranking.
-        """
+            `noun: definition` for WordNet, plain text otherwise."""
         learner, kind = self.learner, self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
         features = Features(examples, kind, learner.features.backbone, max_tokens=self.record["backbone"]["max_tokens"])
@@ -213,9 +206,7 @@ class Run:
 
     def export(self, folder: str | Path) -> Path:
         """Hand on every module and the selector as PEFT folders, with their heads' labels, and a model card.
-
-        Raises: ConpetError if the folder is not empty, there is no PET module, or a file is torn or was changed.
-        """
+        Raises: ConpetError if the folder is not empty, there is no PET module, or a file is torn or was changed."""
         folder, record, matrix, learner = Path(folder), self.record, self.accuracy_matrix, self.learner
         if folder.exists() and any(folder.iterdir()):
             raise ConpetError(f"{folder} is not empty. Export into a new folder.")

@@ -13,10 +13,10 @@ from torch.nn.functional import one_hot
 from conpet_lib.dynamic import FLOOR, DynamicConPET, choose_active
 from conpet_lib.errors import ConpetError
 from conpet_lib.family import label_means
+from conpet_lib.files import numpy_generator
 from conpet_lib.learners import sum_by
 from conpet_lib.replay import Rows
 from conpet_lib.runs import Run, restore
-from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream
 
 

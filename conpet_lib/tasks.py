@@ -13,8 +13,7 @@ import numpy as np
 
 from conpet_lib.corpora import Corpus, Example
 from conpet_lib.errors import ConpetError
-from conpet_lib.files import digest
-from conpet_lib.seeds import numpy_generator
+from conpet_lib.files import digest, numpy_generator
 
 SIDES = ("test", "valid", "train")       # the scarce sides choose first
 

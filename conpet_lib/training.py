@@ -1,7 +1,7 @@
 """Training: one call makes a run, stage by stage, and can be repeated.
 
 In: a stream, a backbone, a config, a seed, a folder. Out: a `Run` in the folder. A stage ends with its files and then
-`run.json`, which has their hashes; within it `checkpoints` keeps what was trained. Start at `train`.
+`run.json`, which has their hashes; within it a `Checkpoint` keeps what was trained. Start at `train`.
 """
 
 import json
@@ -9,33 +9,93 @@ import os
 import platform
 import shutil
 import time
-from collections import Counter
+import warnings
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import filelock
 import numpy as np
 import pandas as pd
-import torch
+from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
 
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone
-from conpet_lib.checkpoints import Checkpoint
 from conpet_lib.config import VanillaConfig
-from conpet_lib.costs import Clock, operations
+from conpet_lib.costs import Clock, cpu_threads, operations
 from conpet_lib.errors import ConpetError
-from conpet_lib.files import digest, write_json, write_table, write_tensors
+from conpet_lib.files import digest, write_atomically, write_json, write_tensors
 from conpet_lib.learners import Learner, Step
 from conpet_lib.runs import FORMAT, Run, load_run, read_record, restore, seal
 from conpet_lib.tasks import Stream
 
+CHECKPOINT = 2      # format of a checkpoint; 1 counted epochs and steps in them
+
 
 class Stopped(Exception):
     """Raised inside `train` when `on_step` asks to stop."""
+
+
+class Checkpoint:
+    """A stage in training in one file, from which it goes on to the same bits: weights, best so far and moments of each
+    part, and what it has cost. Every draw has a named seed: there is no random state, what was replayed is drawn again.
+    Args: run: a hash of what is trained. every: seconds between two; after a slow save the pause is longer, so that all
+        of them take less than 2 % of the time. 0 saves after every step."""
+
+    def __init__(self, folder: Path, every: float, run: str):
+        self.file, self.every, self.run = folder / "checkpoint.safetensors", every, run
+        self.due = time.monotonic() + every
+
+    def save(self, learner: Learner, stage: int, spent: dict) -> None:
+        """Keep the stage as it is; `spent` is what it has cost so far, as plain values."""
+        start, tensors, parts = time.monotonic(), {}, {}
+        for part in learner.parts:
+            if fitting := part.fitting:
+                parts[part.name] = {"step": fitting.step, "best_score": fitting.best_score}
+                groups = {"module": fitting.module.state_dict(), "best": fitting.best,
+                          **fitting.optimiser.state_dict()["state"]}      # a group of moments for each weight's number
+                tensors |= {f"{part.name}/{group}/{name}": tensor for group, named in groups.items()
+                            for name, tensor in named.items()}
+        state = json.dumps({"of": [CHECKPOINT, self.run, stage], "parts": parts, "spent": spent})
+        write_tensors(self.file, tensors, {"state": state, "digest": digest(state, *chain(*sorted(tensors.items())))})
+        now = time.monotonic()
+        self.due = now + (max(self.every, 50 * (now - start)) if self.every else 0)
+
+    def load(self, learner: Learner, stage: int) -> dict:
+        """Begin the learner's parts where what is kept of `stage` left them; returns `spent`, empty if nothing is."""
+        try:
+            with safe_open(self.file, "pt") as file:
+                about, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if about["digest"] != digest(about["state"], *chain(*sorted(tensors.items()))):
+                raise ValueError("its hash is not the recorded one")
+            state = json.loads(about["state"])
+        except FileNotFoundError:
+            return {}
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            warnings.warn(f"{self.file} is torn or was changed ({error}): stage {stage} is trained from its start, "
+                          "with the same result.", stacklevel=2)
+            return {}
+        if state["of"] != [CHECKPOINT, self.run, stage]:     # of a stage that was written before the kill
+            return {}
+        groups = defaultdict(dict)
+        for place, tensor in tensors.items():
+            group, name = place.rsplit("/", 1)
+            groups[group][name] = tensor
+        for part in learner.parts:
+            if kept := state["parts"].get(part.name):
+                fitting = part.fitting = part.begin(stage)
+                fitting.step, fitting.best_score = kept["step"], kept["best_score"] and tuple(kept["best_score"])
+                fitting.module.load_state_dict(groups[f"{part.name}/module"])
+                fitting.best, optimiser = groups[f"{part.name}/best"], fitting.optimiser.state_dict()
+                fitting.optimiser.load_state_dict({**optimiser, "state": {
+                    number: groups[f"{part.name}/{number}"] for number in optimiser["param_groups"][0]["params"]}})
+        return state["spent"]
 
 
 def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int = 0, folder: str | Path | None = None,
@@ -45,24 +105,22 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
 
     Args:
         stream, backbone, config, seed, max_tokens (a prompt's longest): the same ones give the same result.
-        folder: of the run; a finished run in it is loaded, an unfinished one goes on, another one is refused. Default:
-            one in the user's cache, named by what the run is of. cache: folder of the caches, default the user's.
+        folder: a finished run in it is loaded, an unfinished one goes on, another one is refused. Default: one in the
+            user's cache, named by what the run is of. cache: folder of the caches, default the user's.
         on_step: called with a `Step` after each optimiser step; a true answer stops the run. bar: show the progress.
-        threads: of the CPU. Default 1: a small backbone's matrices are too small to share (two were slower when
-            anything else ran), and the last digits then do not depend on the machine's cores.
-        checkpoint_every: seconds of training that a kill may cost; see `Checkpoint`.
+        threads: of the CPU; 1, since a small backbone's matrices are too small to share, and since the last digits then
+            do not depend on the machine's cores. checkpoint_every: seconds of training that a kill may cost.
     Returns: the `Run`; `run.finished` is False if it was stopped.
     Raises: ConpetError if the folder holds a run of other arguments, is in use, vanishes or cannot be written;
         KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept.
     """
-    about, before = describe(stream, backbone, config, seed, max_tokens), torch.get_num_threads()
+    about = describe(stream, backbone, config, seed, max_tokens)
     folder = Path(folder or cache_folder() / "runs" / folder_name(about))
     try:
         record = open_record(folder, about)
         if record["stages_done"] < len(stream) or leftovers(folder, record):
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / ".lock", timeout=0):
-                torch.set_num_threads(threads)
+            with filelock.FileLock(folder / ".lock", timeout=0), cpu_threads(threads):
                 record = open_record(folder, about)      # read again: another process may have gone on meanwhile
                 work(folder, record, restore(folder, record, stream, backbone, cache),
                      Checkpoint(folder, checkpoint_every, folder_name(about)), on_step, bar)
@@ -73,8 +131,6 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
                           "with room on the disk; what was finished is kept, and the same call goes on.") from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"The run in {folder} was interrupted; the same call goes on from there.") from None
-    finally:
-        torch.set_num_threads(before)
     return load_run(folder, backbone)
 
 
@@ -119,14 +175,9 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
     for kind in ("predictions", "replay", "modules", "kept"):     # made once: a folder that vanishes is not made again
         (folder / kind).mkdir(exist_ok=True)
     write_record(folder, record)                          # from now on the folder is this run's
-    names, features = [part.name for part in learner.parts], learner.features
+    names = [part.name for part in learner.parts]
     progress = tqdm(total=len(learner.stream), initial=record["stages_done"], disable=not bar,
                     bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]")
-
-    def costs() -> dict:        # of the stage so far, in every process that trained it
-        counts = features.counts
-        counts.subtract(before)
-        return {**clock.spent, "counts": counts}
 
     def tell(step: Step) -> None:
         """What the learner calls at each step: books time, moves the bar, keeps a checkpoint, asks whether to stop."""
@@ -138,7 +189,7 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
         progress.update(0)
         stop = on_step and on_step(step)
         if trained and (stop or time.monotonic() >= checkpoint.due):
-            checkpoint.save(learner, step.stage, costs())
+            checkpoint.save(learner, step.stage, clock.costs())
             clock.tick("checkpoint")
         if stop:
             raise Stopped
@@ -148,13 +199,11 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
     try:
         with suppress(Stopped), progress:
             for stage in range(record["stages_done"] + 1, len(learner.stream) + 1):
-                spent = checkpoint.load(learner, stage)
-                clock, before = Clock(spent), features.counts
-                before.subtract(spent.get("counts", {}))
+                clock = Clock(learner.features, checkpoint.load(learner, stage))
                 learner.fit(stage)
                 answers = evaluate(learner, stage)
                 clock.tick("evaluation")
-                write_stage(folder, record, learner, stage, answers, costs())
+                write_stage(folder, record, learner, stage, answers, clock.costs())
                 checkpoint.file.unlink(missing_ok=True)
                 progress.n = stage
     finally:
@@ -183,7 +232,8 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, answer
     drawn = [(stage, part.name, stream.examples[row].key, task_of[stream.examples[row].label], count)
              for part in trained for row, count in Counter(part.fitting.drawn.tolist()).items()]
     tables = {"predictions": answers, "replay": pd.DataFrame(drawn, columns=["stage", "part", "key", "task", "count"])}
-    written = [write_table(folder / kind / f"stage-{stage:02}.parquet", table) for kind, table in tables.items()]
+    written = [write_atomically(folder / kind / f"stage-{stage:02}.parquet", partial(table.to_parquet, index=False))
+               for kind, table in tables.items()]
     for part in trained:
         part.fitting.module.save(place := folder / "modules" / places[part.name])
         written += place.iterdir()

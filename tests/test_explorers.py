@@ -1,7 +1,5 @@
 """All panels but the train panel: each does what its code does, says what is wrong, and leaves a table behind."""
 
-import sys
-
 import pytest
 from conftest import make_corpus
 
@@ -82,7 +80,7 @@ def test_a_budget_panel_forecasts_at_once(panels, monkeypatch):
     small = panel.forecast
     panel.controls["modules"].value = 3
     assert panel.forecast.trained_parameters > small.trained_parameters and panel.forecast.minutes > 0
-    monkeypatch.setattr(sys.modules["conpet_lib.forecast"], "calibration", lambda *given: pytest.fail("timed again"))
+    monkeypatch.setattr("conpet_lib.costs.calibration", lambda *given: pytest.fail("timed again"))
     panel.controls["modules"].value = 2                      # no other depth or rank: no step is timed again
     assert f"{panel.forecast.trained_parameters:,}" in panel.table.value
 

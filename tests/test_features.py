@@ -1,14 +1,164 @@
-"""Features: a cached score is read for nothing but what it was computed for."""
+"""Features: a stored state depends on its prompt alone, a cached score is read for nothing but what it was computed
+for, and no fault on disk reaches a learner.
 
+The store behind both: what is read is what was written, by any process, or it is computed again.
+"""
+
+import multiprocessing
+import resource
 import shutil
+import sqlite3
 
 import numpy as np
-from conftest import make_corpus, quick
+import pytest
+import torch
+from conftest import make_corpus, make_module, make_stream, quick
+from transformers import AutoModel, AutoTokenizer
 
 import conpet_lib as cp
 from conpet_lib.corpora import Example
-from conpet_lib.features import Features
+from conpet_lib.features import Features, PrefixCache, Store
 from conpet_lib.modules import PetModule
+
+# lengths 3 to 25, so that several padded lengths occur
+PROMPTS = [[2] + [10 + (7 * row + 3 * place) % 60 for place in range(1 + row)] + [3] for row in range(1, 24)]
+
+
+def stored(cache: PrefixCache, prompts=PROMPTS) -> list[torch.Tensor]:
+    """The states of each prompt as a learner gets them, one prompt at a time."""
+    return [cache.batch([prompt])[0][0] for prompt in prompts]
+
+
+def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return len(one) == len(other) and all(torch.equal(left, right) for left, right in zip(one, other))
+
+
+def make_cache(backbone, folder) -> PrefixCache:
+    return PrefixCache(backbone, Store(folder / "prefix.sqlite", 2**30))
+
+
+def test_nothing_is_computed_before_it_is_asked_for(backbone, tmp_path, monkeypatch):
+    calls, prefix = [], backbone.prefix
+    monkeypatch.setattr(backbone, "prefix", lambda ids, real: calls.append(1) or prefix(ids, real))
+    stream = make_stream(2)
+    features = Features(stream.examples, stream.kind, backbone, tmp_path)
+    assert not calls and not list(tmp_path.iterdir())
+    features.features_of(stream[0].train[:3])
+    assert calls and features.counts["prefix_misses"] == 3
+    calls.clear()
+    features.features_of(stream[0].train[:3])
+    assert not calls
+
+
+def test_prompts_found_and_computed_are_counted(backbone, tmp_path):
+    cache, told = make_cache(backbone, tmp_path), []
+    cache.fill(PROMPTS[:5] + PROMPTS[:2], lambda done, total: told.append((done, total)))
+    assert (cache.store.misses, told[-1]) == (5, (5, 5))
+    cache.fill(PROMPTS[:8])
+    assert cache.store.misses == 8 and cache.tokens >= sum(map(len, PROMPTS[:8]))
+    stored(cache, PROMPTS[:8])
+    assert (cache.store.hits, cache.store.misses) == (8, 8)
+
+
+def test_two_orders_of_filling_store_the_same_bytes(tmp_path):
+    backbone = cp.load_backbone("minilm-l6", device="cpu")      # tiny models hardly show how kernels differ by shape
+    alone, together = (backbone.prefix(torch.tensor([PROMPTS[0] + [0] * pad] * rows), torch.tensor(
+        [[True] * len(PROMPTS[0]) + [False] * pad] * rows))[0, :len(PROMPTS[0])] for pad, rows in ((0, 1), (40, 3)))
+    assert not torch.equal(alone, together), "padding and company leave the bytes alone on this machine"
+    one, other = make_cache(backbone, tmp_path / "one"), make_cache(backbone, tmp_path / "other")
+    one.fill(PROMPTS)
+    for start in (20, 5, 13, 0):
+        other.fill(PROMPTS[start:start + 8][::-1])
+    wanted = stored(one)
+    assert same(stored(other), wanted)
+    assert same(stored(make_cache(backbone, tmp_path / "one")), wanted)
+
+
+def test_cached_and_fresh_features_agree_to_half_precision(backbone, tmp_path):
+    stream = make_stream(2)
+    features, module = Features(stream.examples, stream.kind, backbone, tmp_path), make_module(backbone, trained=True)
+    rows = stream[0].train
+    for row, cached in zip(rows, features.features_of(rows, module)):
+        prompt = features.encode(row)
+        real = torch.ones(1, len(prompt.tokens), dtype=torch.bool)
+        exact = backbone.prefix(torch.tensor([prompt.tokens]), real)
+        with torch.no_grad():
+            fresh = backbone.top(exact, real, torch.tensor([prompt.answer]), module.adapter, module.config)[0]
+        assert not torch.equal(stored(features.prefixes, [prompt.tokens])[0], exact[0])
+        assert (cached - fresh).abs().max() < 0.02
+    prompts = [features.encode(row).tokens for row in rows]
+    kept = features.prefixes.store.get([features.prefixes.key(tokens) for tokens in prompts])
+    assert [(state.dtype, len(state)) for state in kept.values()] == [
+        (torch.float16, len(tokens)) for tokens in prompts], "half precision, real tokens only"
+
+
+def test_damaged_states_are_noticed_and_computed_again(bert, tmp_path):
+    cache = make_cache(bert, tmp_path)
+    cache.fill(PROMPTS)
+    wanted = stored(cache)
+    base = sqlite3.connect(cache.store.file)
+    with base:
+        base.execute("UPDATE kept SET value = zeroblob(LENGTH(value)) WHERE rowid % 5 = 0")
+    mended = make_cache(bert, tmp_path)
+    assert same(stored(mended), wanted) and mended.store.damaged == mended.store.misses == len(PROMPTS) // 5
+    assert same(stored(make_cache(bert, tmp_path)), wanted)
+
+
+def fill_after(barrier, backbone, folder, prompts):
+    barrier.wait()
+    for prompt in prompts:
+        make_cache(backbone, folder).fill([prompt])
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_two_processes_may_fill_at_once(bert, tmp_path):
+    forks = multiprocessing.get_context("fork")
+    barrier = forks.Barrier(2)
+    workers = [forks.Process(target=fill_after, args=(barrier, bert, tmp_path, part))
+               for part in (PROMPTS[:16], PROMPTS[7:])]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    cache, single = make_cache(bert, tmp_path), make_cache(bert, tmp_path / "single")
+    cache.fill(PROMPTS)
+    assert (cache.store.damaged, cache.store.misses) == (0, 0)
+    assert same(stored(cache), stored(single))
+
+
+def test_states_that_left_the_disk_are_computed_again(bert, tmp_path):
+    wanted = stored(make_cache(bert, tmp_path / "unlimited"))
+    cache = PrefixCache(bert, Store(tmp_path / "prefix.sqlite", 24_000))
+    cache.fill(PROMPTS)
+    assert cache.store.evicted > 0 and same(stored(cache), wanted)
+
+
+def scaled_llama(tiny_models, folder, token: int, factor: float) -> cp.backbone.Backbone:
+    """The tiny decoder with one token's embedding multiplied."""
+    model = AutoModel.from_pretrained(tiny_models["llama"])
+    model.get_input_embeddings().weight.data[token] *= factor
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_models["llama"]).save_pretrained(folder)
+    return cp.load_backbone(str(folder), tuned_layers=2, device="cpu")
+
+
+def test_states_beyond_half_precision_are_kept_in_float32(tiny_models, tmp_path):
+    backbone, huge = scaled_llama(tiny_models, tmp_path / "model", token=60, factor=1e7), [2, 11, 60, 12]
+    cache = make_cache(backbone, tmp_path / "cache")
+    cache.fill([PROMPTS[0], huge])
+    assert 60 not in PROMPTS[0] and cache.wide == 1
+    for prompt, exact in ((huge, True), (PROMPTS[0], False)):
+        state = stored(make_cache(backbone, tmp_path / "cache"), [prompt])[0]
+        fresh = backbone.prefix(torch.tensor([prompt]), torch.ones(1, len(prompt), dtype=torch.bool))[0]
+        assert state.isfinite().all() and (fresh.abs().max() > 65504) == exact
+        torch.testing.assert_close(state, fresh, rtol=1e-5 if exact else 1e-2, atol=1e-4 if exact else 1e-2)
+
+
+def test_undefined_states_are_refused(tiny_models, tmp_path):
+    backbone = scaled_llama(tiny_models, tmp_path / "model", token=60, factor=float("nan"))
+    with pytest.raises(cp.ConpetError, match="infinite or undefined hidden states at layer 2"):
+        make_cache(backbone, tmp_path / "cache").fill([[2, 60, 11]])
 
 
 def computed(cache, model, text="amber birch", kind="typing", weight=0.0) -> int:
@@ -42,3 +192,128 @@ def test_several_active_modules_find_replayed_scores_in_the_cache(bert, tmp_path
     first, again = ([cost["counts"] for cost in run.costs] for run in runs)
     assert sum(count["logit_misses"] for count in first) > 0
     assert sum(count["logit_hits"] for count in again) > 0 == sum(count["logit_misses"] for count in again)
+
+
+# --- the store -------------------------------------------------------------------------------------
+
+KEYS = [f"key {place}" for place in range(20)]
+
+
+def values(keys=KEYS, width: int = 3, dtype=torch.float32) -> dict[str, torch.Tensor]:
+    """A tensor a key, of as many rows as the key is long."""
+    return {key: torch.randn(len(key), width, generator=torch.Generator().manual_seed(place)).to(dtype)
+            for place, key in enumerate(keys)}
+
+
+def equal(one: dict, other: dict) -> bool:
+    return one.keys() == other.keys() and all(one[key].dtype == other[key].dtype and torch.equal(one[key], other[key])
+                                            for key in one)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store.sqlite", 2**30)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_later_store_reads_what_was_put(store, dtype):
+    store.put(values(dtype=dtype))
+    later = Store(store.file, 2**30)
+    assert later.missing([*KEYS, "other", "other"]) == ["other"]
+    found = later.get([*KEYS, "other"])
+    assert equal({key: found[key] for key in KEYS}, values(dtype=dtype)) and len(found) == 20
+    assert (store.misses, store.written) == (20, sum(value.nbytes for value in values(dtype=dtype).values()))
+    assert (later.hits, later.misses) == (20, 0)
+
+
+def test_a_value_put_again_replaces_the_first(store):
+    store.put(values(width=3))
+    store.put(values(KEYS[:1], width=4))
+    assert store.get(KEYS[:1])[KEYS[0]].shape == (5, 4) and len(store.get(KEYS)) == 20
+
+
+def test_nothing_is_made_on_disk_before_the_first_use(store):
+    assert store.bytes == 0 and not list(store.file.parent.iterdir())
+
+
+def test_above_the_limit_the_oldest_go(tmp_path):
+    store = Store(tmp_path / "store.sqlite", 200_000)
+    for key in KEYS:
+        store.put({key: torch.randn(100, 64)})                  # 25,600 bytes
+    there = [key for key in KEYS if key not in store.missing(KEYS)]
+    assert 0 < store.bytes <= 200_000 and there == KEYS[-len(there):] and 3 <= len(there) <= 7
+    assert store.evicted == 20 - len(there)
+
+
+def test_a_changed_value_is_dropped_and_the_others_stay(store):
+    store.put(values())
+    base = sqlite3.connect(store.file)
+    with base:
+        content, = base.execute("SELECT value FROM kept WHERE key = ?", (KEYS[3],)).fetchone()
+        base.execute("UPDATE kept SET value = ? WHERE key = ?", (bytes([content[0] ^ 1]) + content[1:], KEYS[3]))
+    assert sorted(set(KEYS) - set(store.get(KEYS))) == [KEYS[3]] and store.damaged == 1
+    assert store.missing(KEYS) == [KEYS[3]]
+    store.put(values())
+    assert equal(store.get([KEYS[3]]), {KEYS[3]: values()[KEYS[3]]})
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"no database" * 400, lambda content: b"\0" + content[1:],
+                                    lambda content: content[:5000]], ids=["other", "changed", "torn"])
+def test_a_damaged_file_is_put_aside_and_begun_anew(store, damage):
+    store.put(values())
+    store.base.close()
+    store.file.write_bytes(damage(store.file.read_bytes()))
+    later = Store(store.file, 2**30)
+    assert later.get(KEYS) == {} and later.damaged == 1 and store.file.with_suffix(".damaged").exists()
+    later.put(values())
+    assert equal(later.get(KEYS), values())
+
+
+def test_a_full_disk_is_said_in_words_and_harms_nothing(store):
+    store.put(values())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+        with pytest.raises(cp.ConpetError, match="store.sqlite: this cache cannot be used .* CONPET_CACHE"):
+            store.put({"large": torch.zeros(1000, 100)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert equal(store.get(KEYS), values()) and store.missing(["large"]) == ["large"]
+
+
+def write_many(file, start):
+    for place in range(start, start + 40):
+        Store(file, 2**30).put({f"row {place}": torch.full((2, 2), float(place))})
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_two_processes_may_write_at_once(store):
+    forks = multiprocessing.get_context("fork")
+    workers = [forks.Process(target=write_many, args=(store.file, start)) for start in (0, 20)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    found = store.get([f"row {place}" for place in range(60)])
+    assert [found[f"row {place}"][0, 0].item() for place in range(60)] == [float(place) for place in range(60)]
+
+
+def write_after(barrier, file, key: str) -> None:
+    barrier.wait()
+    Store(file, 2**30).put(values([key]))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_several_processes_may_begin_one_file_at_once(tmp_path):
+    """Again and again: what goes wrong when a file is begun goes wrong seldom."""
+    forks, keys = multiprocessing.get_context("fork"), KEYS[:6]
+    for place in range(20):
+        file, barrier = tmp_path / f"{place}.sqlite", forks.Barrier(len(keys))
+        workers = [forks.Process(target=write_after, args=(barrier, file, key)) for key in keys]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+        assert [worker.exitcode for worker in workers] == [0] * len(keys)
+        assert not Store(file, 2**30).missing(keys)

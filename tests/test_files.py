@@ -10,9 +10,8 @@ from safetensors import safe_open
 
 import conpet_lib as cp
 from conpet_lib.errors import unknown
-from conpet_lib.files import digest, write_atomically, write_json, write_tensors
+from conpet_lib.files import digest, numpy_generator, torch_generator, write_atomically, write_json, write_tensors
 from conpet_lib.registry import CONFIGS
-from conpet_lib.seeds import numpy_generator, torch_generator
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path):

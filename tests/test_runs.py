@@ -15,8 +15,8 @@ from conftest import MAIN, make_corpus, make_stream, module_bytes, quick
 from transformers import AutoModel
 
 import conpet_lib as cp
-from conpet_lib.files import digest, write_table
-from conpet_lib.prefix_cache import PrefixCache
+from conpet_lib.features import PrefixCache
+from conpet_lib.files import digest
 
 
 def never(step) -> bool:
@@ -167,7 +167,8 @@ def test_a_long_ledger_loads_in_a_few_times_of_what_reading_its_bare_files_takes
     record = {**run.record, "stages_done": 50}
     for stage in range(1, 51):
         one["key"] = [f"corpus:{number:05}:{stage}" for number in range(rows)]
-        path = write_table(run.folder / "predictions" / f"stage-{stage:02}.parquet", one.assign(stage=stage))
+        path = run.folder / "predictions" / f"stage-{stage:02}.parquet"
+        one.assign(stage=stage).to_parquet(path, index=False)
         record["files"][f"predictions/{path.name}"] = digest(path.read_bytes())
     start = time.perf_counter()
     bare = sum(len(pd.read_parquet(path)) for path in (run.folder / "predictions").iterdir())

@@ -1,4 +1,4 @@
-"""Checkpoints: whatever stops a run, the same call ends with the same bytes, and trains nothing twice."""
+"""Training: whatever stops a run, the same call ends with the same bytes, and trains nothing twice."""
 
 import json
 import os
