@@ -96,6 +96,7 @@ def test_no_text_can_move_the_answer(tokenizer, text):
     prompt = Prompt(tokenizer, "typing")
     plain, encoded = prompt.encode(example("amber", "amber")), prompt.encode(example(text, "amber"))
     check_answer(tokenizer, encoded)
+    assert all(isinstance(token, int) for token in encoded.tokens)
     assert encoded.tokens[encoded.answer - 3:] == plain.tokens[plain.answer - 3:]
 
 
