@@ -47,8 +47,7 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: f
     """`(batch, 1, heads * head_width)`: attention of a query row `(batch, heads, 1, head_width)` over all real tokens.
 
     Args: keys, values: `(batch, heads, tokens, head_width)`, in LLaMA of fewer heads. real: `(batch, tokens)` bool; no
-        causal mask, since a decoder's answer position is its last real token, which sees all others.
-    """
+        causal mask, since a decoder's answer position is its last real token, which sees all others."""
     keys, values = (part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (keys, values))
     mixed = scaled_dot_product_attention(query, keys, values, attn_mask=real[:, None, None, :], scale=scaling)
     return mixed.transpose(1, 2).reshape(len(mixed), 1, -1)
@@ -87,9 +86,7 @@ class Backbone:
         boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
         hidden_size: width of the hidden states. weights: number of weights, layers above the exit included.
         device, dtype: where and in what type it computes; bfloat16 means autocast.
-        fingerprint: hash of the weights that run and the model's config, with device and type.
-    """
-
+        fingerprint: hash of the weights that run and the model's config, with device and type."""
     def __init__(self, name: str, model: nn.Module, tokenizer, exit_layer: int, tuned_layers: int | str,
                  device: torch.device, dtype: torch.dtype):
         self.name, self.tokenizer, self.device, self.dtype = name, tokenizer, device, dtype
@@ -160,8 +157,7 @@ class Backbone:
             layers (the boundary must be 0), with all weights of the model in `adapter`.
             real: `(batch, tokens)` bool, as in `prefix`. answer: `(batch,)` int64.
             adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration.
-            short: compute the exit layer for the answer row alone, where its family has that form.
-        """
+            short: compute the exit layer for the answer row alone, where its family has that form."""
         ids, hidden = (None, hidden) if hidden.is_floating_point() else (hidden, None)
         feature = self._run(adapter, config, ids, hidden, real, answer, short).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
@@ -223,8 +219,7 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
         exit_layer: where the answer is read. Default: the last layer; 18 for smollm2-135m.
         device: "cuda", "mps" or "cpu". Default: what accelerate finds.
         dtype: "float32" or "bfloat16" (autocast). Default: bfloat16 on CUDA where it is supported.
-    Raises: ConpetError for a model or settings that cannot be used; it says which can.
-    """
+    Raises: ConpetError for a model or settings that cannot be used; it says which can."""
     try:
         place = torch.device(device) if device else accelerate.PartialState().device
         torch.empty(1, device=place)

@@ -43,7 +43,6 @@ def cpu_threads(count: int) -> Iterator[None]:
 class Clock:
     """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
     Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it."""
-
     def __init__(self, features: Features, spent: dict):
         self.spent = {name: Counter(spent.get(name)) for name in ("wall", "cpu", "host", "device")}
         self.process, self.last = psutil.Process(), (time.perf_counter(), time.process_time())
@@ -91,7 +90,6 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What a run will cost. Of a run with a batch limit no number grows with the stage but those of its tests."""
-
     trained_parameters: int      # of all modules and the selector, heads included
     share: float                 # of the backbone's parameters, a part of 1
     full_tuning_ratio: float     # times fewer than full tuning would train

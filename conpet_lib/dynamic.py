@@ -27,7 +27,6 @@ def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Ten
 
 class Selector(Learner):
     """Static ConPET with tasks as labels; with `selector="labels"` labels, whose sum is a task's score."""
-
     name = "selector"
 
     def new_labels(self, stage: int) -> list[int]:
@@ -51,9 +50,7 @@ class DynamicConPET(Learner):
     frozen modules have their frozen scores, labels of inactive ones the floor. With a module budget M a task beyond the
     M-th joins a module; M = 1 is Static ConPET. With one active module and teacher forcing a replayed row's only active
     module is its own frozen one: it gives no gradient, and left out (`keep`) changes but the factor of the batch mean.
-    Source: ConPET (arXiv 2309.14763), Dynamic ConPET; the official code's `our` method.
-    """
-
+    Source: ConPET (arXiv 2309.14763), Dynamic ConPET; the official code's `our` method."""
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.selector = Selector(*args, **kwargs)

@@ -25,7 +25,6 @@ SPANS = {"{span}": 0, "{head}": 0, "{tail}": 1}      # which span of the example
 @dataclass(frozen=True)
 class Encoded:
     """A prompt as the model reads it."""
-
     tokens: tuple[int, ...]
     answer: int                 # a position in `tokens`
     cut: int                    # tokens of the text that were lost
@@ -40,9 +39,7 @@ class Prompt:
     Worked by hand, for an encoder: text "Oslo is cold.", span (0, 4), kind "typing". The pieces are
     [CLS], mark, "Oslo", mark, " is cold.", " In this sentence,", " Oslo", " is a", [MASK], ".", [SEP];
     the answer position is the number of tokens in the pieces before [MASK]. A decoder's prompt ends where the answer
-    would begin: its answer position is the last token, since the first token of a causal decoder sees nothing.
-    """
-
+    would begin: its answer position is the last token, since the first token of a causal decoder sees nothing."""
     tokenizer: PreTrainedTokenizerBase
     kind: str
     max_tokens: int = 128

@@ -91,7 +91,6 @@ class Run:
     """A recorded run. Accuracies are parts of 1.
     Attributes: folder; record: the content of its run.json; name: the learner's; finished: whether all stages are done;
         costs: one dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
-
     def __init__(self, folder: str | Path, record: dict, backbone: Backbone | None = None):
         self.folder, self.record, self._backbone = Path(folder), record, backbone
         self.name, self.costs = record["config"]["learner"], record["costs"]

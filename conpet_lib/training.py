@@ -47,7 +47,6 @@ class Checkpoint:
     part, and what it has cost. Every draw has a named seed: there is no random state, what was replayed is drawn again.
     Args: run: a hash of what is trained. every: seconds between two; after a slow save the pause is longer, so that all
         of them take less than 2 % of the time. 0 saves after every step."""
-
     def __init__(self, folder: Path, every: float, run: str):
         self.file, self.every, self.run = folder / "checkpoint.safetensors", every, run
         self.due = time.monotonic() + every
@@ -112,8 +111,7 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
             do not depend on the machine's cores. checkpoint_every: seconds of training that a kill may cost.
     Returns: the `Run`; `run.finished` is False if it was stopped.
     Raises: ConpetError if the folder holds a run of other arguments, is in use, vanishes or cannot be written;
-        KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept.
-    """
+        KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept."""
     about = describe(stream, backbone, config, seed, max_tokens)
     folder = Path(folder or cache_folder() / "runs" / folder_name(about))
     try:

@@ -21,8 +21,7 @@ def load_corpus(name: str, path: str | Path | None = None, **columns: str) -> Co
 
     Args: path: the file or folder as it was handed out. "wordnet" needs none: it is fetched.
         columns: for "table" only, column names such as `text="sentence"` where they cannot be guessed.
-    Raises: ConpetError for an unknown name, a missing path or a faulty file.
-    """
+    Raises: ConpetError for an unknown name, a missing path or a faulty file."""
     if name not in CORPORA:
         raise unknown("corpus", name, CORPORA)
     return CORPORA[name](path, **columns)
