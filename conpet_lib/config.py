@@ -121,7 +121,6 @@ class LwFConfig(VanillaConfig):
 
 def paper(learner: type[VanillaConfig], corpus: str, **more: object) -> VanillaConfig:
     """The authors' settings for a LLaMA-class backbone, on all its layers; `max_tokens=128` for relations, else 256.
-
     Args: learner: `StaticConfig` or `DynamicConfig`. corpus: a key of `data/paper.json`. more: fields that differ.
     Example: `paper(DynamicConfig, "fewrel").batch_limit` is 320, the 80 % of theirs that train.
     Source: configs/*.yaml, global_var.py of github.com/Raincleared-Song/ConPET at 1a37c13."""

@@ -72,13 +72,12 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
     left out, as is the embedding. `trained` is for a weight of a top with gradients: 4, there and back through
     activations; 6 in full tuning; 2 below a lone head. The exit layer's short form reads all tokens for keys and values
     only."""
-    def linear(layers, names=None):
-        return sum(part.weight.numel() for name, part in layers.named_modules()
-                   if isinstance(part, torch.nn.Linear) and "lora_" not in name
-                   and (names is None or name.removesuffix(".base_layer").split(".")[-1] in names))
+    def linear(layers, ends: str | tuple[str, ...] = ""):
+        return sum(part.weight.numel() for name, part in layers.named_modules() if isinstance(part, torch.nn.Linear)
+                   and "lora_" not in name and name.removesuffix(".base_layer").endswith(ends))
 
     layers, counts, exit_layer = backbone.layers, Counter(counts), backbone.layers[-1]
-    exit_all = linear(exit_layer, ALL_TOKENS if type(exit_layer) in ANSWER_ROW else None)
+    exit_all = linear(exit_layer, ALL_TOKENS if type(exit_layer) in ANSWER_ROW else "")
     token, row = linear(layers[backbone.boundary:-1]) + exit_all, linear(exit_layer) - exit_all
     found = {"prefix": 2.0 * linear(layers[:backbone.boundary]) * counts["prefix_tokens"]}
     for kind, top, head in (("", 2.0, 2.0), ("_trained", trained, 6.0)):

@@ -85,23 +85,17 @@ class DynamicConPET(Learner):
 
     def keep(self, rows: Rows, stage: int) -> Rows:
         """Those with the module in training active; what they need of frozen ones is computed ahead, in full passes."""
-        active = self.choose(rows)
+        scores, true, owners = torch.zeros(len(rows), len(self.modules)), None, np.array(self.module_of_task)
+        if self.config.teacher_forcing:
+            true = torch.from_numpy(owners[self.stream.task_of_label[self.stream.label_numbers(rows)]])
+        if self.config.active < len(self.modules) and (true is None or self.config.active > 1):     # else no choice
+            scores = sum_by(self.selector.task_scores(rows), owners)
+        active = choose_active(scores, self.config.active, true)
         self.active.update(zip(rows.tolist(), active))
         for number, module in enumerate(self.modules):
             if module is not self.fitting.module and active[:, number].any():
                 self.features.frozen_scores(rows[active[:, number].numpy()], module)
         return rows[active[:, self.module_of_task[stage - 1]].numpy()]
-
-    def choose(self, rows: Rows) -> Tensor:
-        """`(rows, modules)` bool: the active modules in training, with teacher forcing if it is on."""
-        if len(self.modules) <= self.config.active:
-            return torch.ones(len(rows), len(self.modules), dtype=torch.bool)
-        true, owners = None, np.array(self.module_of_task)
-        if self.config.teacher_forcing:
-            true = torch.from_numpy(owners[self.stream.task_of_label[self.stream.label_numbers(rows)]])
-            if self.config.active == 1:              # the true one is the only one
-                return nn.functional.one_hot(true, len(self.modules)).bool()
-        return choose_active(sum_by(self.selector.task_scores(rows), owners), self.config.active, true)
 
     def logits(self, rows: Rows, stage: int) -> Tensor:
         """`(batch, seen_labels)`: gradients in the columns of the module in training, the others frozen."""

@@ -238,9 +238,9 @@ class LwF(Vanilla):
     def loss(self, rows: Rows, stage: int) -> Tensor:
         now, temperature = self.logits(rows, stage), self.config.temperature
         loss = cross_entropy(now, self.targets(rows))
-        if self.teacher is None:
-            return loss
-        with torch.no_grad():
-            before = (self.features.scores(rows, self.teacher) / temperature).softmax(1)        # (batch, old_labels)
-        distilled = cross_entropy(now[:, :before.shape[1]] / temperature, before)
-        return loss + self.config.strength * temperature**2 * distilled
+        if self.teacher:
+            with torch.no_grad():
+                before = (self.features.scores(rows, self.teacher) / temperature).softmax(1)    # (batch, old_labels)
+            distilled = cross_entropy(now[:, :before.shape[1]] / temperature, before)
+            loss = loss + self.config.strength * temperature**2 * distilled
+        return loss

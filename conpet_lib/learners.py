@@ -57,7 +57,6 @@ class Fitting:
 
 class Learner:
     """Static ConPET: one module whose head grows, trained stage by stage with dynamic replay from the full history.
-
     Attributes:
         modules: all that were made. module_of_task: the number of each task's. ledger: what `fit` did, a dict a stage.
         kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
@@ -194,7 +193,6 @@ class Learner:
 
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
         """Answers to rows among all labels seen.
-
         Args: known_tasks: `(rows,)` the true tasks, from 0, only for the last two columns; they never change an answer.
         Returns: predicted (the label), module (that gave it), confidence (the label's probability), margin (to the
             second most probable), chosen_task, from 1 (the most probable, to the selector if there is one),

@@ -16,7 +16,6 @@ Rows = np.ndarray        # (rows,) int64
 def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_share: float, batch_limit: int | None,
                    generator: np.random.Generator) -> list[Rows]:
     """The batches of one epoch under dynamic replay.
-
     Args:
         new: training rows of the new task. history: training rows of each past task that may be replayed.
         batch_size: examples, new and replayed together. new_share: part of them that is new, 1 in the first stage.

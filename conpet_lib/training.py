@@ -101,7 +101,6 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
           on_step: Callable[[Step], object] | None = None, bar: bool = True, cache: Path | None = None,
           max_tokens: int = 128, threads: int = 1, checkpoint_every: float = 10.0) -> Run:
     """Train a learner on a stream, stage by stage, and record everything in a folder.
-
     Args:
         stream, backbone, config, seed, max_tokens (a prompt's longest): the same ones give the same result.
         folder: a finished run in it is loaded, an unfinished one goes on, another one is refused. Default: one in the
@@ -139,9 +138,8 @@ def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: in
         "stream": {"corpus": stream.corpus, "kind": stream.kind, "fingerprint": stream.fingerprint,
                    "tasks": [list(task.labels) for task in stream],
                    "rows": [[len(task.train), len(task.valid), len(task.test)] for task in stream]},
-        "backbone": {"name": backbone.name, "exit_layer": backbone.exit_layer, "tuned_layers": backbone.tuned_layers,
-                     "fingerprint": backbone.fingerprint, "device": backbone.device.type, "dtype": str(backbone.dtype),
-                     "max_tokens": max_tokens}}
+        "backbone": {**{key: getattr(backbone, key) for key in ("name", "exit_layer", "tuned_layers", "fingerprint")},
+                     "device": backbone.device.type, "dtype": str(backbone.dtype), "max_tokens": max_tokens}}
 
 
 def folder_name(about: dict) -> str:

@@ -60,7 +60,6 @@ Found = Iterator[Example | str]        # what a reader finds in a file: examples
 def read_files(path: str | Path | None, inside: Callable[[Path], list[Path]], read: Callable[[Path, ReadReport], Found],
                advice: str) -> tuple[list[Example], ReadReport]:
     """The examples of a file, or of the files that `inside` finds in a folder, and their report.
-
     Raises: ConpetError with the advice if there is no file, and with all faults of a file (after 20 their number)."""
     if path is None:
         raise ConpetError(f"load_corpus needs path= for this corpus. {advice}")
