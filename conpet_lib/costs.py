@@ -128,8 +128,10 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     alone = config.learner == "vanilla" or (own_rows and modules == stages)
     own = [len(task.train) for task in stream]
     seen = np.cumsum(own).tolist()
-    steps = steps_of(own if alone else seen, config)
-    selecting = steps_of(seen, config)[1:] if selects else []
+    # optimiser steps of each stage; how many rows it sees matters without a batch limit
+    steps, selecting = ([config.epochs * (config.limit(stage) or math.ceil(count / config.batch_size))
+                         for stage, count in enumerate(counts, 1)] for counts in (own if alone else seen, seen))
+    selecting = selecting[1:] if selects else []
     rows = sum(len(side) for task in stream for side in (task.train, task.valid, task.test))
     if calibrate is not False:
         sizes = config.batch_size, int(config.batch_size * (config.new_share if own_rows else 1))
@@ -146,12 +148,6 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
         trained_parameters=trained, share=trained / backbone.weights, full_tuning_ratio=backbone.weights / trained,
         bytes_per_task=4 * trained / stages, passes_per_answer=active + selects, minutes=minutes,
         cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps + selecting))
-
-
-def steps_of(rows: list[int], config: VanillaConfig) -> list[int]:
-    """Optimiser steps of each stage of a learner; `rows` is how many each sees, which matters without a batch limit."""
-    return [config.epochs * (config.limit(stage) or math.ceil(count / config.batch_size))
-            for stage, count in enumerate(rows, 1)]
 
 
 def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes: tuple[int, ...]) -> tuple:
