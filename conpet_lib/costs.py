@@ -43,7 +43,6 @@ def cpu_threads(count: int) -> Iterator[None]:
 class Clock:
     """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
     Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it."""
-
     def __init__(self, features: Features, spent: dict):
         self.spent = {name: Counter(spent.get(name)) for name in ("wall", "cpu", "host", "device")}
         self.process, self.last = psutil.Process(), (time.perf_counter(), time.process_time())
@@ -73,13 +72,12 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
     left out, as is the embedding. `trained` is for a weight of a top with gradients: 4, there and back through
     activations; 6 in full tuning; 2 below a lone head. The exit layer's short form reads all tokens for keys and values
     only."""
-    def linear(layers, names=None):
-        return sum(part.weight.numel() for name, part in layers.named_modules()
-                   if isinstance(part, torch.nn.Linear) and "lora_" not in name
-                   and (names is None or name.removesuffix(".base_layer").split(".")[-1] in names))
+    def linear(layers, ends: str | tuple[str, ...] = ""):
+        return sum(part.weight.numel() for name, part in layers.named_modules() if isinstance(part, torch.nn.Linear)
+                   and "lora_" not in name and name.removesuffix(".base_layer").endswith(ends))
 
     layers, counts, exit_layer = backbone.layers, Counter(counts), backbone.layers[-1]
-    exit_all = linear(exit_layer, ALL_TOKENS if type(exit_layer) in ANSWER_ROW else None)
+    exit_all = linear(exit_layer, ALL_TOKENS if type(exit_layer) in ANSWER_ROW else "")
     token, row = linear(layers[backbone.boundary:-1]) + exit_all, linear(exit_layer) - exit_all
     found = {"prefix": 2.0 * linear(layers[:backbone.boundary]) * counts["prefix_tokens"]}
     for kind, top, head in (("", 2.0, 2.0), ("_trained", trained, 6.0)):
@@ -91,7 +89,6 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
     """What a run will cost. Of a run with a batch limit no number grows with the stage but those of its tests."""
-
     trained_parameters: int      # of all modules and the selector, heads included
     share: float                 # of the backbone's parameters, a part of 1
     full_tuning_ratio: float     # times fewer than full tuning would train
@@ -131,8 +128,10 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     alone = config.learner == "vanilla" or (own_rows and modules == stages)
     own = [len(task.train) for task in stream]
     seen = np.cumsum(own).tolist()
-    steps = steps_of(own if alone else seen, config)
-    selecting = steps_of(seen, config)[1:] if selects else []
+    # optimiser steps of each stage; how many rows it sees matters without a batch limit
+    steps, selecting = ([config.epochs * (config.limit(stage) or math.ceil(count / config.batch_size))
+                         for stage, count in enumerate(counts, 1)] for counts in (own if alone else seen, seen))
+    selecting = selecting[1:] if selects else []
     rows = sum(len(side) for task in stream for side in (task.train, task.valid, task.test))
     if calibrate is not False:
         sizes = config.batch_size, int(config.batch_size * (config.new_share if own_rows else 1))
@@ -149,12 +148,6 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
         trained_parameters=trained, share=trained / backbone.weights, full_tuning_ratio=backbone.weights / trained,
         bytes_per_task=4 * trained / stages, passes_per_answer=active + selects, minutes=minutes,
         cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps + selecting))
-
-
-def steps_of(rows: list[int], config: VanillaConfig) -> list[int]:
-    """Optimiser steps of each stage of a learner; `rows` is how many each sees, which matters without a batch limit."""
-    return [config.epochs * (config.limit(stage) or math.ceil(count / config.batch_size))
-            for stage, count in enumerate(rows, 1)]
 
 
 def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes: tuple[int, ...]) -> tuple:

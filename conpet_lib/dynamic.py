@@ -27,7 +27,6 @@ def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Ten
 
 class Selector(Learner):
     """Static ConPET with tasks as labels; with `selector="labels"` labels, whose sum is a task's score."""
-
     name = "selector"
 
     def new_labels(self, stage: int) -> list[int]:
@@ -51,9 +50,7 @@ class DynamicConPET(Learner):
     frozen modules have their frozen scores, labels of inactive ones the floor. With a module budget M a task beyond the
     M-th joins a module; M = 1 is Static ConPET. With one active module and teacher forcing a replayed row's only active
     module is its own frozen one: it gives no gradient, and left out (`keep`) changes but the factor of the batch mean.
-    Source: ConPET (arXiv 2309.14763), Dynamic ConPET; the official code's `our` method.
-    """
-
+    Source: ConPET (arXiv 2309.14763), Dynamic ConPET; the official code's `our` method."""
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.selector = Selector(*args, **kwargs)
@@ -88,23 +85,17 @@ class DynamicConPET(Learner):
 
     def keep(self, rows: Rows, stage: int) -> Rows:
         """Those with the module in training active; what they need of frozen ones is computed ahead, in full passes."""
-        active = self.choose(rows)
+        scores, true, owners = torch.zeros(len(rows), len(self.modules)), None, np.array(self.module_of_task)
+        if self.config.teacher_forcing:
+            true = torch.from_numpy(owners[self.stream.task_of_label[self.stream.label_numbers(rows)]])
+        if self.config.active < len(self.modules) and (true is None or self.config.active > 1):     # else no choice
+            scores = sum_by(self.selector.task_scores(rows), owners)
+        active = choose_active(scores, self.config.active, true)
         self.active.update(zip(rows.tolist(), active))
         for number, module in enumerate(self.modules):
             if module is not self.fitting.module and active[:, number].any():
                 self.features.frozen_scores(rows[active[:, number].numpy()], module)
         return rows[active[:, self.module_of_task[stage - 1]].numpy()]
-
-    def choose(self, rows: Rows) -> Tensor:
-        """`(rows, modules)` bool: the active modules in training, with teacher forcing if it is on."""
-        if len(self.modules) <= self.config.active:
-            return torch.ones(len(rows), len(self.modules), dtype=torch.bool)
-        true, owners = None, np.array(self.module_of_task)
-        if self.config.teacher_forcing:
-            true = torch.from_numpy(owners[self.stream.task_of_label[self.stream.label_numbers(rows)]])
-            if self.config.active == 1:              # the true one is the only one
-                return nn.functional.one_hot(true, len(self.modules)).bool()
-        return choose_active(sum_by(self.selector.task_scores(rows), owners), self.config.active, true)
 
     def logits(self, rows: Rows, stage: int) -> Tensor:
         """`(batch, seen_labels)`: gradients in the columns of the module in training, the others frozen."""

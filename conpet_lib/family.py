@@ -23,7 +23,6 @@ from conpet_lib.tasks import Task
 
 class Joint(Learner):
     """At stage k a new module is trained on all k tasks at once, with k times the batches: the upper bound."""
-
     def begin(self, stage: int) -> Fitting:
         self.modules, self.module_of_task = [], [0] * (stage - 1)
         return super().begin(stage)
@@ -39,7 +38,6 @@ class Joint(Learner):
 
 class Linear(Learner):
     """A linear head on the features of the backbone as it is, with dynamic replay: what does tuning add at all?"""
-
     def new_module(self, number: int) -> PetModule:
         return PetModule(self.features.backbone, None, self.seed, self.name, number)
 
@@ -48,9 +46,7 @@ class ClassMean(Linear):
     """The nearest class mean on the features of the backbone as it is: what is lost is lost to new labels alone.
 
     No step is taken: a score is minus half the squared distance to the mean, up to a term that is the same for all
-    labels. Source: Mensink et al. 2013, eq. 1 and 2.
-    """
-
+    labels. Source: Mensink et al. 2013, eq. 1 and 2."""
     def begin(self, stage: int) -> Fitting:
         fitting = super().begin(stage)
         head, bias = fitting.module.head.data, fitting.module.bias.data
@@ -73,9 +69,7 @@ class EMR(Learner):
 
     `kept["memory"]`: `(rows,)` the kept training rows, the most important of a label first. A quarter as many
     validation rows of past labels are used beside them, as in the official code (80 and 20 % of a memory).
-    Source: Wang et al. 2019 (EA-EMR), the baseline EMR; ConPET's official code, `emr`.
-    """
-
+    Source: Wang et al. 2019 (EA-EMR), the baseline EMR; ConPET's official code, `emr`."""
     def past(self, stage: int) -> list[Task]:
         """The past tasks: with a star all rows of their history, else those in the memory."""
         if self.config.learner.endswith("*"):
@@ -124,9 +118,7 @@ class EAEMR(EMR):
 
     A linear map B takes the memory's features after the stage to `kept["features"]`, `(rows, hidden)`, those before it,
     and goes into the head: scores are W(Bf) + b. Source: Wang et al. 2019 (EA-EMR), section 3.3. Differs: B is found in
-    closed form (ridge regression towards the identity, strength 1); they and the official code take gradient steps.
-    """
-
+    closed form (ridge regression towards the identity, strength 1); they and the official code take gradient steps."""
     def close(self, stage: int) -> None:
         old, module = self.memory, self.modules[0]
         super().close(stage)
@@ -149,9 +141,7 @@ class CRL(EMR):
     are the means of their rows in memory, the new labels' of a memory's worth of their training rows.
     Source: Zhao et al. 2022 (CRL), sections 3.4 (contrastive replay) and 3.5 (distillation); temperatures 0.1 and 10
     from ConPET's official code. Differs: no projection to 64 dimensions; contrast and distillation act in one step on
-    mixed batches, so that the steps are those of the other learners.
-    """
-
+    mixed batches, so that the steps are those of the other learners."""
     TEMPERATURE, SHARPNESS = 0.1, 10.0      # the official code multiplies similarities by its KL temperature
 
     def begin(self, stage: int) -> Fitting:
@@ -188,8 +178,7 @@ def contrast(features: Tensor, labels: Tensor, prototypes: Tensor, temperature: 
     """Supervised contrast of `(batch, hidden)` features to each other and to `(labels, hidden)` prototypes, in nats.
 
     The mean over features of minus the mean log probability of those with the same label (the prototype among them)
-    among all others. All are normalised. Source: Khosla et al. 2020, eq. 2; Zhao et al. 2022 (CRL), eq. 4.
-    """
+    among all others. All are normalised. Source: Khosla et al. 2020, eq. 2; Zhao et al. 2022 (CRL), eq. 4."""
     others = torch.cat([features, prototypes])                                       # (batch + labels, hidden)
     owner = torch.cat([labels, torch.arange(len(prototypes), device=labels.device)])
     itself = torch.eye(len(features), len(others), dtype=torch.bool, device=labels.device)
@@ -204,9 +193,7 @@ class EWC(Vanilla):
     The loss gets strength / 2 * sum of F (w - w')^2 over the PET weights and old head rows: w' as they were after the
     last stage, F the sum over past tasks of the diagonal Fisher, the mean squared gradient of a row's loss.
     Source: Kirkpatrick et al. 2017 (EWC), eq. 3. Differs: one anchor, the last, for all tasks (Schwarz et al. 2018);
-    the gradient is at the true label, of at most `valid_examples` rows a task.
-    """
-
+    the gradient is at the true label, of at most `valid_examples` rows a task."""
     def loss(self, rows: Rows, stage: int) -> Tensor:
         loss = super().loss(rows, stage)
         for name, weight in self.modules[0].named_parameters():
@@ -243,9 +230,7 @@ class LwF(Vanilla):
     """Learning without forgetting: no replay; on new rows the old labels keep the probabilities they had.
 
     Teacher: the module as it was before the stage. Source: Li and Hoiem 2016 (LwF), eq. 3, temperature 2. Differs: the
-    distillation is times the squared temperature (Hinton et al. 2015), and the new labels' loss is over all labels.
-    """
-
+    distillation is times the squared temperature (Hinton et al. 2015), and the new labels' loss is over all labels."""
     def begin(self, stage: int) -> Fitting:
         self.teacher = copy.deepcopy(self.modules[0]) if self.modules else None        # before it grows
         return super().begin(stage)
@@ -253,9 +238,9 @@ class LwF(Vanilla):
     def loss(self, rows: Rows, stage: int) -> Tensor:
         now, temperature = self.logits(rows, stage), self.config.temperature
         loss = cross_entropy(now, self.targets(rows))
-        if self.teacher is None:
-            return loss
-        with torch.no_grad():
-            before = (self.features.scores(rows, self.teacher) / temperature).softmax(1)        # (batch, old_labels)
-        distilled = cross_entropy(now[:, :before.shape[1]] / temperature, before)
-        return loss + self.config.strength * temperature**2 * distilled
+        if self.teacher:
+            with torch.no_grad():
+                before = (self.features.scores(rows, self.teacher) / temperature).softmax(1)    # (batch, old_labels)
+            distilled = cross_entropy(now[:, :before.shape[1]] / temperature, before)
+            loss = loss + self.config.strength * temperature**2 * distilled
+        return loss

@@ -41,7 +41,6 @@ class Store:
     Args: file: made at the first use. limit: bytes on disk, above which the oldest values go.
     Attributes: `hits`: values read; `misses`: values put, since they had to be computed, `written` bytes of them;
         `evicted`: values dropped for the limit; `damaged`: for a wrong checksum, and files that were no database."""
-
     def __init__(self, file: Path, limit: int):
         self.file, self.limit = Path(file), limit
         self.hits = self.misses = self.written = self.damaged = self.evicted = 0
@@ -144,7 +143,6 @@ class PrefixCache:
     """Hidden states at the boundary of one backbone, in a store that other backbones may share.
     Attributes: `tokens`: run through the prefix, padding and copies included; `wide`: prompts kept in float32, since
         half precision would overflow (smollm2's first token reaches 24,500; some decoders' more)."""
-
     def __init__(self, backbone: Backbone, store: Store):
         self.backbone, self.store, self.tokens, self.wide = backbone, store, 0, 0
 
@@ -196,7 +194,6 @@ class PrefixCache:
 class Features:
     """Rows of a list of examples as answer features; a row is read when it is asked for.
     Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans."""
-
     def __init__(self, examples: Sequence[Example], kind: str, backbone: Backbone, cache: Path | None = None,
                  max_tokens: int = 128):
         self.examples, self.backbone, cache = examples, backbone, Path(cache or cache_folder())

@@ -35,7 +35,6 @@ from conpet_lib.tasks import Stream, Task
 @dataclass(frozen=True, kw_only=True)
 class Step:
     """What a learner tells while it works: where it is."""
-
     stage: int
     stages: int
     doing: str              # "prefix", "selector" or "module"
@@ -47,7 +46,6 @@ class Step:
 @dataclass
 class Fitting:
     """The state of a stage in training, kept until all parts of the learner are trained and written."""
-
     stage: int
     module: PetModule
     optimiser: torch.optim.Optimizer
@@ -59,14 +57,11 @@ class Fitting:
 
 class Learner:
     """Static ConPET: one module whose head grows, trained stage by stage with dynamic replay from the full history.
-
     Attributes:
         modules: all that were made. module_of_task: the number of each task's. ledger: what `fit` did, a dict a stage.
         kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
         fitting: the stage in training; a `Checkpoint` puts it where an earlier process left it.
-    Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
-    """
-
+    Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay."""
     name = "module"
 
     def __init__(self, stream: Stream, features: Features, config: VanillaConfig, seed: int,
@@ -198,13 +193,11 @@ class Learner:
 
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
         """Answers to rows among all labels seen.
-
         Args: known_tasks: `(rows,)` the true tasks, from 0, only for the last two columns; they never change an answer.
         Returns: predicted (the label), module (that gave it), confidence (the label's probability), margin (to the
             second most probable), chosen_task, from 1 (the most probable, to the selector if there is one),
             task_confidence (its probability), ranking (all tasks, the most probable first), within_task (what the true
-            task's labels alone would give: the bound of a perfect choice of task), true_module_active.
-        """
+            task's labels alone would give: the bound of a perfect choice of task), true_module_active."""
         return self.answers(self.features.scores_of(rows, self.modules[0]), known_tasks)
 
     def answers(self, logits: Tensor, known_tasks: Rows | None, task_scores: Tensor | None = None) -> pd.DataFrame:
@@ -232,6 +225,5 @@ def sum_by(scores: Tensor, group: np.ndarray) -> Tensor:
 
 class Vanilla(Learner):
     """No replay: a stage sees its own task alone. The lower bound of every plot."""
-
     def past(self, stage: int) -> list[Task]:
         return []

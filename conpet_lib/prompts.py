@@ -25,7 +25,6 @@ SPANS = {"{span}": 0, "{head}": 0, "{tail}": 1}      # which span of the example
 @dataclass(frozen=True)
 class Encoded:
     """A prompt as the model reads it."""
-
     tokens: tuple[int, ...]
     answer: int                 # a position in `tokens`
     cut: int                    # tokens of the text that were lost
@@ -34,15 +33,12 @@ class Encoded:
 @dataclass(frozen=True)
 class Prompt:
     """A template with its tokenizer.
-
     Args: kind: a key of `TEMPLATES`. max_tokens: longer prompts are cut around the spans, never dropped.
 
     Worked by hand, for an encoder: text "Oslo is cold.", span (0, 4), kind "typing". The pieces are
     [CLS], mark, "Oslo", mark, " is cold.", " In this sentence,", " Oslo", " is a", [MASK], ".", [SEP];
     the answer position is the number of tokens in the pieces before [MASK]. A decoder's prompt ends where the answer
-    would begin: its answer position is the last token, since the first token of a causal decoder sees nothing.
-    """
-
+    would begin: its answer position is the last token, since the first token of a causal decoder sees nothing."""
     tokenizer: PreTrainedTokenizerBase
     kind: str
     max_tokens: int = 128
@@ -95,8 +91,7 @@ class Prompt:
             # a blank goes to the piece that follows, as tokenizers of decoders join it to the next word
             span, position = (before[len(before.rstrip()):] or gap) + example.text[start:end], end
             pieces += [(before.rstrip(), False), (opening, True), (span, True), (closing, True)]
-        pieces.append((example.text[position:], False))
-        return [(piece, kept) for piece, kept in pieces if piece]
+        return [(piece, kept) for piece, kept in [*pieces, (example.text[position:], False)] if piece]
 
     def question(self, example: Example) -> list[tuple[str, bool]]:
         """The template behind the text in pieces, each with whether it is a span's words."""
@@ -110,12 +105,9 @@ class Prompt:
 def shorten(pieces: list[tuple[list[int], bool]], room: int) -> list[list[int]]:
     """Cut token lists, at the far end from the spans, until all fit into `room` tokens; long spans keep their start."""
     sizes = [len(numbers) for numbers, _ in pieces]
-
-    def goes_first(place: int) -> tuple[bool, bool, bool, int]:     # the longest that may be cut, the outer ones first
-        kept, outer = pieces[place][1], place in (0, len(pieces) - 1)
-        return sizes[place] > 0, not kept, outer, sizes[place]
-
     while sum(sizes) > max(room, 0):
-        sizes[max(range(len(pieces)), key=goes_first)] -= 1
+        longest = max(range(len(pieces)), key=lambda place: (       # that may be cut, of the outer ones first
+            sizes[place] > 0, not pieces[place][1], place in (0, len(pieces) - 1), sizes[place]))
+        sizes[longest] -= 1
     return [numbers[len(numbers) - size:] if place == 0 and not kept and len(pieces) > 1 else numbers[:size]
             for place, ((numbers, kept), size) in enumerate(zip(pieces, sizes))]

@@ -16,7 +16,6 @@ Rows = np.ndarray        # (rows,) int64
 def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_share: float, batch_limit: int | None,
                    generator: np.random.Generator) -> list[Rows]:
     """The batches of one epoch under dynamic replay.
-
     Args:
         new: training rows of the new task. history: training rows of each past task that may be replayed.
         batch_size: examples, new and replayed together. new_share: part of them that is new, 1 in the first stage.
@@ -25,8 +24,7 @@ def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_shar
         passes over the task, and, where there is history, as many old ones as are missing from `batch_size`. An old
         row is drawn hierarchically: first a past task uniformly, then one of its rows uniformly. So a stage costs the
         same whatever its number, and small tasks are not drowned.
-    Source: ConPET (arXiv 2309.14763), dynamic replay.
-    """
+    Source: ConPET (arXiv 2309.14763), dynamic replay."""
     if batch_limit is None:
         return cut(generator.permutation(np.concatenate([new, *history])), batch_size)
     news = max(1, round(batch_size * new_share))

@@ -77,13 +77,11 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
             parse = json.loads if name.endswith(".json") else safetensors.torch.load
             content = read_checked(folder / name, wanted, parse)
             learner.kept |= content if name.startswith("kept/") else {}
-    for number, name in enumerate(record["modules"]):
-        learner.modules.append(learner.new_module(number).load(folder / "modules" / name))
     learner.module_of_task = list(record["module_of_task"])
-    if record["selector"]:
-        learner.selector.modules.append(learner.selector.new_module(0).load(folder / "modules" / record["selector"]))
     for part in learner.parts:
         part.ledger = list(record["ledgers"].get(part.name, []))
+        names = record["modules"] if part is learner else filter(None, [record["selector"]])
+        part.modules = [part.new_module(number).load(folder / "modules" / name) for number, name in enumerate(names)]
     return learner
 
 
@@ -91,7 +89,6 @@ class Run:
     """A recorded run. Accuracies are parts of 1.
     Attributes: folder; record: the content of its run.json; name: the learner's; finished: whether all stages are done;
         costs: one dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
-
     def __init__(self, folder: str | Path, record: dict, backbone: Backbone | None = None):
         self.folder, self.record, self._backbone = Path(folder), record, backbone
         self.name, self.costs = record["config"]["learner"], record["costs"]

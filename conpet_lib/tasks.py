@@ -21,7 +21,6 @@ SIDES = ("test", "valid", "train")       # the scarce sides choose first
 @dataclass(frozen=True, eq=False)
 class Task:
     """The labels that one stage brings, and its rows on the three sides, each `(rows,)` int64."""
-
     labels: tuple[str, ...]
     train: np.ndarray
     valid: np.ndarray
@@ -31,7 +30,6 @@ class Task:
 @dataclass(frozen=True, eq=False)
 class Stream(Sequence):
     """An ordered sequence of tasks over one list of examples."""
-
     corpus: str
     kind: str
     examples: Sequence[Example]
@@ -75,15 +73,13 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
                 valid: int | None = 20, test: int | None = 40, split_seed: int = 0, order_seed: int = 0,
                 grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None) -> Stream:
     """Cut a corpus into tasks with disjoint labels, and draw their rows so that no sentence stands on two sides.
-
     Args:
         tasks, labels_per_task: the shape of the stream; or labels: explicit label lists, one a task.
         train, valid, test: examples a label, from the official part of that name where the corpus has parts. None takes
             all: the part or, without parts, a tenth for validation, a tenth for test and the rest for training.
         split_seed: chooses the labels and the rows. order_seed: chooses only the order of the tasks.
         grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
-    Raises: ConpetError when there are too few labels or examples; it lists what there is.
-    """
+    Raises: ConpetError when there are too few labels or examples; it lists what there is."""
     counts, wanted = corpus.counts(), {"test": test, "valid": valid, "train": train}
     need = max(1, sum(count or 0 for count in wanted.values()))
     few = {label: count for label, count in counts.items() if count < need}

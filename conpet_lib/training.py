@@ -47,7 +47,6 @@ class Checkpoint:
     part, and what it has cost. Every draw has a named seed: there is no random state, what was replayed is drawn again.
     Args: run: a hash of what is trained. every: seconds between two; after a slow save the pause is longer, so that all
         of them take less than 2 % of the time. 0 saves after every step."""
-
     def __init__(self, folder: Path, every: float, run: str):
         self.file, self.every, self.run = folder / "checkpoint.safetensors", every, run
         self.due = time.monotonic() + every
@@ -102,7 +101,6 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
           on_step: Callable[[Step], object] | None = None, bar: bool = True, cache: Path | None = None,
           max_tokens: int = 128, threads: int = 1, checkpoint_every: float = 10.0) -> Run:
     """Train a learner on a stream, stage by stage, and record everything in a folder.
-
     Args:
         stream, backbone, config, seed, max_tokens (a prompt's longest): the same ones give the same result.
         folder: a finished run in it is loaded, an unfinished one goes on, another one is refused. Default: one in the
@@ -112,8 +110,7 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
             do not depend on the machine's cores. checkpoint_every: seconds of training that a kill may cost.
     Returns: the `Run`; `run.finished` is False if it was stopped.
     Raises: ConpetError if the folder holds a run of other arguments, is in use, vanishes or cannot be written;
-        KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept.
-    """
+        KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept."""
     about = describe(stream, backbone, config, seed, max_tokens)
     folder = Path(folder or cache_folder() / "runs" / folder_name(about))
     try:
@@ -141,9 +138,8 @@ def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: in
         "stream": {"corpus": stream.corpus, "kind": stream.kind, "fingerprint": stream.fingerprint,
                    "tasks": [list(task.labels) for task in stream],
                    "rows": [[len(task.train), len(task.valid), len(task.test)] for task in stream]},
-        "backbone": {"name": backbone.name, "exit_layer": backbone.exit_layer, "tuned_layers": backbone.tuned_layers,
-                     "fingerprint": backbone.fingerprint, "device": backbone.device.type, "dtype": str(backbone.dtype),
-                     "max_tokens": max_tokens}}
+        "backbone": {**{key: getattr(backbone, key) for key in ("name", "exit_layer", "tuned_layers", "fingerprint")},
+                     "device": backbone.device.type, "dtype": str(backbone.dtype), "max_tokens": max_tokens}}
 
 
 def folder_name(about: dict) -> str:

@@ -18,11 +18,9 @@ CORPORA = {"wordnet": read_wordnet, "fewrel": read_fewrel, "fewnerd": read_fewne
 
 def load_corpus(name: str, path: str | Path | None = None, **columns: str) -> Corpus:
     """Read a corpus; its `report` says what was skipped and why.
-
     Args: path: the file or folder as it was handed out. "wordnet" needs none: it is fetched.
         columns: for "table" only, column names such as `text="sentence"` where they cannot be guessed.
-    Raises: ConpetError for an unknown name, a missing path or a faulty file.
-    """
+    Raises: ConpetError for an unknown name, a missing path or a faulty file."""
     if name not in CORPORA:
         raise unknown("corpus", name, CORPORA)
     return CORPORA[name](path, **columns)

@@ -12,7 +12,6 @@ from conpet_lib.errors import ConpetError
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
     """A text with marked spans and a label."""
-
     key: str                      # names the example in records, which never hold its text
     text: str
     spans: tuple[tuple[int, int], ...]      # characters, end exclusive: typing one, relations head and tail, or none
@@ -29,7 +28,6 @@ class Example:
 @dataclass
 class ReadReport:
     """What a reader read and what it left out: `read` examples, `skipped` as `{reason: count}`."""
-
     read: int = 0
     skipped: Counter = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
@@ -42,7 +40,6 @@ class ReadReport:
 @dataclass(frozen=True)
 class Corpus:
     """A named list of examples."""
-
     name: str
     kind: str                     # chooses the prompt: "definition", "typing", "relation" or "text"
     examples: Sequence[Example]
@@ -63,9 +60,7 @@ Found = Iterator[Example | str]        # what a reader finds in a file: examples
 def read_files(path: str | Path | None, inside: Callable[[Path], list[Path]], read: Callable[[Path, ReadReport], Found],
                advice: str) -> tuple[list[Example], ReadReport]:
     """The examples of a file, or of the files that `inside` finds in a folder, and their report.
-
-    Raises: ConpetError with the advice if there is no file, and with all faults of a file (after 20 their number).
-    """
+    Raises: ConpetError with the advice if there is no file, and with all faults of a file (after 20 their number)."""
     if path is None:
         raise ConpetError(f"load_corpus needs path= for this corpus. {advice}")
     path, report, examples = Path(path), ReadReport(), []

@@ -29,24 +29,21 @@ def read_wordnet(path: str | Path | None = None) -> Corpus:
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
-    """The nouns under one type; or else the lines that cannot be read and the types that are not in the file."""
+    """The nouns under one type, the lines that cannot be read and the types that are not in the file."""
     types = pd.read_csv(TYPES, dtype=str, index_col="synset")["name"].to_dict()
-    parents, nouns, faults = {}, {}, []
+    parents, nouns = {}, {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         if fields := SYNSET.match(line):
             synset, noun, links, definition = fields.groups()
             parents[synset] = HYPERNYM.findall(links)
             nouns[synset] = noun.replace("_", " "), definition.strip()
         elif not line.startswith("  "):        # the licence stands at the top of the file
-            faults.append(f"line {number}: not a line of wndb(5WN)")
-    faults += [f"type {name!r}: synset {synset} is not in the file (another version of WordNet?)"
-               for synset, name in types.items() if synset not in parents]
-    if faults:
-        yield from faults
-        return
+            yield f"line {number}: not a line of wndb(5WN)"
+    yield from (f"type {name!r}: synset {synset} is not in the file (another version of WordNet?)"
+                for synset, name in types.items() if synset not in parents)
     above: dict[str, set[str]] = {}          # synset -> the types among it and all that lies above it
     for synset in TopologicalSorter(parents).static_order():
-        above[synset] = ({synset} & types.keys()).union(*(above[up] for up in parents[synset]))
+        above[synset] = ({synset} & types.keys()).union(*(above[up] for up in parents.get(synset, ())))
     seen = set()
     for synset, (noun, definition) in nouns.items():
         found = above[synset]
