@@ -34,8 +34,7 @@ def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows, np.ndarray]:
 def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
     """The test rows after the last stage, the surest first, with the two main directions `x`, `y` of their features.
 
-    The features are those under the selector. Raises: ConpetError for no selector, or another stream.
-    """
+    The features are those under the selector. Raises: ConpetError for no selector, or another stream."""
     learner, rows, _ = tested(run, stream)
     places = PCA(2, random_state=0).fit_transform(learner.features.features_of(rows, learner.selector.modules[0]))
     points = pd.DataFrame(places, [stream.examples[row].key for row in rows], ["x", "y"])
@@ -51,8 +50,7 @@ def compare_selectors(run: Run, stream: Stream, seed: int = 0) -> pd.DataFrame:
         with k active modules. Ways: `class means` and `k-means prototypes` (as many), the nearest one's module, on
         features of the backbone as it is; `lowest entropy`, the module that is surest among its own labels; `random`
         and the prototypes are drawn from `seed`; `oracle`, the true task's module comes first.
-    Raises: ConpetError for no selector, or another stream.
-    """
+    Raises: ConpetError for no selector, or another stream."""
     learner, rows, true = tested(run, stream)
     count, owners, features = len(learner.modules), np.array(learner.module_of_task), learner.features
     scores = learner.scores_of_active(rows, torch.ones(len(rows), count, dtype=torch.bool)).cpu()

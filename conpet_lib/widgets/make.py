@@ -27,8 +27,7 @@ class StreamPanel(Panel):
     """Choose the tasks: `.stream`. Labels that are chosen by hand are cut into tasks as they are listed; else drawn.
 
     Args: tasks ... labels: what the controls show at first. counts: `train`, `valid`, `test` examples a label, where
-        they differ from `make_stream`'s.
-    """
+        they differ from `make_stream`'s."""
 
     def __init__(self, corpus: Corpus, tasks: int = 4, labels_per_task: int = 4, grouping: str = "mixed",
                  split_seed: int = 0, order_seed: int = 0, labels: tuple[str, ...] = (),
@@ -58,8 +57,7 @@ class StreamPanel(Panel):
 class BudgetPanel(JobPanel):
     """What a module budget costs, before anything is trained; then predicted beside measured: `.forecast`, `.runs`.
 
-    One module is Static ConPET, as many as tasks is Dynamic ConPET. Steps are timed once for each depth and rank.
-    """
+    One module is Static ConPET, as many as tasks is Dynamic ConPET. Steps are timed once for each depth and rank."""
 
     def __init__(self, stream: Stream, backbone: Backbone, modules: int | None = None, active: int = 1, rank: int = 4,
                  batch_limit: int = 30, seed: int = 0, settings: dict | None = None):
@@ -100,8 +98,7 @@ class TrainPanel(JobPanel):
 
     Args: stream: as `StreamPanel`; seed: of the training; settings: fields of the config without a control, where they
         differ from its defaults.
-    Attributes: `run`, `stream`, and `chosen`, the config.
-    """
+    Attributes: `run`, `stream`, and `chosen`, the config."""
 
     def __init__(self, corpus: Corpus, backbone: Backbone, learner: str = "static", rank: int = 4, seed: int = 0,
                  settings: dict | None = None, **stream: object):
@@ -165,8 +162,7 @@ class AblationPanel(JobPanel):
     """Change one setting, hold the rest: a figure and paired intervals fill in as runs finish. `.runs`.
 
     Args: factor: a field of the learner's config. values: of the factor, as code. seeds: how many. settings: fields of
-        the config that are held at other values than its defaults.
-    """
+        the config that are held at other values than its defaults."""
 
     def __init__(self, stream: Stream, backbone: Backbone, learner: str = "static", factor: str = "rank",
                  values: str = "1, 4, 16", seeds: int = 2, settings: dict | None = None):

@@ -55,8 +55,7 @@ class Panel:
 
     Attributes: `controls`, widgets by setting; `config`, their plain values; `code`, the calls that do the same without
     the panel, on what it was made with under the same names (`template` with the settings in it); `problem`, what is
-    wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box.
-    """
+    wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box."""
 
     template = ""
 
@@ -105,8 +104,7 @@ class Panel:
 class JobPanel(Panel):
     """A panel with a job. A click starts a worker and returns; one job at a time, and a stopped one goes on.
 
-    Attributes: `run`, the one that was made last, as far as it got; None before the first.
-    """
+    Attributes: `run`, the one that was made last, as far as it got; None before the first."""
 
     turn = threading.Lock()             # of all panels: one job at a time
 
