@@ -7,7 +7,7 @@ May import `training` and `runs`. Start at `grid`, `runs_table`, `compare`.
 import itertools
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -34,13 +34,14 @@ load_once = lru_cache(maxsize=1)(load_backbone)      # a worker process trains m
 
 
 def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[VanillaConfig], seeds: Iterable[int],
-         folder: str | Path | None = None, processes: int = -1, bar: bool = True,
-         cache: Path | None = None) -> pd.DataFrame:
+         folder: str | Path | None = None, processes: int = -1, bar: bool = True, cache: Path | None = None,
+         on_run: Callable[[pd.DataFrame], object] | None = None) -> pd.DataFrame:
     """Train every config on every stream with every seed, each run in a folder of its own.
 
     Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
     `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
     Args: folder: of the runs' folders, default the user's cache. processes: -1 for one a core. bar, cache: see `train`.
+        on_run: called when a run ends, with the table of those that are finished.
     Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why."""
     about = backbone.name, backbone.tuned_layers, backbone.exit_layer, backbone.device.type, str(backbone.dtype)[6:]
     jobs = {}
@@ -50,8 +51,11 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
     missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
-    problems = {place: problem for place, problem in tqdm(work, "runs that were missing", len(missing), disable=not bar)
-                if problem}
+    problems = {}
+    for place, problem in tqdm(work, "runs that were missing", len(missing), disable=not bar):
+        problems |= {place: problem} if problem else {}
+        if on_run:
+            on_run(runs_table(jobs).query("finished"))
     if problems:
         warnings.warn(f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
                       "\n".join(f"{place.name}: {problem}" for place, problem in problems.items()), stacklevel=2)

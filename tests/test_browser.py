@@ -36,8 +36,7 @@ PANELS = {
     "stop": "widgets.TrainPanel(corpus, backbone, **tiny, counts=counts, settings={'epochs': 40, **settings})",
     "examples": "widgets.ExampleExplorer(corpus, backbone)", "runs": "widgets.RunBrowser('runs')",
     "matrix": "widgets.MatrixExplorer(dynamic)", "selector": "widgets.SelectorExplorer(dynamic, stream)",
-    "playback": "widgets.Playback(static, milliseconds=200)",
-    "ablation": "widgets.AblationPanel(stream, backbone, values='2, 4', settings={'epochs': 1, **settings})"}
+    "playback": "widgets.Playback(static, milliseconds=200)"}
 LONG = 'cp.train(stream, backbone, cp.StaticConfig(epochs=40, **settings), folder="runs/long").finished'
 
 
@@ -194,13 +193,6 @@ def test_train_draws_a_curve_and_answers_what_is_asked(panel):
     train.get_by_label("ask", exact=True).fill("marsh fiddle: a wooden instrument with four strings, played with a bow")
     train.get_by_role("button", name="Ask").click()
     expect(train.get_by_role("columnheader", name="marsh fiddle")).to_be_visible()
-
-
-def test_an_ablation_fills_in_its_intervals(panel):
-    panel("ablation").get_by_role("button", name="Train").click()
-    expect(panel("ablation").get_by_text("4 of 4 runs are finished")).to_be_visible()
-    expect(panel("ablation").get_by_role("columnheader", name="not held equal")).to_be_visible()
-    expect(panel("ablation").get_by_role("img")).to_be_visible()
 
 
 def test_stop_keeps_what_is_finished_and_train_goes_on(panel):

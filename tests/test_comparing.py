@@ -44,6 +44,14 @@ def test_a_grid_trains_what_is_missing_and_nothing_twice(grid, monkeypatch, tmp_
     assert len(trained) == 4
 
 
+def test_a_grid_tells_of_each_run_that_ends_with_the_table_so_far(grid):
+    grid([quick()], [0])
+    told = []
+    table = grid([quick(), quick("vanilla")], [0, 1], on_run=told.append)
+    assert [len(part) for part in told] == [2, 3, 4] and all(part["finished"].all() for part in told)
+    assert set(told[-1]["folder"]) == set(table["folder"])
+
+
 def test_a_run_that_fails_is_reported_at_the_end_and_the_others_are_kept(grid):
     bad = quick(targets=("nothing",))
     with pytest.warns(UserWarning, match="2 of 4 runs did not finish; the same call tries them again") as told:

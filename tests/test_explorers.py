@@ -22,8 +22,7 @@ def panels(stream_panel, bert, learnable, learned):
     return {"stream": stream_panel, "budget": widgets.BudgetPanel(learnable, bert),
             "examples": widgets.ExampleExplorer(make_corpus(), bert), "runs": widgets.RunBrowser(run.folder.parent),
             "matrix": widgets.MatrixExplorer(run), "selector": widgets.SelectorExplorer(run, learnable),
-            "playback": widgets.Playback(run),
-            "ablation": widgets.AblationPanel(learnable, bert, values="1, 2", settings=SETTINGS)}
+            "playback": widgets.Playback(run)}
 
 
 def execute(panel, **names) -> dict:
@@ -85,12 +84,12 @@ def test_a_budget_panel_forecasts_at_once(panels, monkeypatch):
     assert f"{panel.forecast.trained_parameters:,}" in panel.table.value
 
 
-def test_a_trained_budget_stands_beside_its_forecast_and_is_the_run_of_its_code(bert, learnable):
-    panel = widgets.BudgetPanel(learnable, bert, modules=2, batch_limit=4, settings={"batch_size": 8, "epochs": 2})
-    run = panel.train()
-    assert run.finished and panel.runs == [run] and panel.picture.value and "measured" in panel.table.value
-    assert panel.forecast.beside(run).loc["trained parameters"].nunique() == 1
-    assert execute(panel, stream=learnable)["run"].folder == run.folder
+def test_the_code_of_a_budget_forecasts_the_same_and_its_config_trains_as_predicted(panels, bert, learnable):
+    panel = widgets.BudgetPanel(learnable, bert, modules=2, batch_limit=4)
+    made = execute(panel, stream=learnable)
+    assert made["config"] == panel.chosen and made["value"].trained_parameters == panel.forecast.trained_parameters
+    run = cp.train(learnable, panel.backbone, panel.chosen, bar=False)
+    assert panel.forecast.beside(run).loc[["trained parameters", "optimiser steps"]].nunique(axis=1).tolist() == [1, 1]
 
 
 def test_a_depth_that_the_backbone_lacks_is_explained(panels):
@@ -180,44 +179,3 @@ def test_a_run_that_stopped_can_be_asked_and_says_what_it_forgot(bert):
     answer = panel.ask("[amber] cedar number 3")
     assert answer.equals(run.predict(["[amber] cedar number 3"])) and "wrong now" in panel.status.value
     assert panel.ask("amber") is None and "[span]" in panel.status.value
-
-
-# --- ablations ---------------------------------------------------------------------------------------
-
-def test_an_ablation_fills_in_as_runs_finish_and_its_code_gives_the_same_table(panels, bert, learnable):
-    panel, drawn = panels["ablation"], []
-    panel.picture.observe(lambda change: drawn.append(len(panel.runs)), "value")
-    panel.train()
-    assert drawn == [1, 2, 3, 4] and "4 of 4" in panel.status.value
-    made = execute(panel, stream=learnable, backbone=bert)
-    assert set(made["table"]["folder"]) == {str(run.folder) for run in panel.runs}
-    assert "not held equal" in panel.table.value and f"{made['pairs']['difference'].item():.3f}" in panel.table.value
-
-
-def test_a_stopped_ablation_goes_on(panels, monkeypatch):
-    panel, fill_in = panels["ablation"], panels["ablation"].fill_in
-    monkeypatch.setattr(panel, "fill_in", lambda: (fill_in(), panel.stop_button.click()))
-    panel.train()
-    assert len(panel.runs) == 1 and "Train goes on" in panel.status.value
-    monkeypatch.undo()
-    panel.train()
-    assert len(panel.runs) == 4
-
-
-def test_the_job_of_a_second_panel_waits_for_its_turn(panels):
-    panel = panels["ablation"]
-    with widgets.TrainPanel.turn:
-        panel.start()
-        panel.worker.join(0.5)
-        assert panel.worker.is_alive() and panel.runs == [] and "Waiting" in panel.status.value
-    panel.worker.join(60)
-    assert len(panel.runs) == 4
-
-
-@pytest.mark.parametrize("settings, words", [({"values": "1"}, "two values"), ({"values": "open("}, "two values"),
-                                              ({"factor": "memory"}, "no setting memory"),
-                                              ({"values": "0, 1"}, "whole number")], ids=str)
-def test_an_ablation_that_cannot_be_is_explained(panels, settings, words):
-    for name, value in settings.items():
-        panels["ablation"].controls[name].value = value
-    assert words in panels["ablation"].problem and panels["ablation"].train_button.disabled

@@ -129,3 +129,12 @@ def test_a_click_returns_at_once(panel):
     panel.train_button.click()
     assert time.perf_counter() - start < 1 and panel.worker.is_alive()
     ended(panel)
+
+
+def test_the_job_of_a_second_panel_waits_for_its_turn(panel):
+    with widgets.TrainPanel.turn:
+        panel.start()
+        panel.worker.join(0.5)
+        assert panel.worker.is_alive() and panel.run is None and "Waiting" in panel.status.value
+    ended(panel)
+    assert panel.run.finished

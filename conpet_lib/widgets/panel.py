@@ -5,16 +5,13 @@ pyplot, so that a panel works in every notebook front end. Knows nothing of what
 """
 
 import html
-import threading
 from collections.abc import Sequence
 
 import pandas as pd
 from ipywidgets import (
     HTML,
     BoundedIntText,
-    Button,
     Dropdown,
-    FloatProgress,
     HBox,
     Image,
     IntSlider,
@@ -26,8 +23,6 @@ from ipywidgets import (
 
 from conpet_lib import plots
 from conpet_lib.errors import ConpetError
-from conpet_lib.learners import Step
-from conpet_lib.runs import Run
 
 
 def control(value: object, name: str, tip: str, options: Sequence = (), low: int = 0, high: int = 0) -> Widget:
@@ -99,66 +94,3 @@ class Panel:
         settings = pd.DataFrame([{name: str(value) for name, value in self.config.items()}])
         still = settings.to_html(index=False, border=0) + self.table.value + self.text.value
         return {**self.view._repr_mimebundle_(), "text/html": still, "text/plain": self.code}
-
-
-class JobPanel(Panel):
-    """A panel with a job. A click starts a worker and returns; one job at a time, and a stopped one goes on.
-
-    Attributes: `run`, the one that was made last, as far as it got; None before the first."""
-
-    turn = threading.Lock()             # of all panels: one job at a time
-
-    def __init__(self, controls: dict[str, Widget], *below: Widget):
-        self.worker, self.stopping, self.run = threading.Thread(), threading.Event(), None
-        self.train_button = Button(description="Train", icon="play", tooltip="train, or go on with what was stopped")
-        self.stop_button = Button(description="Stop", icon="stop", tooltip="what is finished is kept", disabled=True)
-        self.progress = FloatProgress(max=1, description="progress", layout={"width": "26em"})
-        super().__init__(controls, HBox([self.train_button, self.stop_button, self.progress]), *below)
-        self.train_button.on_click(lambda button: self.start())
-        self.stop_button.on_click(lambda button: self.stopping.set())
-
-    def refresh(self) -> None:
-        super().refresh()
-        self.train_button.disabled = bool(self.problem)
-
-    def start(self) -> None:
-        """Start a worker and return, unless one is at work or the settings are wrong."""
-        if not self.worker.is_alive() and not self.problem:
-            self.busy(True)
-            self.stopping.clear()
-            self.progress.value, self.worker = 0, threading.Thread(target=self.work, daemon=True)
-            self.worker.start()
-
-    def train(self) -> Run | None:
-        """Start, or join a worker that is at work, and wait; the run that it made last."""
-        self.start()
-        if self.worker.is_alive():
-            self.worker.join()
-        return self.run
-
-    def job(self) -> str:
-        """What the worker does; returns how it ended, in words."""
-
-    def told(self, step: Step) -> bool:
-        """What `train` calls after each step: moves the bar, says whether to stop."""
-        share = 0 if step.loss is None else step.done / step.total      # only training steps move the bar
-        self.progress.value = max(self.progress.value, (step.stage - 1 + share) / step.stages)
-        self.status.value = f"Stage {step.stage} of {step.stages}: {step.doing}, {step.done} of {step.total}"
-        return self.stopping.is_set()
-
-    def work(self) -> None:
-        """Do the job, and say what came out or went wrong."""
-        self.status.value = "Waiting for the job of another panel." * self.turn.locked()
-        try:
-            with self.turn:
-                self.status.value = self.job()
-        except Exception as error:      # nobody sees what a thread raises
-            self.status.value = f"<b>It did not work.</b> {html.escape(f'{type(error).__name__}: {error}')}"
-        finally:
-            self.busy(False)
-
-    def busy(self, now: bool) -> None:
-        """Lock the controls and free the Stop button while the worker runs, and the other way round."""
-        for widget in (self.train_button, *self.controls.values()):
-            widget.disabled = now
-        self.stop_button.disabled = not now
