@@ -179,7 +179,7 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
 def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
     """Average accuracy against a cost of `Run.summary`, a point a run: better is up and to the left."""
     ax = axes()[0]
-    for number, run in enumerate(runs):                 # names above and below in turn, off each other
+    for number, run in enumerate(sorted(runs, key=lambda run: run.summary()[cost])):   # names above and below in turn
         (name, color, marker), row, modules = looks(run), run.summary(), len(run.record["modules"])
         place = row[cost], 100 * row["average accuracy"]
         ax.plot(*place, marker, color=color, markersize=10)
@@ -194,7 +194,7 @@ def ablation(table: pd.DataFrame, by: str, measure: str = "average accuracy") ->
     """A measure (%) of the runs of `runs_table` against a setting, a point a run, with the mean of each value."""
     ax, name = axes()[0], by.replace("_", " ")
     shown = table[[by, "seed"]].astype(str).assign(percent=100 * table[measure])
-    sns.stripplot(shown, x=by, y="percent", hue="seed", palette="colorblind", size=9, jitter=0.12, ax=ax)
+    sns.stripplot(shown, x=by, y="percent", hue="seed", palette="colorblind", size=9, jitter=False, dodge=True, ax=ax)
     sns.pointplot(shown, x=by, y="percent", ax=ax, color="black", errorbar=None, linestyle="none", marker="_",
                   markersize=40)
     return titled(ax, f"Does {name} matter? Each point a run, the lines are means", "seed", xlabel=name,
