@@ -50,7 +50,7 @@ def lab(tmp_path_factory, pages_cache):
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     own = {"IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings",
-           "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data",
+           "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "own-data",
            "JUPYTER_RUNTIME_DIR": "runtime"}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CONPET_CACHE": str(pages_cache),
                    **{name: str(place / own[name]) for name in own}}
