@@ -53,7 +53,8 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
     problems = {}
     for place, problem in tqdm(work, "runs that were missing", len(missing), disable=not bar):
-        problems |= {place: problem} if problem else {}
+        if problem:
+            problems[place] = problem
         if on_run:
             on_run(runs_table(jobs).query("finished"))
     if problems:

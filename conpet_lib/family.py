@@ -50,7 +50,8 @@ class ClassMean(Linear):
     def begin(self, stage: int) -> Fitting:
         fitting = super().begin(stage)
         head, bias = fitting.module.head.data, fitting.module.bias.data
-        means = label_means(self, self.stream[stage - 1].train).to(head)
+        rows = self.stream[stage - 1].train
+        means = label_means(self.features.features_of(rows), self.stream.label_numbers(rows)).to(head)
         head[-len(means):], bias[-len(means):] = means, -means.square().sum(1) / 2      # the rows that are new
         return fitting
 
@@ -58,9 +59,8 @@ class ClassMean(Linear):
         return [self.stream[stage - 1].train[:0]]
 
 
-def label_means(learner: Learner, rows: Rows, module: PetModule | None = None) -> Tensor:
-    """`(labels, hidden)` mean feature of each label of the rows, in the order of their numbers."""
-    numbers, features = learner.stream.label_numbers(rows), learner.features.features_of(rows, module)
+def label_means(features: Tensor, numbers: np.ndarray) -> Tensor:
+    """`(labels, hidden)` means of features `(rows, hidden)` by label, in the order of the labels' `(rows,)` numbers."""
     return torch.stack([features[numbers == number].mean(0) for number in np.unique(numbers)])
 
 
@@ -154,7 +154,8 @@ class CRL(EMR):
     def set_head(self, module: PetModule, stage: int) -> None:
         """Make the prototypes under a module its head."""
         new = self.first_of_each_label(self.stream[stage - 1].train, self.budget(stage))
-        means = label_means(self, np.concatenate([self.memory, new]), module)
+        rows = np.concatenate([self.memory, new])
+        means = label_means(self.features.features_of(rows, module), self.stream.label_numbers(rows))
         length = means.shape[1] ** 0.5                      # of a feature, whose root mean square is 1
         module.head.data = normalize(means).to(module.head) / (self.TEMPERATURE * length)
 

@@ -179,8 +179,9 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
 def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
     """Average accuracy against a cost of `Run.summary`, a point a run: better is up and to the left."""
     ax = axes()[0]
-    for number, run in enumerate(sorted(runs, key=lambda run: run.summary()[cost])):   # names above and below in turn
-        (name, color, marker), row, modules = looks(run), run.summary(), len(run.record["modules"])
+    found = [(run.summary(), run) for run in runs]
+    for number, (row, run) in enumerate(sorted(found, key=lambda pair: pair[0][cost])):     # names above, below, above
+        (name, color, marker), modules = looks(run), len(run.record["modules"])
         place = row[cost], 100 * row["average accuracy"]
         ax.plot(*place, marker, color=color, markersize=10)
         ax.annotate(name if modules == 1 else f"{name}, {modules} modules", place, (0, (14, -26)[number % 2]),

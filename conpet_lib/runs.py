@@ -187,16 +187,22 @@ class Run:
         tasks = tuple(Task(tuple(labels), none, none, none) for labels in data["tasks"])
         return restore(self.folder, self.record, Stream(data["corpus"], data["kind"], (), tasks), backbone)
 
+    def reading(self, examples: Sequence[Example]) -> Learner:
+        """The trained learner with its features over these examples: a row is a place among them."""
+        features = Features(examples, self.record["stream"]["kind"], self.learner.features.backbone,
+                            max_tokens=self.record["backbone"]["max_tokens"])
+        for part in self.learner.parts:
+            part.features = features
+        return self.learner
+
     def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
         """Answers to new text, so many in a batch: label, task (chosen first; with k > 1 the label may be another's),
         module, confidence and ranking, as in `Learner.answer`.
         Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}` for relations,
             `noun: definition` for WordNet, plain text otherwise."""
-        learner, kind = self.learner, self.record["stream"]["kind"]
+        kind = self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
-        features = Features(examples, kind, learner.features.backbone, max_tokens=self.record["backbone"]["max_tokens"])
-        for part in learner.parts:
-            part.features = features
+        learner = self.reading(examples)
         found = [learner.answer(rows) for rows in cut(np.arange(len(examples)), batch) or [np.arange(0)]]
         found = pd.concat(found, ignore_index=True).rename(columns={"predicted": "label", "chosen_task": "task"})
         return found[["label", "task", "module", "confidence", "ranking"]]

@@ -16,26 +16,24 @@ from conpet_lib.family import label_means
 from conpet_lib.files import numpy_generator
 from conpet_lib.learners import sum_by
 from conpet_lib.replay import Rows
-from conpet_lib.runs import Run, restore
+from conpet_lib.runs import Run
 from conpet_lib.tasks import Stream
 
 
-def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows, np.ndarray]:
-    """The learner on its stream, the test rows of its last stage, and the true task, from 0, of each."""
+def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
+    """The learner over its stream's examples, and the test rows of its last stage."""
     if run.record["stream"]["fingerprint"] != stream.fingerprint:
         raise ConpetError(f"{run.folder} was trained on another stream. Give the one that `train` was given.")
     if not run.record["selector"]:
         raise ConpetError(f"{run.folder} has no selector: it takes DynamicConfig, and two stages or more.")
-    learner = restore(run.folder, run.record, stream, run.learner.features.backbone)
-    sides = [task.test for task in stream[:run.record["stages_done"]]]
-    return learner, np.concatenate(sides), np.repeat(np.arange(len(sides)), [len(side) for side in sides])
+    return run.reading(stream.examples), np.concatenate([task.test for task in stream[:run.record["stages_done"]]])
 
 
 def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
     """The test rows after the last stage, the surest first, with the two main directions `x`, `y` of their features.
 
     The features are those under the selector. Raises: ConpetError for no selector, or another stream."""
-    learner, rows, _ = tested(run, stream)
+    learner, rows = tested(run, stream)
     places = PCA(2, random_state=0).fit_transform(learner.features.features_of(rows, learner.selector.modules[0]))
     points = pd.DataFrame(places, [stream.examples[row].key for row in rows], ["x", "y"])
     last = run.predictions.query("stage == stage.max()")
@@ -51,29 +49,31 @@ def compare_selectors(run: Run, stream: Stream, seed: int = 0) -> pd.DataFrame:
         features of the backbone as it is; `lowest entropy`, the module that is surest among its own labels; `random`
         and the prototypes are drawn from `seed`; `oracle`, the true task's module comes first.
     Raises: ConpetError for no selector, or another stream."""
-    learner, rows, true = tested(run, stream)
+    learner, rows = tested(run, stream)
     count, owners, features = len(learner.modules), np.array(learner.module_of_task), learner.features
     scores = learner.scores_of_active(rows, torch.ones(len(rows), count, dtype=torch.bool)).cpu()
     owner = torch.from_numpy(owners[stream.task_of_label[:scores.shape[1]]])               # (seen_labels,)
-    likely = [scores[:, owner == number].log_softmax(1) for number in range(count)]
-    means, prototypes = [], []                                                             # (labels, hidden) a module
+    asked, labels = features.features_of(rows), torch.from_numpy(stream.label_numbers(rows))
+    right = owner[labels]
+    nearest, typical, surest = [], [], []                                                  # `(rows,)` a module
     for number in range(count):
         known = np.concatenate([task.train for task, one in zip(stream, owners) if one == number])
-        means.append(label_means(learner, known))
-        fitted = KMeans(len(means[-1]), n_init=1, random_state=seed).fit(features.features_of(known).numpy())
-        prototypes.append(torch.from_numpy(fitted.cluster_centers_))
-    asked, right = features.features_of(rows), torch.from_numpy(owners[true])
+        seen, likely = features.features_of(known), scores[:, owner == number].log_softmax(1)
+        means = label_means(seen, stream.label_numbers(known))
+        prototypes = KMeans(len(means), n_init=1, random_state=seed).fit(seen.numpy())
+        nearest.append(-torch.cdist(asked, means).amin(1))
+        typical.append(-torch.from_numpy(prototypes.transform(asked.numpy())).amin(1))
+        surest.append((likely.exp() * likely).sum(1))
     ways = {"selector": sum_by(learner.selector.task_scores(rows), owners),                # (rows, modules)
-            "class means": -torch.stack([torch.cdist(asked, points).amin(1) for points in means], 1),
-            "k-means prototypes": -torch.stack([torch.cdist(asked, points).amin(1) for points in prototypes], 1),
-            "lowest entropy": torch.stack([(part.exp() * part).sum(1) for part in likely], 1),
+            "class means": torch.stack(nearest, 1), "k-means prototypes": torch.stack(typical, 1),
+            "lowest entropy": torch.stack(surest, 1),
             "random": torch.from_numpy(numpy_generator(seed, "random selector").random((len(rows), count))),
             "oracle": one_hot(right, count).float()}
-    labels, found = torch.from_numpy(stream.label_numbers(rows)), {}
+    found = pd.DataFrame(index=list(ways))
     for name, choice in ways.items():
-        hits = {"module right": choice.argmax(1) == right}
+        found.loc[name, "module right"] = (choice.argmax(1) == right).float().mean().item()
         for active in range(1, count + 1):
             silent = ~choose_active(choice, active)[:, owner]
-            hits[f"{active} active"] = scores.masked_fill(silent, FLOOR).argmax(1) == labels
-        found[name] = {column: hit.float().mean().item() for column, hit in hits.items()}
-    return pd.DataFrame(found).T
+            answers = scores.masked_fill(silent, FLOOR).argmax(1)
+            found.loc[name, f"{active} active"] = (answers == labels).float().mean().item()
+    return found

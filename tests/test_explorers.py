@@ -7,7 +7,6 @@ import conpet_lib as cp
 from conpet_lib import plots, widgets
 
 COUNTS = {"train": 6, "valid": 3, "test": 3}
-SETTINGS = {"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2}
 
 
 @pytest.fixture
@@ -170,12 +169,3 @@ def test_a_playback_shows_the_stages_so_far(panels, learned):
         line, = execute(panel, run=learned["dynamic"])["value"].lines
         assert len(line.get_ydata()) == stage
     assert len(pictures) == 3
-
-
-def test_a_run_that_stopped_can_be_asked_and_says_what_it_forgot(bert):
-    panel = widgets.TrainPanel(make_corpus(), bert, tasks=2, labels_per_task=2, counts=COUNTS, settings=SETTINGS)
-    assert panel.ask("[amber] cedar number 3") is None and "Train a stage first" in panel.status.value
-    run = panel.train()
-    answer = panel.ask("[amber] cedar number 3")
-    assert answer.equals(run.predict(["[amber] cedar number 3"])) and "wrong now" in panel.status.value
-    assert panel.ask("amber") is None and "[span]" in panel.status.value

@@ -138,3 +138,12 @@ def test_the_job_of_a_second_panel_waits_for_its_turn(panel):
         assert panel.worker.is_alive() and panel.run is None and "Waiting" in panel.status.value
     ended(panel)
     assert panel.run.finished
+
+
+def test_a_run_that_stopped_can_be_asked_and_says_what_it_forgot(bert):
+    panel = widgets.TrainPanel(make_corpus(), bert, tasks=2, labels_per_task=2, counts=COUNTS, settings=SETTINGS)
+    assert panel.ask("[amber] cedar number 3") is None and "Train a stage first" in panel.status.value
+    run = panel.train()
+    answer = panel.ask("[amber] cedar number 3")
+    assert answer.equals(run.predict(["[amber] cedar number 3"])) and "wrong now" in panel.status.value
+    assert panel.ask("amber") is None and "[span]" in panel.status.value

@@ -5,7 +5,6 @@ In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A
 
 import html
 import threading
-from functools import lru_cache
 
 import pandas as pd
 from ipywidgets import Button, FloatProgress, HBox, Text
@@ -13,13 +12,12 @@ from ipywidgets import Button, FloatProgress, HBox, Text
 import conpet_lib as cp
 from conpet_lib import plots
 from conpet_lib.backbone import Backbone
+from conpet_lib.comparing import load_once
 from conpet_lib.corpora import Corpus
 from conpet_lib.registry import CONFIGS
 from conpet_lib.runs import Run
 from conpet_lib.tasks import Stream
 from conpet_lib.widgets.panel import Panel, call, control
-
-load_once = lru_cache(maxsize=4)(cp.load_backbone)      # another depth is another backbone
 
 
 class StreamPanel(Panel):
@@ -59,7 +57,7 @@ class BudgetPanel(Panel):
 
     def __init__(self, stream: Stream, backbone: Backbone, modules: int | None = None, active: int = 1, rank: int = 4,
                  batch_limit: int = 30):
-        self.stream, self.name, self.timed, depth = stream, backbone.name, {}, backbone.exit_layer
+        self.stream, self.given, self.timed, depth = stream, backbone, {}, backbone.exit_layer
         super().__init__({name: control(value, name.replace("_", " "), tip, low=1, high=high)
                           for name, value, high, tip in [
             ("modules", modules or len(stream), len(stream), "module budget: 1 is Static ConPET, all is Dynamic"),
@@ -70,11 +68,13 @@ class BudgetPanel(Panel):
             ("exit_layer", depth, depth, "the layer where the answer is read")]})
 
     def show(self) -> None:
-        config = self.config
+        config, given = self.config, self.given
         depth = {name: config.pop(name) for name in ("tuned_layers", "exit_layer")}
-        self.code = (f"backbone = {call('cp.load_backbone', repr(self.name), **depth)}\n"
+        self.code = (f"backbone = {call('cp.load_backbone', repr(given.name), **depth)}\n"
                      f"config = {call('cp.DynamicConfig', **config)}\ncp.forecast(stream, backbone, config)")
-        self.backbone, self.chosen = load_once(self.name, **depth), cp.DynamicConfig(**config)
+        same, about = all(getattr(given, name) == depth[name] for name in depth), (given.name, *depth.values())
+        self.backbone = given if same else load_once(*about, given.device.type, str(given.dtype)[6:])
+        self.chosen = cp.DynamicConfig(**config)
         self.forecast = cp.forecast(self.stream, self.backbone, self.chosen, self.timed)
         numbers = pd.Series(vars(self.forecast), name="forecast").rename(lambda name: name.replace("_", " "))
         self.tabulate(numbers.map(lambda number: f"{number:,.0f}" if number > 99 else f"{number:.3g}").to_frame())

@@ -8,18 +8,7 @@ import html
 from collections.abc import Sequence
 
 import pandas as pd
-from ipywidgets import (
-    HTML,
-    BoundedIntText,
-    Dropdown,
-    HBox,
-    Image,
-    IntSlider,
-    SelectMultiple,
-    Text,
-    VBox,
-    Widget,
-)
+from ipywidgets import HTML, BoundedIntText, Dropdown, HBox, Image, IntSlider, SelectMultiple, Text, VBox, Widget
 
 from conpet_lib import plots
 from conpet_lib.errors import ConpetError
