@@ -141,7 +141,11 @@ def test_what_was_lost_at_a_stage_is_wrong_there_and_was_right_before(learned):
     run = learned["vanilla"]
     for stage in (2, 3):
         table = run.predictions.set_index(["stage", "key"])
-        for key, _, lost, now in run.forgotten(1, stage).itertuples(index=False):
+        then, now = (table.loc[number].query("task == 1") for number in (stage - 1, stage))
+        fresh = (then["predicted"] == then["label"]) & (now["predicted"] != now["label"])      # lost in this very stage
+        found = run.forgotten(1, stage)
+        assert len(found) > 0 and set(found["key"][found["lost"] == stage]) == set(fresh.index[fresh])
+        for key, _, lost, now in found.itertuples(index=False):
             row = table.loc[(stage, key)]
             assert row["predicted"] == now != row["label"] and lost <= stage
             before = table.loc[(lost - 1, key)]
@@ -158,7 +162,8 @@ def test_the_selector_explorer_goes_from_the_surest_row_to_the_least_sure(panels
     text = next(example.text for example in learnable.examples if example.key == key)
     assert text.split()[-1] in panel.card.value and key in panel.table.value
     assert execute(panel, run=panel.run, stream=learnable)["points"].equals(panel.points)
-    assert text not in panel._repr_mimebundle_()["text/html"]
+    still = panel._repr_mimebundle_()["text/html"]
+    assert text not in still and "<mark" not in still and "[MASK]" not in still
 
 
 def test_a_playback_shows_the_stages_so_far(panels, learned):
