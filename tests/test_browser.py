@@ -178,7 +178,7 @@ def test_sliders_move_by_the_keyboard_and_show_something_else(panel):
     expect(panel("budget").get_by_text("rank=5")).to_be_visible()
     slider(panel("examples"), "examples").press("ArrowLeft")
     expect(panel("examples").get_by_text("[MASK]")).to_have_count(2)
-    before = panel("selector").get_by_role("paragraph").inner_text()
+    before = panel("selector").get_by_role("paragraph").text_content()      # as `expect` reads it
     slider(panel("selector"), "place").press("End")
     expect(panel("selector").get_by_role("paragraph")).not_to_have_text(before)
     expect(panel("selector").get_by_role("img")).to_be_visible()
