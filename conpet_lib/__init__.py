@@ -27,8 +27,3 @@ from conpet_lib.runs import load_run
 from conpet_lib.selectors import compare_selectors, selector_points
 from conpet_lib.tasks import make_stream
 from conpet_lib.training import train
-
-__all__ = ["ConpetError", "DynamicConfig", "EWCConfig", "LEARNERS", "LwFConfig", "MemoryConfig", "StaticConfig", "Step",
-           "VanillaConfig", "check_machine", "compare", "compare_costs", "compare_selectors", "forecast", "grid",
-           "load_backbone", "load_corpus", "load_run", "make_stream", "methods", "metrics", "paper", "plots",
-           "runs_table", "selector_points", "train"]

@@ -38,11 +38,6 @@ def pick(hidden: Tensor, answer: Tensor) -> Tensor:
     return hidden[torch.arange(len(hidden), device=hidden.device), answer].unsqueeze(1)
 
 
-def heads(projected: Tensor, head_width: int) -> Tensor:
-    """`(batch, tokens, width)` to `(batch, heads, tokens, head_width)`."""
-    return projected.unflatten(-1, (-1, head_width)).transpose(1, 2)
-
-
 def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: float) -> Tensor:
     """`(batch, 1, heads * head_width)`: attention of a query row `(batch, heads, 1, head_width)` over all real tokens.
     Args: keys, values: `(batch, heads, tokens, head_width)`, in LLaMA of fewer heads. real: `(batch, tokens)` bool; no
@@ -55,8 +50,8 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: f
 def bert_answer_row(layer: BertLayer, hidden: Tensor, answer: Tensor, real: Tensor, **_) -> Tensor:
     """A BERT layer at the answer position: `(batch, 1, hidden)`."""
     attention, here = layer.attention.self, pick(hidden, answer)
-    query, keys, values = (heads(part, attention.attention_head_size) for part in (
-        attention.query(here), attention.key(hidden), attention.value(hidden)))
+    query, keys, values = (part.unflatten(-1, (-1, attention.attention_head_size)).transpose(1, 2) for part in (
+        attention.query(here), attention.key(hidden), attention.value(hidden)))     # (batch, heads, tokens, head_width)
     mixed = attend(query, keys, values, real, attention.scaling)
     return layer.feed_forward_chunk(layer.attention.output(mixed, here))
 
@@ -65,7 +60,7 @@ def llama_answer_row(layer: LlamaDecoderLayer, hidden: Tensor, answer: Tensor, r
                      position_embeddings: tuple[Tensor, Tensor], **_) -> Tensor:
     """A LLaMA layer at the answer position: `(batch, 1, hidden)`."""
     attention, normed = layer.self_attn, layer.input_layernorm(hidden)
-    query, keys, values = (heads(part, attention.head_dim) for part in (
+    query, keys, values = (part.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2) for part in (
         attention.q_proj(pick(normed, answer)), attention.k_proj(normed), attention.v_proj(normed)))
     cos, sin = (table.expand(len(hidden), -1, -1) for table in position_embeddings)   # (batch, tokens, head_width)
     query, _ = apply_rotary_pos_emb(query, query, pick(cos, answer), pick(sin, answer))

@@ -7,7 +7,7 @@ May import `training` and `runs`. Start at `grid`, `runs_table`, `compare`.
 import itertools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -34,14 +34,13 @@ load_once = lru_cache(maxsize=1)(load_backbone)      # a worker process trains m
 
 
 def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[VanillaConfig], seeds: Iterable[int],
-         folder: str | Path | None = None, processes: int = -1, bar: bool = True, cache: Path | None = None,
-         on_run: Callable[[pd.DataFrame], object] | None = None) -> pd.DataFrame:
+         folder: str | Path | None = None, processes: int = -1, bar: bool = True,
+         cache: Path | None = None) -> pd.DataFrame:
     """Train every config on every stream with every seed, each run in a folder of its own.
 
     Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
     `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
     Args: folder: of the runs' folders, default the user's cache. processes: -1 for one a core. bar, cache: see `train`.
-        on_run: called when a run ends, with the table of those that are finished.
     Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why."""
     about = backbone.name, backbone.tuned_layers, backbone.exit_layer, backbone.device.type, str(backbone.dtype)[6:]
     jobs = {}
@@ -51,12 +50,9 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
     missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
-    problems = {}
-    for place, problem in tqdm(work, "runs that were missing", len(missing), disable=not bar):
-        if problem:
-            problems[place] = problem
-        if on_run:
-            on_run(runs_table(jobs).query("finished"))
+    there = f"{len(jobs) - len(missing)} of {len(jobs)} runs were there, now the others"
+    work = tqdm(work, there, len(missing), disable=not bar)
+    problems = {place: problem for place, problem in work if problem}
     if problems:
         warnings.warn(f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
                       "\n".join(f"{place.name}: {problem}" for place, problem in problems.items()), stacklevel=2)
@@ -100,7 +96,8 @@ def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
 
 def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: str = "average accuracy") -> pd.DataFrame:
     """Mean paired difference of each two values of a column, with 95 % intervals; a pair has one stream and seed.
-    Args: runs: runs, or rows of `runs_table`. by, measure: columns of `runs_table`.
+    Args: runs: runs, or rows of `runs_table`. by, measure: columns of it, or `order_seed`, which you add (a pair then
+        has one seed: each order is a stream of its own).
     Returns: a row a comparison: one, other, difference (one minus other), low and high (Student's t), bootstrap low
         and high (percentile, 9,999 draws of pairs: too narrow for few), agree (false where one interval holds zero and
         the other does not), pairs, seeds, and in `not held equal` the settings of both that differ besides `by`.
@@ -109,18 +106,19 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
     for column in {by, measure} - {*table}:
         raise unknown("column", column, table.columns)
     table = table.assign(**{by: table[by].astype(object).fillna("None").astype(str)})
-    counts = pd.crosstab([table["stream"], table["seed"]], table[by])
+    held = ["stream", "seed"][by == "order_seed":]
+    counts = pd.crosstab([table[name] for name in held], table[by])
     wrong, open_runs = counts[(counts != 1).any(axis=1)], table.loc[~table["finished"], "folder"]
     if len(wrong) or len(open_runs):
         raise ConpetError(f"These runs cannot be paired by {by}. Each value needs one finished run on each stream and "
                           "seed, as `grid` makes them; choose among runs with `runs_table`."
                           + (f" Runs found where it is not so:\n{wrong}" if len(wrong) else "")
                           + "".join(f"\n{folder} is not finished." for folder in open_runs))
-    values, found = table.pivot(index=["stream", "seed"], columns=by, values=measure), []
+    values, found = table.pivot(index=held, columns=by, values=measure), []
     for one, other in itertools.combinations(values, 2):
         gain, both = (values[one] - values[other]).to_numpy(dtype=float), table[table[by].isin([one, other])]
         shared = set.intersection(*({field.name for field in fields(CONFIGS[name])} for name in both["learner"]))
-        pairs = both.astype(str).groupby(["stream", "seed"])[sorted({*shared, *BACKBONE} - {by})]
+        pairs = both.astype(str).groupby(held)[sorted({*shared, *BACKBONE} - {by})]
         varied = pairs.nunique(dropna=False).max()
         found.append({"one": one, "other": other, "difference": gain.mean(), **intervals(gain), "pairs": len(gain),
                       "seeds": table["seed"].nunique(), "not held equal": ", ".join(varied.index[varied > 1])})

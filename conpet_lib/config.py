@@ -59,11 +59,9 @@ class VanillaConfig:
             check(name not in asdict(self) or holds(getattr(self, name)), self, name, wanted)
 
     def limit(self, stage: int) -> int | None:
-        """The batch limit of a stage."""
         return self.batch_limit if stage > 1 or self.limit_first else None
 
     def rate(self, stage: int) -> float:
-        """The learning rate of a stage."""
         return (self.later_learning_rate if stage >= self.later_stage else None) or self.learning_rate
 
 

@@ -70,8 +70,7 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
     """Floating-point operations of prefix, top and head, from counts of rows and tokens. A Linear of n weights costs 2n
     a token, a multiplication and an addition each; attention scores and mixing, below a tenth at these lengths, are
     left out, as is the embedding. `trained` is for a weight of a top with gradients: 4, there and back through
-    activations; 6 in full tuning; 2 below a lone head. The exit layer's short form reads all tokens for keys and values
-    only."""
+    activations; 6 in full tuning; 2 below a lone head. The short form reads all tokens for keys and values only."""
     def linear(layers, ends: str | tuple[str, ...] = ""):
         return sum(part.weight.numel() for name, part in layers.named_modules() if isinstance(part, torch.nn.Linear)
                    and "lora_" not in name and name.removesuffix(".base_layer").endswith(ends))
@@ -90,9 +89,9 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
 class Forecast:
     """What a run will cost. Of a run with a batch limit no number grows with the stage but those of its tests."""
     trained_parameters: int      # of all modules and the selector, heads included
-    share: float                 # of the backbone's parameters, a part of 1
     full_tuning_ratio: float     # times fewer than full tuning would train
     bytes_per_task: float        # weights on disk, float32, selector shared out over the tasks
+    history_rows: int            # training rows kept for replay at the end
     passes_per_answer: int       # top passes: the selector's and those of the active modules; plus one prefix
     cache_bytes: int             # prefix cache of all rows, if no other run has filled it
     steps: int                   # optimiser steps
@@ -113,8 +112,9 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
     few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs. A dict is
     given what was timed, and the same is not timed again.
-    Raises: ConpetError for other learners than vanilla, static and dynamic, and where all weights are tuned."""
-    if config.tunes == "all" or config.learner not in ("vanilla", "static", "dynamic"):
+    Raises: ConpetError but for vanilla, static, dynamic, and EMR with a batch limit; and where all weights are tuned."""
+    emr = config.learner == "emr" and config.batch_limit
+    if config.tunes == "all" or not (emr or config.learner in ("vanilla", "static", "dynamic")):
         raise ConpetError(f"There is no forecast of {config.learner!r}; `methods` says in words what a stage costs.")
     lora = backbone.lora(config.rank, config.alpha, config.targets)
     adapter, head_row = sum(shape.numel() for shape in backbone.register(lora).values()), backbone.hidden_size + 1
@@ -127,7 +127,7 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     own_rows = selects and active == 1 and config.teacher_forcing      # a module is trained on rows of its own alone
     alone = config.learner == "vanilla" or (own_rows and modules == stages)
     own = [len(task.train) for task in stream]
-    seen = np.cumsum(own).tolist()
+    seen, kept = np.cumsum(own).tolist(), (config.memory_in_all or config.memory * labels) if emr else sum(own)
     # optimiser steps of each stage; how many rows it sees matters without a batch limit
     steps, selecting = ([config.epochs * (config.limit(stage) or math.ceil(count / config.batch_size))
                          for stage, count in enumerate(counts, 1)] for counts in (own if alone else seen, seen))
@@ -141,12 +141,12 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
             timed[place] = calibration(stream, backbone, config, sizes)
         tokens, prefix, answer, (full, small) = timed[place]
         training = (steps[0] + sum(selecting)) * full + sum(steps[1:]) * small
-        valid = stages * config.epochs * config.valid_examples * (1 + selects)
+        valid = stages * config.epochs * config.valid_examples * (1 + selects) + sum(own) * bool(emr)
         tests = sum(len(task.test) * (stages - place) for place, task in enumerate(stream)) * (active + selects)
         minutes = (rows * prefix + training + (valid + tests) * answer) / 60
     return Forecast(
-        trained_parameters=trained, share=trained / backbone.weights, full_tuning_ratio=backbone.weights / trained,
-        bytes_per_task=4 * trained / stages, passes_per_answer=active + selects, minutes=minutes,
+        trained_parameters=trained, full_tuning_ratio=backbone.weights / trained, bytes_per_task=4 * trained / stages,
+        history_rows=0 if config.learner == "vanilla" else kept, passes_per_answer=active + selects, minutes=minutes,
         cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps + selecting))
 
 

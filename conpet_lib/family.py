@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy, kl_div, normalize
 from conpet_lib.files import numpy_generator
 from conpet_lib.learners import Fitting, Learner, Vanilla
 from conpet_lib.modules import PetModule
-from conpet_lib.replay import CHOOSERS, Rows, cut, dynamic_replay
+from conpet_lib.replay import CHOOSERS, Rows, dynamic_replay
 from conpet_lib.tasks import Task
 
 
@@ -207,7 +207,7 @@ class EWC(Vanilla):
         super().close(stage)
         module, rows = self.modules[0], self.stream[stage - 1].train
         rows = numpy_generator(self.seed, self.name, "fisher", stage).permutation(rows)[:self.config.valid_examples]
-        fisher = diagonal_fisher(module, [partial(Learner.loss, self, row, stage) for row in cut(rows, 1)])
+        fisher = diagonal_fisher(module, [partial(Learner.loss, self, row, stage) for row in rows[:, None]])
         for name, weight in module.state_dict().items():
             value = fisher[name].cpu()
             past = self.kept.get(f"fisher.{name}", value[:0])

@@ -28,7 +28,7 @@ from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
 from conpet_lib.files import numpy_generator
 from conpet_lib.modules import PetModule, WholeModule
-from conpet_lib.replay import Rows, cut, dynamic_replay, spread
+from conpet_lib.replay import Rows, dynamic_replay, spread
 from conpet_lib.tasks import Stream, Task
 
 
@@ -125,7 +125,6 @@ class Learner:
         return PetModule(backbone, backbone.lora(config.rank, config.alpha, config.targets), self.seed, *names)
 
     def new_labels(self, stage: int) -> list[int]:
-        """The label numbers that the stage brings."""
         return np.flatnonzero(self.stream.task_of_label == stage - 1).tolist()
 
     def batches(self, stage: int, epoch: int) -> list[Rows]:
@@ -145,7 +144,6 @@ class Learner:
                                spread([task.valid for task in self.past(stage)], count // 2, generator)])
 
     def fill(self, rows: Rows, stage: int) -> None:
-        """Compute what the cache lacks of these rows' prefixes."""
         self.features.fill([] if self.modules[-1].whole else rows, lambda done, total: self.tell(
             Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
 
@@ -184,7 +182,8 @@ class Learner:
         """(accuracy, minus cross entropy) on validation rows; the higher, the better."""
         if not len(rows):
             return 0.0, 0.0
-        logits, targets = torch.cat([self.logits(part, stage) for part in cut(rows, 64)]), self.targets(rows)
+        parts, targets = np.split(rows, range(64, len(rows), 64)), self.targets(rows)
+        logits = torch.cat([self.logits(part, stage) for part in parts])
         return (logits.argmax(1) == targets).float().mean().item(), -nn.functional.cross_entropy(logits, targets).item()
 
     def close(self, stage: int) -> None:

@@ -20,8 +20,7 @@ def accuracy_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def average_accuracy(R: np.ndarray) -> np.ndarray:
-    """`(stages,)`: A_k = mean over i <= k of R[k, i]. Weighs tasks alike. Source: Lopez-Paz and Ranzato 2017, ACC;
-    "average accuracy" of ConPET."""
+    """`(stages,)`: A_k = mean over i <= k of R[k, i]. Weighs tasks alike. Source: Lopez-Paz and Ranzato 2017, ACC."""
     return np.array([np.mean(row[:k]) for k, row in enumerate(np.asarray(R, dtype=float), 1)])
 
 

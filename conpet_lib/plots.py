@@ -5,21 +5,23 @@ so that widgets may draw from a thread. May import `metrics`, trains nothing. St
 """
 
 import io
+import os
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import imread, imsave
 from matplotlib.ticker import MaxNLocator
 
 from conpet_lib import metrics
 from conpet_lib.registry import methods
 
 PALETTE = sns.color_palette("colorblind")
+LUMINANCE = np.tile([[0.2126], [0.7152], [0.0722]], 3)        # of red, green and blue (ITU-R BT.709)
 LOOKS = {learner: (row["name"], PALETTE[row["colour"]], row["marker"]) for learner, row in methods().iterrows()}
 
 
@@ -30,23 +32,19 @@ def looks(run) -> tuple[str, tuple, str]:
 
 class Shown(Axes):
     """Axes that a notebook shows by themselves: a PNG of their whole figure at 2x, without pyplot."""
-
     def _repr_png_(self) -> tuple[bytes, dict]:
         return png(self), {"width": int(100 * self.figure.get_figwidth())}
 
 
 def png(ax: Axes, scale: int = 2) -> bytes:
-    """The whole figure of `ax` as PNG, `scale` x 100 dots an inch."""
-    file = io.BytesIO()
-    ax.figure.savefig(file, format="png", dpi=100 * scale, metadata={"Software": None})
+    """The whole figure of `ax` as PNG, `scale` x 100 dots an inch; for dark pages where `$CONPET_LOOK` is "dark"."""
+    file, look = io.BytesIO(), {"format": "png", "dpi": 100 * scale, "metadata": {"Software": None}}
+    ax.figure.savefig(file, **look)
+    if os.environ.get("CONPET_LOOK") == "dark":         # light and dark change places, each colour keeps its hue
+        file.seek(0)
+        pixels, file = imread(file)[..., :3], io.BytesIO()
+        imsave(file, (pixels + 1 - 2 * pixels @ LUMINANCE).clip(0, 1), **look)
     return file.getvalue()
-
-
-def save(ax: Axes, path: str | Path, scale: int = 2) -> Path:
-    """Write the `png` of `ax`, and say where."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    Path(path).write_bytes(png(ax, scale))
-    return Path(path)
 
 
 def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes]:
@@ -191,15 +189,22 @@ def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
                   ylabel="average accuracy (%)")
 
 
-def ablation(table: pd.DataFrame, by: str, measure: str = "average accuracy") -> Axes:
-    """A measure (%) of the runs of `runs_table` against a setting, a point a run, with the mean of each value."""
-    ax, name = axes()[0], by.replace("_", " ")
-    shown = table[[by, "seed"]].astype(str).assign(percent=100 * table[measure])
+def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) -> Axes:
+    """Average accuracy of the runs of `runs_table` against a setting, a point a run, with the mean of each value; at
+    its right, if given, the paired differences of `compare` with their 95 % intervals. Returns the left Axes."""
+    (ax, *other), name = axes(*((9, 5) if pairs is None else (15, 5, 2))), by.replace("_", " ")
+    shown = table[[by, "seed"]].astype(str).assign(percent=100 * table["average accuracy"])
     sns.stripplot(shown, x=by, y="percent", hue="seed", palette="colorblind", size=9, jitter=False, dodge=True, ax=ax)
     sns.pointplot(shown, x=by, y="percent", ax=ax, color="black", errorbar=None, linestyle="none", marker="_",
                   markersize=40)
+    if pairs is not None:
+        gain, high = 100 * pairs["difference"], 100 * pairs["high"]
+        other[0].errorbar(gain, pairs["one"] + " minus " + pairs["other"], xerr=high - gain, fmt="ko", capsize=4)
+        other[0].axvline(0, color="0.5", linestyle="--")
+        other[0].margins(y=0.2)
+        titled(other[0], "Differences of pairs (bars: 95% interval)", xlabel="points of average accuracy")
     return titled(ax, f"Does {name} matter? Each point a run, the lines are means", "seed", xlabel=name,
-                  ylabel=f"{measure} (%)")
+                  ylabel="average accuracy (%)")
 
 
 def replayed(run, part: str = "module") -> Axes:
@@ -228,9 +233,8 @@ def class_counts(corpus, need: int = 120) -> Axes:
     labels, counts = zip(*corpus.counts().most_common())
     ax = axes(14, 5)[0]
     ax.bar(labels, counts, color=PALETTE[0])
-    ax.axhline(need, color=PALETTE[1], linestyle="--")
-    ax.annotate(f"dashed: {need} examples, what a stream needs of a type", (len(labels) - 1, need), xytext=(0, 60),
-                textcoords="offset points", ha="right", fontsize=14)
+    ax.axhline(need, color=PALETTE[1], linestyle="--", label=f"{need} examples, what a stream needs of a type")
+    ax.legend(frameon=False, fontsize=14)
     ax.tick_params("x", rotation=90, labelsize=min(12, 700 / len(labels)))
     ax.set_xlim(-0.7, len(labels) - 0.3)
     return titled(ax, f"{len(labels)} types: a few are frequent, many are rare", ylabel="examples")

@@ -26,7 +26,8 @@ def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_shar
         same whatever its number, and small tasks are not drowned.
     Source: ConPET (arXiv 2309.14763), dynamic replay."""
     if batch_limit is None:
-        return cut(generator.permutation(np.concatenate([new, *history])), batch_size)
+        union = generator.permutation(np.concatenate([new, *history]))
+        return np.split(union, range(batch_size, len(union), batch_size))
     news = max(1, round(batch_size * new_share))
     olds = batch_size - news if len(history) else 0
     passes = [generator.permutation(new) for _ in range(-(-news * batch_limit // len(new)))]
@@ -45,11 +46,6 @@ def spread(history: Sequence[Rows], count: int, generator: np.random.Generator) 
     while len(chosen) < count and any(piles):
         chosen += [piles[place].pop() for place in generator.permutation(len(piles)) if piles[place]]
     return np.array(chosen[:count], dtype=np.int64)
-
-
-def cut(rows: Rows, size: int) -> list[Rows]:
-    """Pieces of `size` rows; the last may be smaller."""
-    return [rows[start:start + size] for start in range(0, len(rows), size)]
 
 
 def k_means(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:

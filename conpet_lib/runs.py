@@ -32,7 +32,6 @@ from conpet_lib.features import Features
 from conpet_lib.files import digest, read_checked, write_atomically, write_json
 from conpet_lib.learners import Learner
 from conpet_lib.registry import CONFIGS, LEARNERS
-from conpet_lib.replay import cut
 from conpet_lib.tasks import Stream, Task
 
 FORMAT = 3          # 1: without hashes; 2: with the ledgers a second time, among the costs
@@ -202,8 +201,8 @@ class Run:
             `noun: definition` for WordNet, plain text otherwise."""
         kind = self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
-        learner = self.reading(examples)
-        found = [learner.answer(rows) for rows in cut(np.arange(len(examples)), batch) or [np.arange(0)]]
+        learner, count = self.reading(examples), len(examples)
+        found = [learner.answer(rows) for rows in np.split(np.arange(count), range(batch, count, batch))]
         found = pd.concat(found, ignore_index=True).rename(columns={"predicted": "label", "chosen_task": "task"})
         return found[["label", "task", "module", "confidence", "ranking"]]
 

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 import time
 import warnings
 from collections import Counter, defaultdict
@@ -115,6 +116,8 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
     folder = Path(folder or cache_folder() / "runs" / folder_name(about))
     try:
         record = open_record(folder, about)
+        if bar and (done := record["stages_done"]):
+            print(f"{config.learner}: {done} of {len(stream)} stages were there, trained before.", file=sys.stderr)
         if record["stages_done"] < len(stream) or leftovers(folder, record):
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / ".lock", timeout=0), cpu_threads(threads):

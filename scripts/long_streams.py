@@ -88,7 +88,9 @@ def draw(costs: pd.DataFrame, path: Path) -> Path:
         ax.set(xlabel="stage", ylabel="CPU seconds", ylim=(0, None))
         ax.set_title(f"{name}: training costs the same at every stage;\ntesting all tasks seen does not", loc="left")
     panels[0].legend(fontsize=11, frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.15))
-    return plots.save(panels[0], path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(plots.png(panels[0]))
+    return path
 
 
 if __name__ == "__main__":

@@ -50,8 +50,9 @@ def job(backbone: str, device: str | None, seed: int, folder: Path) -> None:
     numbers = pd.DataFrame({cp.plots.looks(run)[0]: run.summary() for run in runs}).loc[list(FORMS)]
     table = numbers.apply(lambda row: row.map(FORMS[row.name], na_action="ignore"), axis=1).fillna("-")
     _, static, dynamic = (100 * run.average_accuracy.iloc[-1] for run in runs)
-    curves = cp.plots.save(cp.plots.forgetting_curves(runs), folder / "forgetting_curves.png")
-    matrices = cp.plots.save(cp.plots.accuracy_heatmaps(runs), folder / "accuracy_matrices.png")
+    curves, matrices = folder / "forgetting_curves.png", folder / "accuracy_matrices.png"
+    curves.write_bytes(cp.plots.png(cp.plots.forgetting_curves(runs)))
+    matrices.write_bytes(cp.plots.png(cp.plots.accuracy_heatmaps(runs)))
     print(f"\n{table.to_string()}\n\nStatic minus Dynamic: {static - dynamic:+.1f} points of average accuracy "
           f"(one seed).\n\nForgetting curves: {curves}\nAccuracy matrices: {matrices}\nRuns:              {folder}\n"
           "The notebooks:     make lab")

@@ -34,6 +34,8 @@ PANELS = {
     "streams": "widgets.StreamPanel(corpus, **tiny, counts=counts)", "budget": "widgets.BudgetPanel(stream, backbone)",
     "train": "widgets.TrainPanel(corpus, backbone, **tiny, counts=counts, settings={'epochs': 1, **settings})",
     "stop": "widgets.TrainPanel(corpus, backbone, **tiny, counts=counts, settings={'epochs': 40, **settings})",
+    "ablation": "widgets.AblationPanel(corpus, backbone, values='1, 2', **tiny, counts=counts, "
+                "settings={'epochs': 1, **settings})",
     "examples": "widgets.ExampleExplorer(corpus, backbone)", "runs": "widgets.RunBrowser('runs')",
     "matrix": "widgets.MatrixExplorer(dynamic)", "selector": "widgets.SelectorExplorer(dynamic, stream)",
     "playback": "widgets.Playback(static, milliseconds=200)"}
@@ -205,6 +207,17 @@ def test_stop_keeps_what_is_finished_and_train_goes_on(panel):
     expect(stop.get_by_text("Done: ")).to_be_visible()
 
 
+def test_an_ablation_shows_its_figure_and_its_intervals(panel):
+    ablation = panel("ablation")
+    ablation.get_by_role("button", name="Train").click()
+    expect(ablation.get_by_text("Done: 4 runs.")).to_be_visible()
+    expect(ablation.get_by_role("img")).to_be_visible()
+    expect(ablation.get_by_role("columnheader", name="difference")).to_be_visible()
+    ablation.get_by_label("values").fill("1")
+    ablation.get_by_label("values").press("Enter")
+    expect(ablation.get_by_text("Write two values or more")).to_be_visible()
+
+
 def test_a_choice_that_cannot_be_is_said_in_words_and_not_trained(panel):
     panel("train").get_by_label("tasks", exact=True).fill("99")
     panel("train").get_by_label("tasks", exact=True).press("Tab")
@@ -225,7 +238,7 @@ def test_a_cell_of_the_accuracy_matrix_lists_what_was_lost(panel):
 
 def test_runs_are_chosen_and_compared_and_a_recorded_one_plays(panel):
     runs = panel("runs")
-    runs.get_by_role("listbox", name="runs").select_option(["runs/dynamic", "runs/static"])
+    runs.get_by_role("listbox", name="runs").select_option(["dynamic", "static"])
     expect(runs.get_by_role("img")).to_be_visible()
     runs.get_by_label("only with").fill("static")
     runs.get_by_label("only with").press("Enter")

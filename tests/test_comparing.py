@@ -44,12 +44,10 @@ def test_a_grid_trains_what_is_missing_and_nothing_twice(grid, monkeypatch, tmp_
     assert len(trained) == 4
 
 
-def test_a_grid_tells_of_each_run_that_ends_with_the_table_so_far(grid):
+def test_a_grid_says_how_many_runs_were_there(grid, capsys):
     grid([quick()], [0])
-    told = []
-    table = grid([quick(), quick("vanilla")], [0, 1], on_run=told.append)
-    assert [len(part) for part in told] == [2, 3, 4] and all(part["finished"].all() for part in told)
-    assert set(told[-1]["folder"]) == set(table["folder"])
+    grid([quick(), quick("vanilla")], [0, 1], bar=True)
+    assert "1 of 4 runs were there, now the others" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_is_reported_at_the_end_and_the_others_are_kept(grid):
@@ -183,6 +181,15 @@ def test_runs_of_other_data_are_not_paired():
         cp.compare(pd.concat([table, table.head(1).assign(rank=8)]))
     with pytest.raises(cp.ConpetError, match="Unknown column 'lerner'. Did you mean 'learner'"):
         cp.compare(table, by="lerner")
+
+
+def test_orders_are_streams_of_their_own_and_paired_by_seed():
+    table = table_of(static=[.8, .7], vanilla=[.5, .6]).assign(stream=["s", "s", "other", "other"], learner="static",
+                                                              order_seed=[0, 0, 1, 1])
+    row = cp.compare(table, by="order_seed").iloc[0]
+    assert (row["one"], row["other"], row["pairs"]) == ("0", "1", 2) and row["difference"] == approx((.3 + .1) / 2)
+    with pytest.raises(cp.ConpetError, match="paired by order_seed"):
+        cp.compare(table.drop(3), by="order_seed")
 
 
 def test_what_was_not_held_equal_is_named(learned):

@@ -91,6 +91,16 @@ def test_the_code_of_a_budget_forecasts_the_same_and_its_config_trains_as_predic
     assert panel.forecast.beside(run).loc[["trained parameters", "optimiser steps"]].nunique(axis=1).tolist() == [1, 1]
 
 
+def test_a_memory_is_for_one_module_and_keeps_fewer_rows(panels, learnable):
+    panel = panels["budget"]
+    panel.controls["memory"].value = 3
+    assert "one module" in panel.problem
+    panel.controls["modules"].value = 1
+    assert panel.problem == "" and panel.chosen == cp.MemoryConfig(memory=3, rank=4, batch_limit=30)
+    assert panel.forecast.history_rows == 3 * len(learnable.labels) and "history rows" in panel.table.value
+    assert execute(panel, stream=learnable)["config"] == panel.chosen
+
+
 def test_a_depth_that_the_backbone_lacks_is_explained(panels):
     panel = panels["budget"]
     panel.controls["exit_layer"].value = 1
@@ -111,16 +121,16 @@ def test_an_example_explorer_shows_examples_of_its_label_and_keeps_none(bert):
 
 def test_a_run_browser_filters_chooses_and_draws(panels, learned):
     panel = panels["runs"]
-    folder = str(learned["dynamic"].folder)
-    assert folder in panel.controls["runs"].options
+    name = learned["dynamic"].folder.name             # where it lies below the browser's folder
+    assert name in panel.controls["runs"].options
     panel.controls["containing"].value = "no such run"
     assert panel.controls["runs"].options == ()
     panel.controls["containing"].value = "dynamic"
-    panel.controls["runs"].value = (folder,)
+    panel.controls["runs"].value = (name,)
     assert [run.folder for run in panel.runs] == [learned["dynamic"].folder] and panel.picture.value
     assert execute(panel)["runs"][0].record == learned["dynamic"].record
     panel.controls["runs"].value = ()
-    assert set(panel.all_runs.index) <= set(execute(panel)["value"]["folder"])      # nothing chosen: the code lists all
+    assert set(panel.all_runs["folder"]) <= set(execute(panel)["value"]["folder"])  # nothing chosen: the code lists all
 
 
 def test_a_press_on_a_cell_lists_what_was_lost_there(panels, learned):

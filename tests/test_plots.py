@@ -1,10 +1,14 @@
 """Plots: every figure draws from a run, says its units, and leaves pyplot alone."""
 
+import io
 from types import SimpleNamespace
 
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import make_corpus
 from matplotlib import pyplot
+from matplotlib.image import imread
 
 import conpet_lib as cp
 from conpet_lib import plots
@@ -28,15 +32,15 @@ FIGURES = {       # what is drawn -> (how, words that an axis, colour bar or cap
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_says_its_units_and_leaves_pyplot_alone(name, learned, learnable, tmp_path):
+def test_a_figure_says_its_units_and_leaves_pyplot_alone(name, learned, learnable):
     draw, words = FIGURES[name]
     ax = draw(learned, learnable)
     places = [place for place in ax.figure.axes if place.has_data()]
     assert places and words in {label for place in ax.figure.axes for label in (place.get_xlabel(), place.get_ylabel())}
     assert all(place.get_xlabel() or place.get_ylabel() for place in places)
     assert ax.get_title(loc="left")
-    file = plots.save(ax, tmp_path / "deep" / f"{name}.png", scale=1)
-    assert file.read_bytes().startswith(b"\x89PNG\r\n\x1a\n") and file.stat().st_size > 5000
+    picture = plots.png(ax, scale=1)
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n") and len(picture) > 5000
     assert pyplot.get_fignums() == []
 
 
@@ -101,6 +105,28 @@ def test_an_ablation_has_a_point_a_run_and_a_mean_a_value(learned):
     assert drawn == pytest.approx(sorted(100 * table["average accuracy"]))
     mean, = [y for line in ax.lines for y in line.get_ydata()]
     assert mean == pytest.approx(100 * table["average accuracy"].mean())
+
+
+def test_an_ablation_shows_the_paired_differences_with_their_intervals(learned):
+    table = cp.runs_table([learned["vanilla"], learned["static"]]).assign(rank=4)
+    pairs = pd.DataFrame({"one": ["1"], "other": ["4"], "difference": [.02], "low": [-.01], "high": [.05]})
+    _, beside = plots.ablation(table, "rank", pairs).figure.axes
+    (point, *_, zero), (bar, *_) = beside.lines, beside.collections
+    assert point.get_xdata().tolist() == pytest.approx([2]) and zero.get_xdata() == [0, 0]
+    assert bar.get_segments()[0][:, 0].tolist() == pytest.approx([-1, 5])
+    assert [label.get_text() for label in beside.get_yticklabels()] == ["1 minus 4"]
+
+
+def test_on_a_dark_page_light_and_dark_change_places_and_colours_keep_their_hue(learned, monkeypatch):
+    def pixels():
+        return imread(io.BytesIO(plots.png(plots.average_curves([learned["static"]]), scale=1)))[..., :3]
+    light = pixels()
+    monkeypatch.setenv("CONPET_LOOK", "dark")
+    dark = pixels()
+    assert light[0, 0].tolist() == [1, 1, 1] and dark[0, 0].tolist() == [0, 0, 0] and dark.max() > 0.8
+    whole = ((dark > 0) & (dark < 1)).all(-1) & (np.ptp(light, axis=-1) > 0.3)       # colours, not cut off at 0 or 1
+    assert whole.sum() > 100 and np.ptp((dark - light)[whole], axis=-1) == pytest.approx(0, abs=0.01)
+    assert (dark + light)[whole] @ [0.2126, 0.7152, 0.0722] == pytest.approx(1, abs=0.01)
 
 
 def test_curves_end_at_the_stage_that_is_asked_for(learned):

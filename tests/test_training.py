@@ -54,6 +54,16 @@ def test_a_stopped_run_goes_on_to_the_bytes_of_an_unbroken_one(kind, more, bert,
     assert not (resumed.folder / "checkpoint.safetensors").exists()
 
 
+def test_what_is_used_again_is_said(bert, tmp_path, capsys):
+    def call(on_step=None):
+        return cp.train(make_stream(2), bert, quick("static"), folder=tmp_path / "run", cache=tmp_path, on_step=on_step)
+    call(stop_at(2, "module", 2))
+    assert "trained before" not in capsys.readouterr().err
+    for done in (1, 2):
+        call()
+        assert f"static: {done} of 2 stages were there, trained before." in capsys.readouterr().err
+
+
 def test_runs_killed_at_random_points_end_with_the_same_bytes(bert):
     hits = torture(8, bert, seed=1, say=lambda text: None)
     assert sum(hits.values()) >= 8 and len(hits) > 2

@@ -1,12 +1,13 @@
-"""The train panel, driven in plain Python: values are set, buttons are clicked, the worker is waited for."""
+"""The panels that train, driven in plain Python: values are set, buttons are clicked, the worker is waited for."""
 
 import time
 
+import pandas as pd
 import pytest
 from conftest import MAIN, make_corpus
 
 import conpet_lib as cp
-from conpet_lib import widgets
+from conpet_lib import plots, widgets
 
 COUNTS = {"train": 6, "valid": 3, "test": 3}
 SETTINGS = {"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2}
@@ -147,3 +148,57 @@ def test_a_run_that_stopped_can_be_asked_and_says_what_it_forgot(bert):
     answer = panel.ask("[amber] cedar number 3")
     assert answer.equals(run.predict(["[amber] cedar number 3"])) and "wrong now" in panel.status.value
     assert panel.ask("amber") is None and "[span]" in panel.status.value
+
+
+@pytest.fixture
+def ablation(bert):
+    """Two values and two seeds of a tiny run."""
+    return widgets.AblationPanel(make_corpus(), bert, factor="new_share", values="0.2, 0.8", tasks=2, labels_per_task=2,
+                                 counts=COUNTS, settings=SETTINGS)
+
+
+def test_an_ablation_trains_each_value_with_each_seed_and_its_code_finds_the_same(ablation, bert):
+    ablation.train()
+    assert ablation.progress.value == 1 and "Done: 4 runs" in ablation.status.value
+    assert ablation.results[["new_share", "seed"]].to_numpy().tolist() == [[.2, 0], [.8, 0], [.2, 1], [.8, 1]]
+    names = {"cp": cp, "pd": pd, "plots": plots, "corpus": ablation.streams.corpus, "backbone": bert}
+    exec(ablation.code, names)
+    assert set(names["table"]["folder"]) == set(ablation.results["folder"])
+    pd.testing.assert_frame_equal(names["pairs"], ablation.pairs)
+    assert ablation.pairs.loc[0, "pairs"] == 2 and "not held equal" in ablation.table.value
+
+
+def test_points_and_intervals_of_an_ablation_fill_in_as_runs_end(ablation):
+    seen = []
+    ablation.picture.observe(lambda change: seen.append((len(ablation.results), len(ablation.pairs if
+                             ablation.pairs is not None else ()) and ablation.pairs.loc[0, "pairs"])), "value")
+    ablation.train()
+    assert seen == [(1, 0), (2, 1), (3, 1), (4, 2)]             # runs shown, and pairs of them
+
+
+def test_an_ablation_stops_and_goes_on(ablation):
+    def stop(change):
+        if "Run 2 of 4" in change.new:
+            ablation.stopping.set()
+    ablation.status.observe(stop, "value")
+    ablation.train()
+    assert "Stopped in run 2 of 4" in ablation.status.value and len(ablation.results) == 1 and not ablation.run.finished
+    ablation.status.unobserve(stop, "value")
+    ablation.train()
+    assert len(ablation.results) == 4 and ablation.results["finished"].all()
+
+
+@pytest.mark.parametrize("setting, value, words", [
+    ("values", "0.2", "two values or more"), ("values", "0.2, (", "two values or more"),
+    ("values", "0.5, 2", "at most 1"), ("factor", "active", "'static' has no setting 'active'"),
+    ("tasks", 9, "cannot be made")])
+def test_an_ablation_that_cannot_be_is_explained_and_not_trained(ablation, setting, value, words):
+    before = ablation.config[setting]
+    ablation.controls[setting].value = value
+    assert words in ablation.problem and ablation.train_button.disabled and ablation.train() is None
+    ablation.controls[setting].value = before
+    assert ablation.problem == "" and not ablation.train_button.disabled
+
+
+def test_every_control_of_an_ablation_has_a_description_and_a_tooltip(ablation):
+    assert all(control.description and control.tooltip for control in ablation.controls.values())

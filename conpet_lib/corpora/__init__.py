@@ -4,26 +4,27 @@ In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s an
 One layout a file. Knows nothing of tasks or backbones. Start at `load_corpus`.
 """
 
+from functools import partial
 from pathlib import Path
 
-from conpet_lib.corpora.example import Corpus, Example, ReadReport
-from conpet_lib.corpora.fewnerd import read_fewnerd
-from conpet_lib.corpora.fewrel import read_fewrel
-from conpet_lib.corpora.table import read_table
-from conpet_lib.corpora.wordnet import read_wordnet
-from conpet_lib.errors import unknown
+import pandas as pd
 
-CORPORA = {"wordnet": read_wordnet, "fewrel": read_fewrel, "fewnerd": read_fewnerd, "table": read_table}
+from conpet_lib.assets import ASSETS, asset_folder
+from conpet_lib.corpora import fewnerd, fewrel, table, wordnet
+from conpet_lib.corpora.example import ABOUT, Corpus, Example, ReadReport, read_corpus
+from conpet_lib.errors import ConpetError, unknown
+
+READERS = {"wordnet": wordnet.read_file, "fewrel": fewrel.read_file, "fewnerd": fewnerd.read_file,
+           "table": table.read_file}
 
 
-def load_corpus(name: str, path: str | Path | None = None, **columns: str) -> Corpus:
+def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **columns: str) -> Corpus:
     """Read a corpus; its `report` says what was skipped and why.
-    Args: path: the file or folder as it was handed out. "wordnet" needs none: it is fetched.
+    Args: path: the file or folder as it was handed out. "wordnet" needs none: it is fetched. "table" takes a DataFrame.
         columns: for "table" only, column names such as `text="sentence"` where they cannot be guessed.
     Raises: ConpetError for an unknown name, a missing path or a faulty file."""
-    if name not in CORPORA:
-        raise unknown("corpus", name, CORPORA)
-    return CORPORA[name](path, **columns)
-
-
-__all__ = ["CORPORA", "Corpus", "Example", "ReadReport", "load_corpus"]
+    if name not in READERS:
+        raise unknown("corpus", name, READERS)
+    if path is None and name not in ASSETS:
+        raise ConpetError(f"load_corpus needs path= for this corpus. {ABOUT[name]['wanted']}")
+    return read_corpus(name, asset_folder(name) if path is None else path, partial(READERS[name], **columns))

@@ -1,12 +1,19 @@
 """One form for the examples of every corpus, and one way to read them and to report faults. Knows no file's layout."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 
+import pandas as pd
+
+from conpet_lib.assets import DATA
 from conpet_lib.errors import ConpetError
+
+ABOUT = json.loads((DATA / "corpora.json").read_text(encoding="utf-8"))     # kind, files and where to get them, by name
+KINDS = "text", "typing", "relation"        # of your own data, by the number of spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +26,7 @@ class Example:
     part: str | None = None       # official part: "train", "valid" or "test"
     source: str = ""              # file and line or record
     sentence: str = ""            # what must not stand on two sides of a split; if empty, the text
+    group: str = field(default="", repr=False)      # of the label, among similar ones; may be empty
 
     def span_texts(self) -> tuple[str, ...]:
         """The marked words, one string a span."""
@@ -57,29 +65,31 @@ class Corpus:
 Found = Iterator[Example | str]        # what a reader finds in a file: examples, and a text for each fault
 
 
-def read_files(path: str | Path | None, inside: Callable[[Path], list[Path]], read: Callable[[Path, ReadReport], Found],
-               advice: str) -> tuple[list[Example], ReadReport]:
-    """The examples of a file, or of the files that `inside` finds in a folder, and their report.
+def read_corpus(name: str, path: str | Path | pd.DataFrame, read: Callable[..., Found]) -> Corpus:
+    """The corpus in a file, a folder or a DataFrame, in which `read` finds what `data/corpora.json` describes.
     Raises: ConpetError with the advice if there is no file, and with all faults of a file (after 20 their number)."""
-    if path is None:
-        raise ConpetError(f"load_corpus needs path= for this corpus. {advice}")
-    path, report, examples = Path(path), ReadReport(), []
-    files = [path] if path.is_file() else inside(path)
+    about, report, examples = ABOUT[name], ReadReport(), []
+    path = Path(path) if isinstance(path, (str, Path)) else path
+    lists = [[path]] if not isinstance(path, Path) or path.is_file() else [
+        sorted({*chain(*map(path.glob, patterns))} - {path / about.get("beside", "")}) for patterns in about["files"]]
+    files = next(filter(None, lists), [])       # those of the first patterns that match any
     if not files:
         missing = "no file of this corpus in this folder" if path.is_dir() else "no such file or folder"
-        raise ConpetError(f"{path}: {missing}. {advice}")
+        raise ConpetError(f"{path}: {missing}. {about['wanted']}")
     for file in files:
         try:
             found = list(read(file, report))
         except (OSError, ValueError) as error:      # not text, not JSON, not a table
             found = [f"cannot be read: {str(error).strip()}"]
-        faults = [fault for fault in found if isinstance(fault, str)]
-        if faults:
+        if faults := [fault for fault in found if isinstance(fault, str)]:
+            title = f"{file if isinstance(file, Path) else 'table'}: {len(faults):,} fault(s)."
             more = [f"... and {len(faults) - 20:,} more of this kind"] * (len(faults) > 20)
-            raise ConpetError("\n".join([f"{file}: {len(faults):,} fault(s).", *faults[:20], *more, advice]))
+            raise ConpetError("\n".join([title, *faults[:20], *more, about["wanted"]]))
         examples += found
-    report.read = len(examples)
-    return examples, report
+    report.read, spans = len(examples), len(examples[0].spans) if examples else 0
+    name = name if about["kind"] else getattr(path, "stem", name)
+    groups = {example.label: example.group for example in examples if example.group}
+    return Corpus(name, about["kind"] or KINDS[spans], examples, report, groups)
 
 
 def joined(tokens: Sequence[str], runs: Sequence[list[int]]) -> tuple[str, tuple[tuple[int, int], ...]]:

@@ -8,23 +8,14 @@ import re
 from itertools import groupby
 from pathlib import Path
 
-from conpet_lib.corpora.example import Corpus, Example, Found, ReadReport, joined, read_files
+from conpet_lib.corpora.example import Example, Found, ReadReport, joined
 
-ADVICE = ("Wanted: Few-NERD's supervised/ folder with train.txt, dev.txt, test.txt, or one such file "
-          "(github.com/thunlp/Few-NERD, CC BY-SA 4.0). Its lines have two columns with a TAB between them.")
 PREFIX = re.compile(r"^[BI]-(?=(art|building|event|location|organization|other|person|product)-)")
 PARTS = {"train": "train", "dev": "valid", "val": "valid", "test": "test"}
 
 
-def read_fewnerd(path: str | Path | None = None) -> Corpus:
-    """Few-NERD: one example a mention; the group of a label is its coarse type."""
-    examples, report = read_files(path, lambda folder: sorted(folder.glob("*.txt")), read_file, ADVICE)
-    groups = {example.label: example.label.split("-", 1)[0] for example in examples}
-    return Corpus("fewnerd", "typing", examples, report, groups)
-
-
 def read_file(file: Path, report: ReadReport) -> Found:
-    """The mentions of one file, and its faulty lines."""
+    """One example a mention, and the faulty lines; the group of a label is its coarse type."""
     lines = enumerate(file.read_text(encoding="utf-8-sig").split("\n"), 1)
     for filled, sentence in groupby(lines, key=lambda line: bool(line[1])):
         rows = [(number, line.split("\t")) for number, line in sentence if filled]
@@ -40,4 +31,5 @@ def read_file(file: Path, report: ReadReport) -> Found:
         text, spans = joined(tokens, runs)
         for (start, *_), span in zip(runs, spans):
             yield Example(key=f"{file.stem}:{rows[0][0]}:{start}", text=text, label=labels[start], spans=(span,),
-                          part=PARTS.get(file.stem), source=f"{file.name}, line {rows[start][0]}")
+                          part=PARTS.get(file.stem), source=f"{file.name}, line {rows[start][0]}",
+                          group=labels[start].split("-", 1)[0])

@@ -8,23 +8,7 @@ and tail is marked (the FewRel toolkit's choice; the ConPET authors mark every o
 import json
 from pathlib import Path
 
-from conpet_lib.corpora.example import Corpus, Example, Found, ReadReport, joined, read_files
-
-ADVICE = ("Wanted: FewRel's train_wiki.json and val_wiki.json (github.com/thunlp/FewRel, MIT licence), "
-          "one of them or the folder with both. Correct or remove faulty records.")
-
-
-def read_fewrel(path: str | Path | None = None) -> Corpus:
-    """FewRel: 700 sentences a relation officially; any JSON file in that layout is read."""
-    def inside(folder: Path) -> list[Path]:          # the official files if there: other domains lie beside them
-        official = [*folder.glob("train_wiki.json"), *folder.glob("val_wiki.json")]
-        return official or sorted({*folder.glob("*.json")} - {folder / "pid2name.json"})
-    examples, report = read_files(path, inside, read_file, ADVICE)
-    named = (Path(path) if Path(path).is_dir() else Path(path).parent) / "pid2name.json"
-    names = json.loads(named.read_text(encoding="utf-8-sig")) if named.is_file() else {}     # id -> [name, description]
-    report.notes += [f"relation {label} is {names[label][0]!r}"
-                     for label in sorted({example.label for example in examples} & set(names))]
-    return Corpus("fewrel", "relation", examples, report)
+from conpet_lib.corpora.example import Example, Found, ReadReport, joined
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
@@ -32,6 +16,9 @@ def read_file(file: Path, report: ReadReport) -> Found:
     relations = json.loads(file.read_text(encoding="utf-8-sig"))
     if not isinstance(relations, dict) or not all(isinstance(records, list) for records in relations.values()):
         raise ValueError("expected an object {relation: [records]}")
+    named = file.with_name("pid2name.json")
+    names = json.loads(named.read_text(encoding="utf-8-sig")) if named.is_file() else {}     # id -> [name, description]
+    report.notes += [f"relation {label} is {names[label][0]!r}" for label in sorted({*relations} & {*names})]
     for relation, records in relations.items():
         for index, record in enumerate(records):
             try:

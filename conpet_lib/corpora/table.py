@@ -5,36 +5,25 @@ Columns: `text` and `label`; for typing also `start` and `end` (character positi
 """
 
 import json
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
-from conpet_lib.corpora.example import Corpus, Example, Found, ReadReport, read_files
+from conpet_lib.corpora.example import Example, Found, ReadReport
 
-ADVICE = ("Wanted: a .csv, .tsv or .jsonl file with a column for the text and one for the label. "
-          "Positions count characters from 0; the end is exclusive.")
 TEXTS, LABELS = ("text", "sentence", "content"), ("label", "class", "type", "category")      # guesses
 POSITIONS = ((("head_start", "head_end"), ("tail_start", "tail_end")), (("start", "end"),), ())
-KINDS = ("text", "typing", "relation")       # by the number of spans
 
 
-def read_table(path: str | Path | pd.DataFrame | None = None, text: str = "", label: str = "") -> Corpus:
-    """A table, one example a row. `text` and `label` name the columns if they cannot be guessed."""
-    frame, place = (path, Path("table")) if isinstance(path, pd.DataFrame) else (None, path)
-    examples, report = read_files(place, lambda folder: [] if frame is None else [folder],
-                                  partial(read_rows, frame, text, label), ADVICE)
-    return Corpus(Path(place).stem, KINDS[len(examples[0].spans) if examples else 0], examples, report)
-
-
-def read_rows(frame: pd.DataFrame | None, text: str, label: str, file: Path, report: ReadReport) -> Found:
-    """The example of each row, or what is wrong with its positions; of the frame if there is one, else of the file."""
-    json_lines, table = file.suffix in (".jsonl", ".ndjson"), frame
-    if frame is None and json_lines:
+def read_file(file: Path | pd.DataFrame, report: ReadReport, text: str = "", label: str = "") -> Found:
+    """The example of each row, or what is wrong with its positions. `text` and `label` name columns not guessed."""
+    table, file = (file, Path("table")) if isinstance(file, pd.DataFrame) else (None, file)
+    json_lines = file.suffix in (".jsonl", ".ndjson")
+    if table is None and json_lines:
         lines = filter(str.strip, file.read_text(encoding="utf-8-sig").split("\n"))
         table = pd.DataFrame(map(json.loads, lines), dtype=object)
-    elif frame is None:                                          # all as text: a label "007" or "NA" is one like others
+    elif table is None:                                          # all as text: a label "007" or "NA" is one like others
         separator = "\t" if file.suffix == ".tsv" else ","
         table = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     text = text or next((name for name in table if str(name).lower() in TEXTS), "text")

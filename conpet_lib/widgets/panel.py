@@ -40,14 +40,14 @@ class Panel:
     Attributes: `controls`, widgets by setting; `config`, their plain values; `code`, the calls that do the same without
     the panel, on what it was made with under the same names (`template` with the settings in it); `problem`, what is
     wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box."""
-
     template = ""
 
     def __init__(self, controls: dict[str, Widget], *below: Widget):
         self.controls, self.problem = controls, ""
         self.status, self.table, self.text = HTML(), HTML(), HTML()
         self.picture = Image(format="png", layout={"max_width": "60em", "display": "none"})
-        self.view = VBox([HBox([VBox([*controls.values()]), self.table]), *below, self.status, self.picture, self.text])
+        shown = HBox([VBox([*controls.values()], layout={"flex": "none"}), self.table])      # wide tables squeeze none
+        self.view = VBox([shown, *below, self.status, self.picture, self.text])
         for widget in controls.values():
             widget.observe(lambda change: self.refresh(), "value")
         self.refresh()
