@@ -112,7 +112,7 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
     few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs. A dict is
     given what was timed, and the same is not timed again.
-    Raises: ConpetError but for vanilla, static, dynamic, and EMR with a batch limit; and where all weights are tuned."""
+    Raises: ConpetError but for vanilla, static, dynamic and EMR with a batch limit; where all weights are tuned."""
     emr = config.learner == "emr" and config.batch_limit
     if config.tunes == "all" or not (emr or config.learner in ("vanilla", "static", "dynamic")):
         raise ConpetError(f"There is no forecast of {config.learner!r}; `methods` says in words what a stage costs.")

@@ -23,6 +23,7 @@ from conpet_lib.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 NEEDS = re.compile(r"\*\*What it needs\*\*.*")       # one line of a page's first cell, written by `execute`
+ROW = re.compile(r"^(\| (\d\d) [^|]+\|[^|]+\|) [\d.]+ \|$", re.MULTILINE)      # of the map: page, what, minutes
 HIDDEN = "no-output"                                 # tag of cells that show corpus text: not kept
 WIDGET = "application/vnd.jupyter.widget-view+json"  # a view without its state breaks a page on code hosts
 
@@ -82,9 +83,25 @@ def tidy(page: NotebookNode, places: dict[str, str]) -> None:
                     texts[kind] = texts[kind].replace(place, name)
 
 
+def needed() -> dict[str, str]:
+    """The minutes that each page says it needs, by the page's number."""
+    return {path.stem[:2]: re.search(r"needs\*\*: (\d+\.\d) minutes", path.read_text(encoding="utf-8"))[1]
+            for path in sorted(FOLDER.glob("*.ipynb"))}
+
+
+def write_map() -> None:
+    """Write each page's minutes into the map of page 00."""
+    path, minutes = FOLDER / "00_start_here.ipynb", needed()
+    page = nbformat.read(path, as_version=4)
+    for cell in page.cells:
+        cell.source = ROW.sub(lambda row: f"{row[1]} {minutes[row[2]]} |", cell.source)
+    write_atomically(path, lambda name: nbformat.write(page, name))
+
+
 if __name__ == "__main__":
     for file in sorted(FOLDER.glob("*.ipynb")):
         if file.stem in sys.argv[1:] or not sys.argv[1:]:
             done = execute(file)
             write_atomically(file, lambda name, page=done: nbformat.write(page, name))
             print(f"{file.stem}: {NEEDS.search(done.cells[0].source)[0]}", flush=True)
+    write_map()

@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from run_notebooks import FOLDER, HIDDEN, WIDGET, execute, tidy
+from run_notebooks import FOLDER, HIDDEN, ROW, WIDGET, execute, needed, tidy
 
 PAGES = sorted(FOLDER.glob("*.ipynb"))
 SAME = "same-output"         # tag of cells whose outputs every run must repeat
@@ -103,6 +103,13 @@ def test_tidy_drops_views_timings_paths_and_hidden_outputs(tmp_path):
 def test_every_page_has_outputs_that_must_not_change_or_shows_what_is_recorded():
     tagged = {path.stem[:2] for path in PAGES for cell in kept(path).cells if SAME in cell.metadata.get("tags", [])}
     assert tagged == {"01", "02", "03", "04", "06", "08"}
+
+
+def test_the_map_says_how_long_each_page_takes():
+    rows = ROW.findall(prose(kept(PAGES[0])))
+    assert [number for _, number in rows] == [path.stem[:2] for path in PAGES[1:]]
+    for line, number in rows:
+        assert f"{line} {needed()[number]} |" in prose(kept(PAGES[0]))
 
 
 def test_the_pages_are_there_in_order():
