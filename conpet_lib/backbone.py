@@ -211,7 +211,7 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
     kind = dtype or ("bfloat16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "float32")
     if kind not in ("float32", "bfloat16"):
         raise ConpetError(f"dtype={kind!r}: use 'float32' or 'bfloat16'.")
-    folder = asset_folder(name, convert_gguf if name == "smollm2-135m" else None) if name in ASSETS else name
+    folder = asset_folder(name, convert_gguf) if name in ASSETS else name
     logging.disable_progress_bar()
     try:
         model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
@@ -225,11 +225,11 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
 
 
 def convert_gguf(folder: Path) -> None:
-    """Turn the one GGUF file in a folder into safetensors, config and tokenizer; about half a minute, once."""
-    file = next(folder.glob("*.gguf"))
-    model = AutoModel.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
-    AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
-    del model.config.quantization_config                   # the weights are plain float32 now
-    model.config.save_pretrained(folder)
-    write_tensors(folder / "model.safetensors", model.state_dict(), {"format": "pt"})
-    file.unlink()
+    """Turn a GGUF file in a folder into safetensors, config and tokenizer; about half a minute, once."""
+    for file in list(folder.glob("*.gguf")):
+        model = AutoModel.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
+        AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
+        del model.config.quantization_config               # the weights are plain float32 now
+        model.config.save_pretrained(folder)
+        write_tensors(folder / "model.safetensors", model.state_dict(), {"format": "pt"})
+        file.unlink()
