@@ -83,9 +83,8 @@ class Store:
         return self._do("SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, "
                         "pragma_freelist_count, pragma_page_size")[0][0]
 
-    def _select(self, columns: str, keys: Collection[str]) -> list[tuple]:
-        return self._do(f"SELECT {columns} FROM kept WHERE key IN (SELECT value FROM json_each(?))",
-                        [json.dumps(list(keys))])
+    def _select(self, what: str, keys: Collection[str]) -> list[tuple]:
+        return self._do(f"SELECT {what} FROM kept WHERE key IN (SELECT value FROM json_each(?))", [json.dumps([*keys])])
 
     def _do(self, statement: str, values: Sequence = (), many: bool = False) -> list[tuple]:
         """The rows of a statement, `many`: done for each of `values`; a file that is no database is begun anew."""

@@ -32,7 +32,7 @@ from conpet_lib.replay import Rows, dynamic_replay, spread
 from conpet_lib.tasks import Stream, Task
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Step:
     """What a learner tells while it works: where it is."""
     stage: int
@@ -94,8 +94,7 @@ class Learner:
                 if fitting.best_score is None or score > fitting.best_score or not len(valid):
                     fitting.best_score = score
                     fitting.best = {name: weight.clone() for name, weight in fitting.module.state_dict().items()}
-            self.tell(Step(stage=stage, stages=len(self.stream), doing=self.name, done=step, total=len(batches),
-                           loss=loss))
+            self.tell(Step(stage, len(self.stream), self.name, step, len(batches), loss))
         self.close(stage)
         self.ledger.append({"stage": stage, "steps": sum(len(rows) > 0 for rows in batches), "rows": len(fitting.drawn),
                             "distinct_rows": len(np.unique(fitting.drawn)),
@@ -145,7 +144,7 @@ class Learner:
 
     def fill(self, rows: Rows, stage: int) -> None:
         self.features.fill([] if self.modules[-1].whole else rows, lambda done, total: self.tell(
-            Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
+            Step(stage, len(self.stream), "prefix", done, total)))
 
     def keep(self, rows: Rows, stage: int) -> Rows:
         """Those of the stage's distinct rows that give a gradient: all. What they need may be computed ahead here."""

@@ -217,8 +217,7 @@ class Run:
         labels, tasks = learner.stream.labels, [", ".join(labels) for labels in record["stream"]["tasks"]]
         parts = {f"module-{number}": (module, labels) for number, module in enumerate(learner.modules)}
         if record["selector"]:
-            parts["selector"] = (learner.selector.modules[0],
-                                 tasks if record["config"]["selector"] == "tasks" else labels)
+            parts["selector"] = learner.selector.modules[0], tasks if learner.config.selector == "tasks" else labels
         for place, (module, names) in parts.items():
             module.save(folder / place)
             write_json(folder / place / "labels.json", [names[number] for number in module.owner])
