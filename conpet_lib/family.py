@@ -88,7 +88,6 @@ class EMR(Learner):
         return self.config.memory if in_all is None else max(1, in_all // seen)
 
     def first_of_each_label(self, rows: Rows, count: int) -> Rows:
-        """At most `count` rows of each label."""
         numbers = self.stream.label_numbers(rows)
         return np.concatenate([rows[:0], *(rows[numbers == number][:count] for number in np.unique(numbers))])
 

@@ -39,7 +39,6 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def write_json(path: Path, value: object) -> Path:
-    """Write `value` as indented JSON, atomically."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     return write_atomically(path, lambda name: name.write_text(text, encoding="utf-8"))
 

@@ -4,14 +4,14 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
 `modules`, `replay`, `config`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.
 
     fit(stage)               the same for every learner
-      begin(stage)           a module, grown by new_labels(stage), and its optimiser   <- Selector, Joint, LwF, CRL
+      begin(stage)           a module, grown by new_labels(stage), a fresh optimiser   <- Selector, Joint, LwF, CRL
         module_for(stage)    which module: a new one, or one to go on with             <- Dynamic
       batches(stage, epoch)  which rows, in which order                                <- Joint
         past(stage)          the tasks that may be replayed                            <- Vanilla, Dynamic, EMR
       keep(rows, stage)      which of them give a gradient                             <- Dynamic
       loss(rows, stage)      scalar, in nats                                           <- EWC, LwF, CRL
         logits(rows, stage)  (batch, seen_labels)                                      <- Dynamic
-        targets(rows)        (batch,) the right columns                                <- Selector
+        targets(rows)        (batch,) int64, the right columns                         <- Selector
       close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC
 """
 
@@ -101,7 +101,6 @@ class Learner:
                             "rows_with_gradient": sum(map(len, batches)), "best_valid_accuracy": fitting.best_score[0]})
 
     def begin(self, stage: int) -> Fitting:
-        """Open the stage: its module grows by the new labels and gets a fresh optimiser."""
         number, config = self.module_for(stage), self.config
         self.module_of_task.append(number)
         if number == len(self.modules):
@@ -133,7 +132,6 @@ class Learner:
                               self.config.limit(stage), numpy_generator(self.seed, self.name, "batches", stage, epoch))
 
     def past(self, stage: int) -> list[Task]:
-        """The past tasks that may be replayed: all of them."""
         return list(self.stream[:stage - 1])
 
     def valid_rows(self, stage: int) -> Rows:
@@ -169,11 +167,9 @@ class Learner:
         return nn.functional.cross_entropy(self.logits(rows, stage), self.targets(rows))
 
     def logits(self, rows: Rows, stage: int) -> Tensor:
-        """`(batch, seen_labels)` scores."""
         return self.features.scores(rows, self.modules[0])
 
     def targets(self, rows: Rows) -> Tensor:
-        """`(batch,)` int64: the right column of `logits` for each row."""
         return torch.from_numpy(self.stream.label_numbers(rows)).to(self.features.backbone.device)
 
     @torch.no_grad()
@@ -186,7 +182,6 @@ class Learner:
         return (logits.argmax(1) == targets).float().mean().item(), -nn.functional.cross_entropy(logits, targets).item()
 
     def close(self, stage: int) -> None:
-        """Put back the weights of the best epoch, and freeze the module."""
         self.fitting.module.requires_grad_(False).load_state_dict(self.fitting.best)
 
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:

@@ -55,7 +55,6 @@ class Prompt:
         return re.sub(r" ([.,])( |$)", r"\1\2", " ".join(whole.split()))
 
     def encode(self, example: Example) -> Encoded:
-        """Token numbers and answer position of one example."""
         tokenizer, text, question = self.tokenizer, self.text_pieces(example), self.question(example)
         encoder = tokenizer.mask_token_id is not None
         first = [tokenizer.cls_token_id] if encoder else tokenizer("")["input_ids"]

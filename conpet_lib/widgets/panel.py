@@ -54,14 +54,12 @@ class Panel:
 
     @property
     def config(self) -> dict:
-        """The present settings, plain values."""
         return {name: widget.value for name, widget in self.controls.items()}
 
     def show(self) -> None:
         """Compute and show what the settings ask for; a ConpetError, TypeError or ValueError is said in words."""
 
     def refresh(self) -> None:
-        """Show the present settings, or what is wrong with them."""
         self.problem = self.status.value = ""
         self.code = self.template.format(**self.config)
         try:
