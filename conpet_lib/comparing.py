@@ -37,7 +37,6 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
          folder: str | Path | None = None, processes: int = -1, bar: bool = True,
          cache: Path | None = None) -> pd.DataFrame:
     """Train every config on every stream with every seed, each run in a folder of its own.
-
     Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
     `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
     Args: folder: of the runs' folders, default the user's cache. processes: -1 for one a core. bar, cache: see `train`.

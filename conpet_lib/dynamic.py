@@ -45,7 +45,6 @@ class Selector(Learner):
 
 class DynamicConPET(Learner):
     """Dynamic ConPET: modules of their own for tasks, earlier ones frozen, and a selector.
-
     A stage first trains the selector, then the new task's module with a softmax over all seen labels: labels of active
     frozen modules have their frozen scores, labels of inactive ones the floor. With a module budget M a task beyond the
     M-th joins a module; M = 1 is Static ConPET. With one active module and teacher forcing a replayed row's only active

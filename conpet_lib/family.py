@@ -44,7 +44,6 @@ class Linear(Learner):
 
 class ClassMean(Linear):
     """The nearest class mean on the features of the backbone as it is: what is lost is lost to new labels alone.
-
     No step is taken: a score is minus half the squared distance to the mean, up to a term that is the same for all
     labels. Source: Mensink et al. 2013, eq. 1 and 2."""
     def begin(self, stage: int) -> Fitting:
@@ -66,7 +65,6 @@ def label_means(features: Tensor, numbers: np.ndarray) -> Tensor:
 
 class EMR(Learner):
     """Episodic memory replay: the same loss and number of replayed rows as Static ConPET, but from a fixed memory.
-
     `kept["memory"]`: `(rows,)` the kept training rows, the most important of a label first. A quarter as many
     validation rows of past labels are used beside them, as in the official code (80 and 20 % of a memory).
     Source: Wang et al. 2019 (EA-EMR), the baseline EMR; ConPET's official code, `emr`."""
@@ -114,7 +112,6 @@ class EMR(Learner):
 
 class EAEMR(EMR):
     """EMR with embedding alignment: after a stage, old embeddings are brought back to where they were.
-
     A linear map B takes the memory's features after the stage to `kept["features"]`, `(rows, hidden)`, those before it,
     and goes into the head: scores are W(Bf) + b. Source: Wang et al. 2019 (EA-EMR), section 3.3. Differs: B is found in
     closed form (ridge regression towards the identity, strength 1); they and the official code take gradient steps."""
@@ -135,7 +132,6 @@ def alignment(now: Tensor, before: Tensor) -> Tensor:
 
 class CRL(EMR):
     """Consistent representation learning: contrast instead of cross entropy, and the relations of old labels kept.
-
     A score is the cosine of feature and prototype over the temperature; after each epoch the prototypes of past labels
     are the means of their rows in memory, the new labels' of a memory's worth of their training rows.
     Source: Zhao et al. 2022 (CRL), sections 3.4 (contrastive replay) and 3.5 (distillation); temperatures 0.1 and 10
@@ -176,7 +172,6 @@ class CRL(EMR):
 
 def contrast(features: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
     """Supervised contrast of `(batch, hidden)` features to each other and to `(labels, hidden)` prototypes, in nats.
-
     The mean over features of minus the mean log probability of those with the same label (the prototype among them)
     among all others. All are normalised. Source: Khosla et al. 2020, eq. 2; Zhao et al. 2022 (CRL), eq. 4."""
     others = torch.cat([features, prototypes])                                       # (batch + labels, hidden)
@@ -189,7 +184,6 @@ def contrast(features: Tensor, labels: Tensor, prototypes: Tensor, temperature: 
 
 class EWC(Vanilla):
     """Elastic weight consolidation: no replay; weights that mattered to past tasks are held by springs.
-
     The loss gets strength / 2 * sum of F (w - w')^2 over the PET weights and old head rows: w' as they were after the
     last stage, F the sum over past tasks of the diagonal Fisher, the mean squared gradient of a row's loss.
     Source: Kirkpatrick et al. 2017 (EWC), eq. 3. Differs: one anchor, the last, for all tasks (Schwarz et al. 2018);
@@ -228,7 +222,6 @@ def diagonal_fisher(module: torch.nn.Module, losses: list) -> dict[str, Tensor]:
 
 class LwF(Vanilla):
     """Learning without forgetting: no replay; on new rows the old labels keep the probabilities they had.
-
     Teacher: the module as it was before the stage. Source: Li and Hoiem 2016 (LwF), eq. 3, temperature 2. Differs: the
     distillation is times the squared temperature (Hinton et al. 2015), and the new labels' loss is over all labels."""
     def begin(self, stage: int) -> Fitting:

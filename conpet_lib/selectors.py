@@ -31,7 +31,6 @@ def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
 
 def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
     """The test rows after the last stage, the surest first, with the two main directions `x`, `y` of their features.
-
     The features are those under the selector. Raises: ConpetError for no selector, or another stream."""
     learner, rows = tested(run, stream)
     places = PCA(2, random_state=0).fit_transform(learner.features.features_of(rows, learner.selector.modules[0]))
@@ -43,7 +42,6 @@ def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
 
 def compare_selectors(run: Run, stream: Stream, seed: int = 0) -> pd.DataFrame:
     """Other ways to choose the active modules of a run: their accuracy on the test rows after the last stage.
-
     Returns: parts of 1, a row a way; `module right`: the true task's module comes first; `k active`: the label is right
         with k active modules. Ways: `class means` and `k-means prototypes` (as many), the nearest one's module, on
         features of the backbone as it is; `lowest entropy`, the module that is surest among its own labels; `random`
