@@ -119,9 +119,8 @@ class Store:
 
 
 def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
-    """A padded length and the keys of `GROUP` prompts that have it; a last key is repeated to fill a group. So every
-    pass of a length has one shape, and a value depends on its prompt alone, or a resumed run would differ: matrix
-    kernels give other last digits for other shapes."""
+    """A padded length and the keys of `GROUP` prompts that have it, a last key repeated to fill a group: one shape a
+    length, as matrix kernels give other last digits for other shapes, and a value must depend on its prompt alone."""
     keys_of = defaultdict(list)
     for key, tokens in prompts.items():
         keys_of[-(-len(tokens) // BUCKET) * BUCKET].append(key)
