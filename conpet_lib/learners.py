@@ -57,9 +57,8 @@ class Fitting:
 
 class Learner:
     """Static ConPET: one module whose head grows, trained stage by stage with dynamic replay from the full history.
-    Attributes:
-        modules: all that were made. module_of_task: the number of each task's. ledger: what `fit` did, a dict a stage.
-        kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
+    Attributes: modules: all that were made. module_of_task: the number of each task's. ledger: what `fit` did, a dict a
+        stage. kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
         fitting: the stage in training; a `Checkpoint` puts it where an earlier process left it.
     Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay."""
     name = "module"
