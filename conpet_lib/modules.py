@@ -14,10 +14,9 @@ from conpet_lib.files import digest, torch_generator, write_json, write_tensors
 
 
 class PetModule(nn.Module):
-    """LoRA weights and a head that can grow.
-    Attributes: adapter: `{name: tensor}`, LoRA's A `(rank, in)` and B `(out, rank)` of each target Linear.
-        head: `(labels, hidden)` weights; bias: `(labels,)`. config: PEFT's LoraConfig; None for a head alone.
-        owner: what the module answers for, in order: label numbers (a selector: task numbers)."""
+    """LoRA weights and a head that can grow. Attributes: adapter: `{name: tensor}`, LoRA's A `(rank, in)` and B `(out,
+    rank)` of each target Linear. head: `(labels, hidden)` weights; bias: `(labels,)`. config: PEFT's LoraConfig; None
+    for a head alone. owner: what the module answers for, in order: label numbers (a selector: task numbers)."""
     whole, file = False, "adapter_model.safetensors"        # whole: it has all weights of the backbone
 
     def __init__(self, backbone: Backbone, config: LoraConfig | None, seed: int, *names: object):
