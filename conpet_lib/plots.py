@@ -252,8 +252,7 @@ def paired(one, other) -> Axes:
 
 
 def lost_labels(run) -> pd.DataFrame:
-    """Table, a row a label, most lost at the top: accuracy (parts of 1) when learned and after the last stage; "taken
-    for" is the most frequent wrong answer."""
+    """Labels, most lost first: accuracy when learned and at the end; "taken for" is the most frequent wrong answer."""
     table = run.predictions.assign(right=metrics.is_right(run.predictions))
     new, last = table.query("stage == task").groupby("label"), table.query("stage == stage.max()")
     found = pd.DataFrame({"task": new["task"].first(), "learned": new["right"].mean(),
