@@ -32,8 +32,7 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Prompt:
-    """A template with its tokenizer.
-    Args: kind: a key of `TEMPLATES`. max_tokens: longer prompts are cut around the spans, never dropped.
+    """A template with its tokenizer; `kind`: a key of `TEMPLATES`; longer prompts are cut around spans, never dropped.
     Worked by hand, for an encoder: text "Oslo is cold.", span (0, 4), kind "typing". The pieces are
     [CLS], mark, "Oslo", mark, " is cold.", " In this sentence,", " Oslo", " is a", [MASK], ".", [SEP];
     the answer position is the number of tokens in the pieces before [MASK]. A decoder's prompt ends where the answer
