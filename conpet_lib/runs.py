@@ -85,9 +85,8 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
 
 
 class Run:
-    """A recorded run. Accuracies are parts of 1.
-    Attributes: folder; record: the content of its run.json; name: the learner's; finished: whether all stages are done;
-        costs: one dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
+    """A recorded run; accuracies are parts of 1. folder; record: its run.json; name: the learner's; finished: whether
+    all stages are; costs: a dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
     def __init__(self, folder: str | Path, record: dict, backbone: Backbone | None = None):
         self.folder, self.record, self._backbone = Path(folder), record, backbone
         self.name, self.costs = record["config"]["learner"], record["costs"]
@@ -196,9 +195,8 @@ class Run:
 
     def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
         """Answers to new text, so many in a batch: label, task (chosen first; with k > 1 the label may be another's),
-        module, confidence and ranking, as in `Learner.answer`.
-        Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}` for relations,
-            `noun: definition` for WordNet, plain text otherwise."""
+        module, confidence and ranking, as in `Learner.answer`. `texts`: `Example`s, or strings: `[span]` for entity
+        typing, `[head]` and `{tail}` for relations, `noun: definition` for WordNet, plain text otherwise."""
         kind = self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
         learner, count = self.reading(examples), len(examples)
