@@ -35,10 +35,9 @@ def call(name: str, *given: str, **settings: object) -> str:
 
 
 class Panel:
-    """Controls beside what they show.
-    Attributes: `controls`, widgets by setting; `config`, their plain values; `code`, the calls that do the same without
-    the panel, on what it was made with under the same names (`template` with the settings in it); `problem`, what is
-    wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box."""
+    """Controls beside what they show: `controls`, widgets by setting; `config`, their plain values; `code`, the calls
+    that do the same without the panel, on what it was made with under the same names (`template` with the settings);
+    `problem`, what is wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box."""
     template = ""
 
     def __init__(self, controls: dict[str, Widget], *below: Widget):
