@@ -37,10 +37,9 @@ Tokens = Sequence[int]
 
 class Store:
     """Tensors `(rows, width)` in one SQLite file, by keys that hash all that a value depends on: a write is whole or
-    absent, several processes may use the file at once, and reads are memory-mapped.
-    Args: file: made at the first use. limit: bytes on disk, above which the oldest values go.
-    Attributes: `hits`: values read; `misses`: values put, since they had to be computed, `written` bytes of them;
-        `evicted`: values dropped for the limit; `damaged`: for a wrong checksum, and files that were no database."""
+    absent, several processes may use the file at once, and reads are memory-mapped. The file is made at its first use;
+    above `limit` bytes on disk the oldest values go. Attributes: `hits`: values read; `misses`: computed and put,
+    `written` bytes of them; `evicted`: dropped for the limit; `damaged`: of a wrong checksum, or no database."""
     def __init__(self, file: Path, limit: int):
         self.file, self.limit = Path(file), limit
         self.hits = self.misses = self.written = self.damaged = self.evicted = 0
@@ -148,7 +147,7 @@ class PrefixCache:
         """The name of a prompt's states: a hash of backbone, boundary and token numbers."""
         return digest(self.backbone.fingerprint, self.backbone.boundary, torch.tensor(tokens).numpy().tobytes())
 
-    def fill(self, prompts: Iterable[Tokens], on_group: Callable[[int, int], None] | None = None) -> dict[str, Tensor]:
+    def fill(self, prompts: Iterable[Tokens], on_group: Callable = lambda done, total: None) -> dict[str, Tensor]:
         """Compute and keep what is missing; `on_group(done, total)` reports progress. Returns what was put last."""
         wanted = {self.key(tokens): tokens for tokens in prompts}
         missing = {key: wanted[key] for key in self.store.missing(wanted)}
@@ -161,8 +160,7 @@ class PrefixCache:
             self.wide += sum(state.dtype == torch.float32 for state in states.values())
             fresh |= states
             done += len(states)
-            if on_group:
-                on_group(done, len(missing))
+            on_group(done, len(missing))
         if fresh:
             self.store.put(fresh)
         return fresh
@@ -217,7 +215,7 @@ class Features:
             self.passes.update(truncated=int(encoded.cut > 0), cut_tokens=encoded.cut)
         return self.encoded[row]
 
-    def fill(self, rows: Sequence[int], on_group: Callable[[int, int], None] | None = None) -> None:
+    def fill(self, rows: Sequence[int], on_group: Callable = lambda done, total: None) -> None:
         """Compute what the cache lacks of these rows' prefixes."""
         self.prefixes.fill((self.encode(row).tokens for row in rows), on_group)
 
