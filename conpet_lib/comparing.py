@@ -50,8 +50,7 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
     there = f"{len(jobs) - len(missing)} of {len(jobs)} runs were there, now the others"
-    work = tqdm(work, there, len(missing), disable=not bar)
-    problems = {place: problem for place, problem in work if problem}
+    problems = {place: said for place, said in tqdm(work, there, len(missing), disable=not bar) if said}
     if problems:
         warnings.warn(f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
                       "\n".join(f"{place.name}: {problem}" for place, problem in problems.items()), stacklevel=2)
