@@ -109,8 +109,7 @@ class Forecast:
 
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | dict = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
-    few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs. A dict is
-    given what was timed, and the same is not timed again.
+    few seconds) to predict the minutes, given an empty prefix cache and an idle machine; a dict keeps what was timed.
     Raises: ConpetError but for vanilla, static, dynamic, EMR with a batch limit; and where all weights are tuned."""
     emr = config.learner == "emr" and config.batch_limit
     if config.tunes == "all" or not (emr or config.learner in ("vanilla", "static", "dynamic")):

@@ -99,8 +99,7 @@ def selector_bound(run) -> Axes:
 
 
 def forgetting_curves(runs: Sequence) -> Axes:
-    """A panel a run: the accuracy on each task against the stage (thin), and the average over tasks seen (thick).
-    Returns the first panel's Axes; `.figure` is the whole picture."""
+    """A panel a run: accuracy on each task by stage (thin), mean over tasks seen (thick); `.figure`: whole picture."""
     panels = axes(5.2 * len(runs) + 0.8, 4.8, len(runs))
     for ax, run in zip(panels, runs):
         name, color, marker = looks(run)
