@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.torch
+from safetensors.torch import load
 
 from conpet_lib import metrics
 from conpet_lib.assets import DATA
@@ -73,8 +73,7 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
     learner = LEARNERS[name](stream, features, CONFIGS[name](**fields), record["seed"])
     for name, wanted in record["files"].items():
         if name.startswith(("modules/", "kept/")):
-            parse = json.loads if name.endswith(".json") else safetensors.torch.load
-            content = read_checked(folder / name, wanted, parse)
+            content = read_checked(folder / name, wanted, json.loads if name.endswith(".json") else load)
             learner.kept |= content if name.startswith("kept/") else {}
     learner.module_of_task = list(record["module_of_task"])
     for part in learner.parts:

@@ -75,11 +75,10 @@ class Checkpoint:
             if about["digest"] != digest(about["state"], *chain(*sorted(tensors.items()))):
                 raise ValueError("its hash is not the recorded one")
             state = json.loads(about["state"])
-        except FileNotFoundError:
-            return {}
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            warnings.warn(f"{self.file} is torn or was changed ({error}): stage {stage} is trained from its start, "
-                          "with the same result.", stacklevel=2)
+            if self.file.exists():
+                warnings.warn(f"{self.file} is torn or was changed ({error}): stage {stage} is trained from its start, "
+                              "with the same result.", stacklevel=2)
             return {}
         if state["of"] != [CHECKPOINT, self.run, stage]:     # of a stage that was written before the kill
             return {}
