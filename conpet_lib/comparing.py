@@ -116,8 +116,7 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
     for one, other in itertools.combinations(values, 2):
         gain, both = (values[one] - values[other]).to_numpy(dtype=float), table[table[by].isin([one, other])]
         shared = set.intersection(*({field.name for field in fields(CONFIGS[name])} for name in both["learner"]))
-        pairs = both.astype(str).groupby(held)[sorted({*shared, *BACKBONE} - {by})]
-        varied = pairs.nunique(dropna=False).max()
+        varied = both.astype(str).groupby(held)[sorted({*shared, *BACKBONE} - {by})].nunique(dropna=False).max()
         found.append({"one": one, "other": other, "difference": gain.mean(), **intervals(gain), "pairs": len(gain),
                       "seeds": table["seed"].nunique(), "not held equal": ", ".join(varied.index[varied > 1])})
     return pd.DataFrame(found)

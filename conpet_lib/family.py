@@ -104,9 +104,8 @@ class EMR(Learner):
             features, numbers = self.features.features_of(new, self.modules[0]).numpy(), self.stream.label_numbers(new)
             choose, memory = CHOOSERS[config.choosing], self.first_of_each_label(old, budget)
             for number in np.unique(numbers):
-                rows, generator = new[numbers == number], numpy_generator(self.seed, self.name, "memory", int(number))
-                places = choose(features[numbers == number], min(budget, len(rows)), generator)
-                memory = np.concatenate([memory, rows[places]])
+                mine, generator = numbers == number, numpy_generator(self.seed, self.name, "memory", int(number))
+                memory = np.concatenate([memory, new[mine][choose(features[mine], min(budget, mine.sum()), generator)]])
         self.kept["memory"] = torch.from_numpy(memory)
 
 
@@ -147,8 +146,7 @@ class CRL(EMR):
 
     def set_head(self, module: PetModule, stage: int) -> None:
         """Make the prototypes under a module its head."""
-        new = self.first_of_each_label(self.stream[stage - 1].train, self.budget(stage))
-        rows = np.concatenate([self.memory, new])
+        rows = np.concatenate([self.memory, self.first_of_each_label(self.stream[stage - 1].train, self.budget(stage))])
         means = label_means(self.features.features_of(rows, module), self.stream.label_numbers(rows))
         length = means.shape[1] ** 0.5                      # of a feature, whose root mean square is 1
         module.head.data = normalize(means).to(module.head) / (self.TEMPERATURE * length)

@@ -228,8 +228,7 @@ class Features:
         kind = "_trained" if torch.is_grad_enabled() else ""
         self.passes.update({f"top_rows{kind}": len(rows), f"top_tokens{kind}": real.numel(),
                             f"head_scores{kind}": len(rows) * len(module.owner) if module else 0})
-        weights = (module.adapter, module.config) if module else ()
-        return self.backbone.top(hidden, real, answer, *weights)
+        return self.backbone.top(hidden, real, answer, *((module.adapter, module.config) if module else ()))
 
     def scores(self, rows: Sequence[int], module: PetModule, length: int = 0) -> Tensor:
         """`(batch, labels of the module)` scores of one pass, with gradients if they are on."""

@@ -142,8 +142,7 @@ class Run:
         rows = self.predictions.query("task == @task and stage <= @stage").rename(columns={"predicted": "now"})
         right = rows["label"] == rows["now"]
         lost = (rows[right].groupby("key")["stage"].max() + 1).rename("lost")
-        wrong = rows[~right & (rows["stage"] == stage)]
-        return wrong.merge(lost, on="key")[["key", "label", "lost", "now"]]
+        return rows[~right & (rows["stage"] == stage)].merge(lost, on="key")[["key", "label", "lost", "now"]]
 
     @property
     def memory(self) -> pd.DataFrame:

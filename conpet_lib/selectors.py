@@ -70,7 +70,6 @@ def compare_selectors(run: Run, stream: Stream, seed: int = 0) -> pd.DataFrame:
     for name, choice in ways.items():
         found.loc[name, "module right"] = (choice.argmax(1) == right).float().mean().item()
         for active in range(1, count + 1):
-            silent = ~choose_active(choice, active)[:, owner]
-            answers = scores.masked_fill(silent, FLOOR).argmax(1)
+            answers = scores.masked_fill(~choose_active(choice, active)[:, owner], FLOOR).argmax(1)
             found.loc[name, f"{active} active"] = (answers == labels).float().mean().item()
     return found
