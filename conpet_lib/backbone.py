@@ -23,13 +23,11 @@ from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, write_tensors
 
-# Exit layer and tuned layers where they are not the last layer and 1: smollm2's middle layers separate better.
-DEPTHS = {"smollm2-135m": (18, 2)}
+DEPTHS = {"smollm2-135m": (18, 2)}      # exit, tuned layers, if not the last and 1: its middle layers separate better
 # Linear modules that carry LoRA, by the last part of their name: query, key, value, attention output, MLP up.
 TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense",
            "q_proj", "k_proj", "v_proj", "o_proj", "up_proj")
-# Of them, those that read all tokens in the exit layer; the others read the answer token alone.
-ALL_TOKENS = ("key", "value", "k_proj", "v_proj")
+ALL_TOKENS = ("key", "value", "k_proj", "v_proj")      # of them, in the exit layer; the others read the answer's alone
 ADAPTER = "default"
 
 

@@ -12,8 +12,7 @@ def whole(value: object) -> bool:
     return type(value) is int and value >= 1        # not a bool, though Python calls it an int
 
 
-# What must hold of a setting, of whichever config it is, and the same in words.
-RULES = {
+RULES = {       # what must hold of a setting, of whichever config it is, and the same in words
     **dict.fromkeys(("rank", "batch_size", "epochs", "valid_examples", "later_stage", "active", "memory"),
                     (whole, "a whole number of 1 or more")),
     **dict.fromkeys(("batch_limit", "modules", "memory_in_all"),

@@ -1,7 +1,6 @@
-"""Prompts: from an example to token numbers with an answer position.
+"""Prompts: from an example to token numbers with an answer position, known by construction and never searched for.
 
-The prompt is built from pieces, so that the answer position is known by construction and never searched for.
-May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
+Built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
 """
 
 import json

@@ -45,9 +45,8 @@ class Stopped(Exception):
 
 class Checkpoint:
     """A stage in training in one file, from which it goes on to the same bits: weights, best so far and moments of each
-    part, and what it has cost. Every draw has a named seed: there is no random state, what was replayed is drawn again.
-    Args: run: a hash of what is trained. every: seconds between two; after a slow save the pause is longer, so that all
-        of them take less than 2 % of the time. 0 saves after every step."""
+    part, and its costs. No random state, since every draw has a named seed. Args: run: a hash of what is trained.
+    every: seconds between two, more after a slow save: all take less than 2 % of the time; 0: after every step."""
     def __init__(self, folder: Path, every: float, run: str):
         self.file, self.every, self.run = folder / "checkpoint.safetensors", every, run
         self.due = time.monotonic() + every
