@@ -57,8 +57,7 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
     return runs_table(jobs).assign(problem=[problems.get(place, "") for place in jobs])
 
 
-def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, seed: int,
-            cache: Path | None) -> tuple[Path, str]:
+def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, seed: int, cache: Path | None) -> tuple:
     """In a worker process: train a run; its folder, and what went wrong in words. Stops when its caller is gone."""
     caller = os.getppid()
     try:

@@ -199,10 +199,9 @@ class Learner:
         task_scores = sum_by(likely, task_of_label) if task_scores is None else task_scores
         best = nn.functional.pad(likely, (0, 1)).topk(2).values.numpy()       # (rows, 2), also of a single label
         ranking = task_scores.argsort(dim=1, descending=True, stable=True).numpy() + 1
-        table = pd.DataFrame({
-            "predicted": names[label], "module": np.array(self.module_of_task)[task_of_label[label]],
-            "chosen_task": ranking[:, 0], "confidence": best[:, 0], "margin": best[:, 0] - best[:, 1],
-            "task_confidence": task_scores.max(1).values.numpy(), "ranking": ranking.tolist()})
+        table = pd.DataFrame({"predicted": names[label], "module": np.array(self.module_of_task)[task_of_label[label]],
+                              "chosen_task": ranking[:, 0], "confidence": best[:, 0], "margin": best[:, 0] - best[:, 1],
+                              "task_confidence": task_scores.max(1).values.numpy(), "ranking": ranking.tolist()})
         if known_tasks is not None:
             others = torch.from_numpy(task_of_label[None] != known_tasks[:, None])
             table["within_task"] = names[logits.masked_fill(others, -torch.inf).argmax(1).numpy()]

@@ -65,8 +65,7 @@ def titled(ax: Axes, title: str, *labels: str, legend: str = "", **font) -> Axes
     return ax
 
 
-def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]], stages: int, ylabel: str, title: str,
-               low: float = 0, **look) -> Axes:
+def draw_lines(ax: Axes, lines: Sequence[tuple], stages: int, ylabel: str, title: str, low: float = 0, **look) -> Axes:
     """Lines (parts of 1 by stage, name, colour, marker) in percent from `low` to 100, each one's name at its end, moved
     off others'. `stages` is the last on the axis; `look` is of all lines."""
     ax.set(ylim=(low, 103), xlim=(0.8, stages + 0.2))
