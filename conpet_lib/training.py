@@ -13,6 +13,7 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -37,10 +38,6 @@ from conpet_lib.runs import FORMAT, Run, load_run, read_record, restore, seal
 from conpet_lib.tasks import Stream
 
 CHECKPOINT = 2      # format of a checkpoint; 1 counted epochs and steps in them
-
-
-class Stopped(Exception):
-    """Raised inside `train` when `on_step` asks to stop."""
 
 
 class Checkpoint:
@@ -188,12 +185,12 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
             checkpoint.save(learner, step.stage, clock.costs())
             clock.tick("checkpoint")
         if stop:
-            raise Stopped
+            raise CancelledError
 
     for part in learner.parts:
         part.tell = tell
     try:
-        with suppress(Stopped), progress:
+        with suppress(CancelledError), progress:
             for stage in range(record["stages_done"] + 1, len(learner.stream) + 1):
                 clock = Clock(learner.features, checkpoint.load(learner, stage))
                 learner.fit(stage)
