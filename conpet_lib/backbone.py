@@ -28,7 +28,6 @@ DEPTHS = {"smollm2-135m": (18, 2)}      # exit, tuned layers, if not the last an
 TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense",
            "q_proj", "k_proj", "v_proj", "o_proj", "up_proj")
 ALL_TOKENS = ("key", "value", "k_proj", "v_proj")      # of them, in the exit layer; the others read the answer's alone
-ADAPTER = "default"
 
 
 def pick(hidden: Tensor, answer: Tensor) -> Tensor:
@@ -178,7 +177,7 @@ class Backbone:
                         self.model.set_submodule(name, part.base_layer)
                 vars(self.model).pop("peft_config", None)
                 if config:
-                    inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
+                    inject_adapter_in_model(config, self.model)
                 self.model.requires_grad_(False)
                 self.registered = wanted
             return {name: weight.shape for name, weight in self.model.named_parameters() if "lora_" in name}
