@@ -203,8 +203,7 @@ def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) ->
 
 def replayed(run, part: str = "module") -> Axes:
     """How many rows of each task were drawn in each stage, for the `part` "module" or "selector"."""
-    table = run.replayed[run.replayed["part"] == part]
-    counts = table.pivot_table(index="stage", columns="task", values="count", aggfunc="sum", fill_value=0)
+    counts = run.replayed.query("part == @part").pivot_table("count", "stage", "task", aggfunc="sum", fill_value=0)
     ax = counts.plot.bar(ax=axes()[0], stacked=True, width=0.8, rot=0, edgecolor="white", linewidth=0.5,
                          ylabel="rows drawn", color=sns.color_palette("crest", counts.shape[1]))
     return titled(ax, f"{looks(run)[0]}, {part}: rows drawn in each stage, by their task", legend="task")
