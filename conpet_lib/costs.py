@@ -4,7 +4,6 @@ In: the steps that a learner tells and the counts of its features; or a stream, 
 numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent.
 """
 
-import math
 import tempfile
 import time
 from collections import Counter
@@ -110,9 +109,8 @@ class Forecast:
 
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | dict = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
-    few seconds) to predict the minutes, which assume that the prefix cache is empty and nothing else runs. A dict is
-    given what was timed, and the same is not timed again.
-    Raises: ConpetError but for vanilla, static, dynamic and EMR with a batch limit; where all weights are tuned."""
+    few seconds) to predict the minutes, given an empty prefix cache and an idle machine; a dict keeps what was timed.
+    Raises: ConpetError but for vanilla, static, dynamic, EMR with a batch limit; and where all weights are tuned."""
     emr = config.learner == "emr" and config.batch_limit
     if config.tunes == "all" or not (emr or config.learner in ("vanilla", "static", "dynamic")):
         raise ConpetError(f"There is no forecast of {config.learner!r}; `methods` says in words what a stage costs.")
@@ -129,12 +127,12 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     own = [len(task.train) for task in stream]
     seen, kept = np.cumsum(own).tolist(), (config.memory_in_all or config.memory * labels) if emr else sum(own)
     # optimiser steps of each stage; how many rows it sees matters without a batch limit
-    steps, selecting = ([config.epochs * (config.limit(stage) or math.ceil(count / config.batch_size))
+    steps, selecting = ([config.epochs * (config.limit(stage) or -(-count // config.batch_size))
                          for stage, count in enumerate(counts, 1)] for counts in (own if alone else seen, seen))
     selecting = selecting[1:] if selects else []
     rows = sum(len(side) for task in stream for side in (task.train, task.valid, task.test))
     if calibrate is not False:
-        sizes = config.batch_size, int(config.batch_size * (config.new_share if own_rows else 1))
+        sizes = config.batch_size, int(config.batch_size * (config.new_share if own_rows else 1)) or 1
         timed = calibrate if isinstance(calibrate, dict) else {}
         place = backbone.fingerprint, backbone.boundary, config.rank, config.targets, sizes
         if place not in timed:
@@ -159,8 +157,7 @@ def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes
         fitting = learner.begin(1)
         features.fill(rows[:2])
         prefix = timeit(lambda: features.fill(rows[2:]), number=1) / max(1, len(rows) - 2)
-        steps = [min(repeat(partial(learner.train_on, np.resize(rows, max(1, size)), fitting), number=1))
-                 for size in sizes]
+        steps = [min(repeat(partial(learner.train_on, np.resize(rows, size), fitting), number=1)) for size in sizes]
         answer = timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
         tokens = float(np.mean([len(features.encode(row).tokens) for row in rows]))
     return tokens, prefix, answer, steps

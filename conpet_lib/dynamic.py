@@ -44,13 +44,11 @@ class Selector(Learner):
 
 
 class DynamicConPET(Learner):
-    """Dynamic ConPET: modules of their own for tasks, earlier ones frozen, and a selector.
-
-    A stage first trains the selector, then the new task's module with a softmax over all seen labels: labels of active
-    frozen modules have their frozen scores, labels of inactive ones the floor. With a module budget M a task beyond the
-    M-th joins a module; M = 1 is Static ConPET. With one active module and teacher forcing a replayed row's only active
-    module is its own frozen one: it gives no gradient, and left out (`keep`) changes but the factor of the batch mean.
-    Source: ConPET (arXiv 2309.14763), Dynamic ConPET; the official code's `our` method."""
+    """A module a task, earlier ones frozen, and a selector. A stage first trains the selector, then the new task's
+    module with a softmax over all seen labels: those of active frozen modules have frozen scores, those of inactive
+    ones the floor. With a module budget M a task beyond the M-th joins one; M = 1 is Static ConPET. With one active
+    module and teacher forcing a replayed row's is its own frozen one: it gives no gradient; left out (`keep`) it
+    changes but the factor of the batch mean. Source: ConPET (arXiv 2309.14763); `our` in the official code."""
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.selector = Selector(*args, **kwargs)
@@ -108,8 +106,7 @@ class DynamicConPET(Learner):
         logits = torch.full((len(rows), sum(len(module.owner) for module in self.modules)), FLOOR, device=device)
         for module, mine in zip(self.modules, active.T):
             if mine.any():
-                # while one is trained, it has gradients and the others go through the logit cache
-                run = features.scores_of if trained is None else features.frozen_scores
+                run = features.scores_of if trained is None else features.frozen_scores     # through the logit cache
                 scores = (features.scores if module is trained else run)(rows[mine.numpy()], module).to(device)
                 logits[mine.nonzero().to(device), torch.tensor(module.owner, device=device)] = scores
         return logits

@@ -44,7 +44,6 @@ class Linear(Learner):
 
 class ClassMean(Linear):
     """The nearest class mean on the features of the backbone as it is: what is lost is lost to new labels alone.
-
     No step is taken: a score is minus half the squared distance to the mean, up to a term that is the same for all
     labels. Source: Mensink et al. 2013, eq. 1 and 2."""
     def begin(self, stage: int) -> Fitting:
@@ -66,7 +65,6 @@ def label_means(features: Tensor, numbers: np.ndarray) -> Tensor:
 
 class EMR(Learner):
     """Episodic memory replay: the same loss and number of replayed rows as Static ConPET, but from a fixed memory.
-
     `kept["memory"]`: `(rows,)` the kept training rows, the most important of a label first. A quarter as many
     validation rows of past labels are used beside them, as in the official code (80 and 20 % of a memory).
     Source: Wang et al. 2019 (EA-EMR), the baseline EMR; ConPET's official code, `emr`."""
@@ -88,7 +86,6 @@ class EMR(Learner):
         return self.config.memory if in_all is None else max(1, in_all // seen)
 
     def first_of_each_label(self, rows: Rows, count: int) -> Rows:
-        """At most `count` rows of each label."""
         numbers = self.stream.label_numbers(rows)
         return np.concatenate([rows[:0], *(rows[numbers == number][:count] for number in np.unique(numbers))])
 
@@ -107,15 +104,13 @@ class EMR(Learner):
             features, numbers = self.features.features_of(new, self.modules[0]).numpy(), self.stream.label_numbers(new)
             choose, memory = CHOOSERS[config.choosing], self.first_of_each_label(old, budget)
             for number in np.unique(numbers):
-                rows, generator = new[numbers == number], numpy_generator(self.seed, self.name, "memory", int(number))
-                places = choose(features[numbers == number], min(budget, len(rows)), generator)
-                memory = np.concatenate([memory, rows[places]])
+                mine, generator = numbers == number, numpy_generator(self.seed, self.name, "memory", int(number))
+                memory = np.concatenate([memory, new[mine][choose(features[mine], min(budget, mine.sum()), generator)]])
         self.kept["memory"] = torch.from_numpy(memory)
 
 
 class EAEMR(EMR):
     """EMR with embedding alignment: after a stage, old embeddings are brought back to where they were.
-
     A linear map B takes the memory's features after the stage to `kept["features"]`, `(rows, hidden)`, those before it,
     and goes into the head: scores are W(Bf) + b. Source: Wang et al. 2019 (EA-EMR), section 3.3. Differs: B is found in
     closed form (ridge regression towards the identity, strength 1); they and the official code take gradient steps."""
@@ -136,12 +131,10 @@ def alignment(now: Tensor, before: Tensor) -> Tensor:
 
 class CRL(EMR):
     """Consistent representation learning: contrast instead of cross entropy, and the relations of old labels kept.
-
     A score is the cosine of feature and prototype over the temperature; after each epoch the prototypes of past labels
-    are the means of their rows in memory, the new labels' of a memory's worth of their training rows.
-    Source: Zhao et al. 2022 (CRL), sections 3.4 (contrastive replay) and 3.5 (distillation); temperatures 0.1 and 10
-    from ConPET's official code. Differs: no projection to 64 dimensions; contrast and distillation act in one step on
-    mixed batches, so that the steps are those of the other learners."""
+    are the means of their rows in memory, the new labels' of a memory's worth of training rows. Source: Zhao et al.
+    2022 (CRL), sections 3.4 (contrastive replay), 3.5 (distillation); temperatures 0.1, 10: ConPET's official code.
+    Differs: no projection to 64 dimensions; both act in one step on mixed batches, as many as in all learners."""
     TEMPERATURE, SHARPNESS = 0.1, 10.0      # the official code multiplies similarities by its KL temperature
 
     def begin(self, stage: int) -> Fitting:
@@ -153,8 +146,7 @@ class CRL(EMR):
 
     def set_head(self, module: PetModule, stage: int) -> None:
         """Make the prototypes under a module its head."""
-        new = self.first_of_each_label(self.stream[stage - 1].train, self.budget(stage))
-        rows = np.concatenate([self.memory, new])
+        rows = np.concatenate([self.memory, self.first_of_each_label(self.stream[stage - 1].train, self.budget(stage))])
         means = label_means(self.features.features_of(rows, module), self.stream.label_numbers(rows))
         length = means.shape[1] ** 0.5                      # of a feature, whose root mean square is 1
         module.head.data = normalize(means).to(module.head) / (self.TEMPERATURE * length)
@@ -177,7 +169,6 @@ class CRL(EMR):
 
 def contrast(features: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
     """Supervised contrast of `(batch, hidden)` features to each other and to `(labels, hidden)` prototypes, in nats.
-
     The mean over features of minus the mean log probability of those with the same label (the prototype among them)
     among all others. All are normalised. Source: Khosla et al. 2020, eq. 2; Zhao et al. 2022 (CRL), eq. 4."""
     others = torch.cat([features, prototypes])                                       # (batch + labels, hidden)
@@ -190,7 +181,6 @@ def contrast(features: Tensor, labels: Tensor, prototypes: Tensor, temperature: 
 
 class EWC(Vanilla):
     """Elastic weight consolidation: no replay; weights that mattered to past tasks are held by springs.
-
     The loss gets strength / 2 * sum of F (w - w')^2 over the PET weights and old head rows: w' as they were after the
     last stage, F the sum over past tasks of the diagonal Fisher, the mean squared gradient of a row's loss.
     Source: Kirkpatrick et al. 2017 (EWC), eq. 3. Differs: one anchor, the last, for all tasks (Schwarz et al. 2018);
@@ -229,7 +219,6 @@ def diagonal_fisher(module: torch.nn.Module, losses: list) -> dict[str, Tensor]:
 
 class LwF(Vanilla):
     """Learning without forgetting: no replay; on new rows the old labels keep the probabilities they had.
-
     Teacher: the module as it was before the stage. Source: Li and Hoiem 2016 (LwF), eq. 3, temperature 2. Differs: the
     distillation is times the squared temperature (Hinton et al. 2015), and the new labels' loss is over all labels."""
     def begin(self, stage: int) -> Fitting:

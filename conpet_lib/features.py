@@ -37,10 +37,9 @@ Tokens = Sequence[int]
 
 class Store:
     """Tensors `(rows, width)` in one SQLite file, by keys that hash all that a value depends on: a write is whole or
-    absent, several processes may use the file at once, and reads are memory-mapped.
-    Args: file: made at the first use. limit: bytes on disk, above which the oldest values go.
-    Attributes: `hits`: values read; `misses`: values put, since they had to be computed, `written` bytes of them;
-        `evicted`: values dropped for the limit; `damaged`: for a wrong checksum, and files that were no database."""
+    absent, several processes may use the file at once, and reads are memory-mapped. The file is made at its first use;
+    above `limit` bytes on disk the oldest values go. Attributes: `hits`: values read; `misses`: computed and put,
+    `written` bytes of them; `evicted`: dropped for the limit; `damaged`: of a wrong checksum, or no database."""
     def __init__(self, file: Path, limit: int):
         self.file, self.limit = Path(file), limit
         self.hits = self.misses = self.written = self.damaged = self.evicted = 0
@@ -83,9 +82,8 @@ class Store:
         return self._do("SELECT (page_count - freelist_count) * page_size FROM pragma_page_count, "
                         "pragma_freelist_count, pragma_page_size")[0][0]
 
-    def _select(self, columns: str, keys: Collection[str]) -> list[tuple]:
-        return self._do(f"SELECT {columns} FROM kept WHERE key IN (SELECT value FROM json_each(?))",
-                        [json.dumps(list(keys))])
+    def _select(self, what: str, keys: Collection[str]) -> list[tuple]:
+        return self._do(f"SELECT {what} FROM kept WHERE key IN (SELECT value FROM json_each(?))", [json.dumps([*keys])])
 
     def _do(self, statement: str, values: Sequence = (), many: bool = False) -> list[tuple]:
         """The rows of a statement, `many`: done for each of `values`; a file that is no database is begun anew."""
@@ -120,9 +118,8 @@ class Store:
 
 
 def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
-    """A padded length and the keys of `GROUP` prompts that have it; a last key is repeated to fill a group. So every
-    pass of a length has one shape, and a value depends on its prompt alone, or a resumed run would differ: matrix
-    kernels give other last digits for other shapes."""
+    """A padded length and the keys of `GROUP` prompts that have it, a last key repeated to fill a group: one shape a
+    length, as matrix kernels give other last digits for other shapes, and a value must depend on its prompt alone."""
     keys_of = defaultdict(list)
     for key, tokens in prompts.items():
         keys_of[-(-len(tokens) // BUCKET) * BUCKET].append(key)
@@ -150,7 +147,7 @@ class PrefixCache:
         """The name of a prompt's states: a hash of backbone, boundary and token numbers."""
         return digest(self.backbone.fingerprint, self.backbone.boundary, torch.tensor(tokens).numpy().tobytes())
 
-    def fill(self, prompts: Iterable[Tokens], on_group: Callable[[int, int], None] | None = None) -> dict[str, Tensor]:
+    def fill(self, prompts: Iterable[Tokens], on_group: Callable = lambda done, total: None) -> dict[str, Tensor]:
         """Compute and keep what is missing; `on_group(done, total)` reports progress. Returns what was put last."""
         wanted = {self.key(tokens): tokens for tokens in prompts}
         missing = {key: wanted[key] for key in self.store.missing(wanted)}
@@ -163,8 +160,7 @@ class PrefixCache:
             self.wide += sum(state.dtype == torch.float32 for state in states.values())
             fresh |= states
             done += len(states)
-            if on_group:
-                on_group(done, len(missing))
+            on_group(done, len(missing))
         if fresh:
             self.store.put(fresh)
         return fresh
@@ -219,7 +215,7 @@ class Features:
             self.passes.update(truncated=int(encoded.cut > 0), cut_tokens=encoded.cut)
         return self.encoded[row]
 
-    def fill(self, rows: Sequence[int], on_group: Callable[[int, int], None] | None = None) -> None:
+    def fill(self, rows: Sequence[int], on_group: Callable = lambda done, total: None) -> None:
         """Compute what the cache lacks of these rows' prefixes."""
         self.prefixes.fill((self.encode(row).tokens for row in rows), on_group)
 
@@ -232,8 +228,7 @@ class Features:
         kind = "_trained" if torch.is_grad_enabled() else ""
         self.passes.update({f"top_rows{kind}": len(rows), f"top_tokens{kind}": real.numel(),
                             f"head_scores{kind}": len(rows) * len(module.owner) if module else 0})
-        weights = (module.adapter, module.config) if module else ()
-        return self.backbone.top(hidden, real, answer, *weights)
+        return self.backbone.top(hidden, real, answer, *((module.adapter, module.config) if module else ()))
 
     def scores(self, rows: Sequence[int], module: PetModule, length: int = 0) -> Tensor:
         """`(batch, labels of the module)` scores of one pass, with gradients if they are on."""

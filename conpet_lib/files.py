@@ -23,8 +23,7 @@ from conpet_lib.errors import ConpetError
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it. A reader sees the old
-    file, the new one or none, never half of one; a `write` that fails leaves nothing. Folders are not made, so that a
-    run folder that vanished does not come back in part."""
+    file, the new one or none; a `write` that fails leaves nothing. No folder is made: one that vanished stays gone."""
     path = Path(path)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as work:
         file = Path(work, path.name)
@@ -39,7 +38,6 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
 
 
 def write_json(path: Path, value: object) -> Path:
-    """Write `value` as indented JSON, atomically."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     return write_atomically(path, lambda name: name.write_text(text, encoding="utf-8"))
 

@@ -4,14 +4,14 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
 `modules`, `replay`, `config`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.
 
     fit(stage)               the same for every learner
-      begin(stage)           a module, grown by new_labels(stage), and its optimiser   <- Selector, Joint, LwF, CRL
+      begin(stage)           a module, grown by new_labels(stage), a fresh optimiser   <- Selector, Joint, LwF, CRL
         module_for(stage)    which module: a new one, or one to go on with             <- Dynamic
       batches(stage, epoch)  which rows, in which order                                <- Joint
         past(stage)          the tasks that may be replayed                            <- Vanilla, Dynamic, EMR
       keep(rows, stage)      which of them give a gradient                             <- Dynamic
       loss(rows, stage)      scalar, in nats                                           <- EWC, LwF, CRL
         logits(rows, stage)  (batch, seen_labels)                                      <- Dynamic
-        targets(rows)        (batch,) the right columns                                <- Selector
+        targets(rows)        (batch,) int64, the right columns                         <- Selector
       close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC
 """
 
@@ -32,7 +32,7 @@ from conpet_lib.replay import Rows, dynamic_replay, spread
 from conpet_lib.tasks import Stream, Task
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Step:
     """What a learner tells while it works: where it is."""
     stage: int
@@ -57,9 +57,8 @@ class Fitting:
 
 class Learner:
     """Static ConPET: one module whose head grows, trained stage by stage with dynamic replay from the full history.
-    Attributes:
-        modules: all that were made. module_of_task: the number of each task's. ledger: what `fit` did, a dict a stage.
-        kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
+    Attributes: modules: all that were made. module_of_task: the number of each task's. ledger: what `fit` did, a dict a
+        stage. kept: tensors that a method keeps from stage to stage beside its modules, such as the rows of a memory.
         fitting: the stage in training; a `Checkpoint` puts it where an earlier process left it.
     Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay."""
     name = "module"
@@ -94,15 +93,13 @@ class Learner:
                 if fitting.best_score is None or score > fitting.best_score or not len(valid):
                     fitting.best_score = score
                     fitting.best = {name: weight.clone() for name, weight in fitting.module.state_dict().items()}
-            self.tell(Step(stage=stage, stages=len(self.stream), doing=self.name, done=step, total=len(batches),
-                           loss=loss))
+            self.tell(Step(stage, len(self.stream), self.name, step, len(batches), loss))
         self.close(stage)
         self.ledger.append({"stage": stage, "steps": sum(len(rows) > 0 for rows in batches), "rows": len(fitting.drawn),
                             "distinct_rows": len(np.unique(fitting.drawn)),
                             "rows_with_gradient": sum(map(len, batches)), "best_valid_accuracy": fitting.best_score[0]})
 
     def begin(self, stage: int) -> Fitting:
-        """Open the stage: its module grows by the new labels and gets a fresh optimiser."""
         number, config = self.module_for(stage), self.config
         self.module_of_task.append(number)
         if number == len(self.modules):
@@ -134,7 +131,6 @@ class Learner:
                               self.config.limit(stage), numpy_generator(self.seed, self.name, "batches", stage, epoch))
 
     def past(self, stage: int) -> list[Task]:
-        """The past tasks that may be replayed: all of them."""
         return list(self.stream[:stage - 1])
 
     def valid_rows(self, stage: int) -> Rows:
@@ -145,7 +141,7 @@ class Learner:
 
     def fill(self, rows: Rows, stage: int) -> None:
         self.features.fill([] if self.modules[-1].whole else rows, lambda done, total: self.tell(
-            Step(stage=stage, stages=len(self.stream), doing="prefix", done=done, total=total)))
+            Step(stage, len(self.stream), "prefix", done, total)))
 
     def keep(self, rows: Rows, stage: int) -> Rows:
         """Those of the stage's distinct rows that give a gradient: all. What they need may be computed ahead here."""
@@ -170,11 +166,9 @@ class Learner:
         return nn.functional.cross_entropy(self.logits(rows, stage), self.targets(rows))
 
     def logits(self, rows: Rows, stage: int) -> Tensor:
-        """`(batch, seen_labels)` scores."""
         return self.features.scores(rows, self.modules[0])
 
     def targets(self, rows: Rows) -> Tensor:
-        """`(batch,)` int64: the right column of `logits` for each row."""
         return torch.from_numpy(self.stream.label_numbers(rows)).to(self.features.backbone.device)
 
     @torch.no_grad()
@@ -187,7 +181,6 @@ class Learner:
         return (logits.argmax(1) == targets).float().mean().item(), -nn.functional.cross_entropy(logits, targets).item()
 
     def close(self, stage: int) -> None:
-        """Put back the weights of the best epoch, and freeze the module."""
         self.fitting.module.requires_grad_(False).load_state_dict(self.fitting.best)
 
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
@@ -206,10 +199,9 @@ class Learner:
         task_scores = sum_by(likely, task_of_label) if task_scores is None else task_scores
         best = nn.functional.pad(likely, (0, 1)).topk(2).values.numpy()       # (rows, 2), also of a single label
         ranking = task_scores.argsort(dim=1, descending=True, stable=True).numpy() + 1
-        table = pd.DataFrame({
-            "predicted": names[label], "module": np.array(self.module_of_task)[task_of_label[label]],
-            "chosen_task": ranking[:, 0], "confidence": best[:, 0], "margin": best[:, 0] - best[:, 1],
-            "task_confidence": task_scores.max(1).values.numpy(), "ranking": ranking.tolist()})
+        table = pd.DataFrame({"predicted": names[label], "module": np.array(self.module_of_task)[task_of_label[label]],
+                              "chosen_task": ranking[:, 0], "confidence": best[:, 0], "margin": best[:, 0] - best[:, 1],
+                              "task_confidence": task_scores.max(1).values.numpy(), "ranking": ranking.tolist()})
         if known_tasks is not None:
             others = torch.from_numpy(task_of_label[None] != known_tasks[:, None])
             table["within_task"] = names[logits.masked_fill(others, -torch.inf).argmax(1).numpy()]

@@ -31,16 +31,14 @@ def whole_accuracy(predictions: pd.DataFrame) -> pd.Series:
 
 
 def forgetting(R: np.ndarray) -> float:
-    """F = mean over i < T of (max over i <= k < T of R[k, i]) - R[T, i]: best earlier minus last, not a number for one
-    stage. In [-1, 1], lower is better. Unlike backward transfer it starts from the best accuracy a task ever had, not
-    from that of its own stage. Source: Chaudhry et al. 2018, eq. 3."""
+    """F = mean over i < T of (max over i <= k < T of R[k, i]) - R[T, i], in [-1, 1], low is better; NaN for one stage.
+    It starts from a task's best accuracy, backward transfer from its first. Source: Chaudhry et al. 2018, eq. 3."""
     R, last = np.asarray(R, dtype=float), len(R) - 1
     return float(np.mean([np.max(R[i:last, i]) - R[last, i] for i in range(last)])) if last else float("nan")
 
 
 def backward_transfer(R: np.ndarray) -> float:
-    """BWT = mean over i < T of R[T, i] - R[i, i]; negative when tasks were forgotten, not a number for one stage.
-    Source: Lopez-Paz and Ranzato 2017."""
+    """BWT = mean over i < T of R[T, i] - R[i, i]; < 0 if forgotten, NaN for one stage. Lopez-Paz and Ranzato 2017."""
     R, last = np.asarray(R, dtype=float), len(R) - 1
     return float(np.mean(R[last, :last] - np.diag(R)[:last])) if last else float("nan")
 
@@ -74,8 +72,7 @@ def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """How right the chosen task is, by the selector's confidence: columns confidence, accuracy, rows; one row a bin.
-    Source: reliability diagram, Guo et al. 2017."""
+    """How right the chosen task is: the selector's mean confidence, accuracy and rows, by bin. Guo et al. 2017."""
     sure, right = predictions["task_confidence"], predictions["task"] == predictions["chosen_task"]
     table = pd.DataFrame({"confidence": sure, "accuracy": right, "rows": 1})
     place = np.minimum((sure * bins).astype(int), bins - 1).rename("bin")

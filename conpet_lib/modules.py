@@ -8,24 +8,23 @@ from peft import LoraConfig
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from conpet_lib.backbone import ADAPTER, Backbone
+from conpet_lib.backbone import Backbone
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, torch_generator, write_json, write_tensors
 
 
 class PetModule(nn.Module):
-    """LoRA weights and a head that can grow.
-    Attributes: adapter: `{name: tensor}`, LoRA's A `(rank, in)` and B `(out, rank)` of each target Linear.
-        head: `(labels, hidden)` weights; bias: `(labels,)`. config: PEFT's LoraConfig; None for a head alone.
-        owner: what the module answers for, in order: label numbers (a selector: task numbers)."""
+    """LoRA weights and a head that can grow. Attributes: adapter: `{name: tensor}`, LoRA's A `(rank, in)` and B `(out,
+    rank)` of each target Linear. head: `(labels, hidden)` weights; bias: `(labels,)`. config: PEFT's LoraConfig; None
+    for a head alone. owner: what the module answers for, in order: label numbers (a selector: task numbers)."""
     whole, file = False, "adapter_model.safetensors"        # whole: it has all weights of the backbone
 
     def __init__(self, backbone: Backbone, config: LoraConfig | None, seed: int, *names: object):
         super().__init__()
         self.config, self.seed, self.names, self.owner = config, seed, names, []
         shapes, generator = backbone.register(config) if config else {}, torch_generator(seed, *names, "adapter")
-        # The backbone's name of each weight, and PEFT's name in adapter_model.safetensors.
-        self.peft_names = {name: "base_model.model." + name.replace(f".{ADAPTER}.", ".") for name in shapes}
+        # The backbone's name of each weight, with that of PEFT's adapter, and the name in adapter_model.safetensors.
+        self.peft_names = {name: "base_model.model." + name.replace(".default.", ".") for name in shapes}
         for place, (name, shape) in enumerate(shapes.items()):
             start = torch.zeros(shape)         # PEFT's own start: B zero, so that a new module changes no feature
             if ".lora_A." in name:             # and A as in nn.Linear

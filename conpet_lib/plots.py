@@ -56,17 +56,16 @@ def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes
     return panels[0].tolist()
 
 
-def titled(ax: Axes, title: str, legend: str = "", **labels: str) -> Axes:
-    """The Axes with a title at its left, `xlabel` and `ylabel`, and a legend, if there is one, beside it."""
-    ax.set(**labels)
-    ax.set_title(title, loc="left")
+def titled(ax: Axes, title: str, *labels: str, legend: str = "", **font) -> Axes:
+    """The Axes with a title at its left, labels of its x and y axis, and a legend, if there is one, beside it."""
+    ax.set(**dict(zip(("xlabel", "ylabel"), labels)))
+    ax.set_title(title, loc="left", **font)
     if legend:
         sns.move_legend(ax, "center left", title=legend, fontsize=11, bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
 
 
-def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]], stages: int, ylabel: str, title: str,
-               low: float = 0, **look) -> Axes:
+def draw_lines(ax: Axes, lines: Sequence[tuple], stages: int, ylabel: str, title: str, low: float = 0, **look) -> Axes:
     """Lines (parts of 1 by stage, name, colour, marker) in percent from `low` to 100, each one's name at its end, moved
     off others'. `stages` is the last on the axis; `look` is of all lines."""
     ax.set(ylim=(low, 103), xlim=(0.8, stages + 0.2))
@@ -77,9 +76,8 @@ def draw_lines(ax: Axes, lines: Sequence[tuple[pd.Series, str, tuple, str]], sta
     for values, name, color, _ in sorted(lines, key=lambda line: line[0].iloc[-1]):
         end = values.index[-1], 100 * values.iloc[-1]
         taken = max(end[1], taken + gap)
-        ax.annotate(name, end, xytext=(end[0] + 0.15, taken), color=color, va="center", fontsize=13,
-                    annotation_clip=False)
-    return titled(ax, title, xlabel="stage (tasks seen)", ylabel=ylabel)
+        ax.annotate(name, end, (end[0] + 0.15, taken), color=color, va="center", fontsize=13, annotation_clip=False)
+    return titled(ax, title, "stage (tasks seen)", ylabel)
 
 
 def average_curves(runs: Sequence, upto: int | None = None) -> Axes:
@@ -100,8 +98,7 @@ def selector_bound(run) -> Axes:
 
 
 def forgetting_curves(runs: Sequence) -> Axes:
-    """A panel a run: the accuracy on each task against the stage (thin), and the average over tasks seen (thick).
-    Returns the first panel's Axes; `.figure` is the whole picture."""
+    """A panel a run: accuracy on each task by stage (thin), mean over tasks seen (thick); `.figure`: whole picture."""
     panels = axes(5.2 * len(runs) + 0.8, 4.8, len(runs))
     for ax, run in zip(panels, runs):
         name, color, marker = looks(run)
@@ -118,22 +115,20 @@ def forgetting_curves(runs: Sequence) -> Axes:
     return panels[0]
 
 
-def heatmap(table: pd.DataFrame, ax: Axes, says: str, title: str, bar: bool = True, **names: str) -> Axes:
+def heatmap(table: pd.DataFrame, ax: Axes, says: str, title: str, *labels: str, bar: bool = True) -> Axes:
     """A table of percentages, its values in the cells, colours even in grey; `says` stands beside the colour bar."""
     sns.heatmap(table, ax=ax, vmin=0, vmax=100, cmap="cividis", annot=len(table) <= 12, fmt=".0f", square=True,
                 annot_kws={"fontsize": 13}, cbar=bar, cbar_kws={"label": says, "shrink": 0.8})
     ax.tick_params(rotation=0)
-    ax.set(**names)
-    ax.set_title(title, loc="left", fontsize=14)
-    return ax
+    return titled(ax, title, *labels, fontsize=14)
 
 
 def accuracy_heatmaps(runs: Sequence) -> Axes:
     """The accuracy matrices R[k, i] of runs side by side, values in the cells (%); returns the first panel's Axes."""
     panels = axes(5.2 * len(runs) + 0.5, 6.0, len(runs))
     for ax, run in zip(panels, runs):
-        heatmap(100 * run.accuracy_matrix, ax, "accuracy (%)", looks(run)[0], bar=ax is panels[-1],
-                xlabel="task tested", ylabel="after stage")
+        heatmap(100 * run.accuracy_matrix, ax, "accuracy (%)", looks(run)[0], "task tested", "after stage",
+                bar=ax is panels[-1])
     panels[0].figure.supxlabel("read a column downwards to see forgetting", fontsize=12)
     return panels[0]
 
@@ -144,7 +139,7 @@ def selector_confusion(run, stage: int | None = None) -> Axes:
     rows, tasks = run.predictions.query("stage == @stage"), range(1, stage + 1)
     shares = pd.crosstab(rows["task"], rows["chosen_task"], normalize="index").reindex(tasks, columns=tasks).fillna(0)
     return heatmap(100 * shares, axes(0.62 * stage + 3.2, 0.6 * stage + 1.8)[0], "share of the task's rows (%)",
-                   f"Stage {stage}: where the selector sends a task's rows", xlabel="task chosen", ylabel="true task")
+                   f"Stage {stage}: where the selector sends a task's rows", "task chosen", "true task")
 
 
 def calibration(run, stage: int | None = None) -> Axes:
@@ -159,7 +154,7 @@ def calibration(run, stage: int | None = None) -> Axes:
                     ha="center", fontsize=10)
     ax.set(xlim=(0, 103), ylim=(0, 103))
     return titled(ax, f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)",
-                  xlabel="selector's confidence (%)", ylabel="task chosen rightly (%)")
+                  "selector's confidence (%)", "task chosen rightly (%)")
 
 
 def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
@@ -170,8 +165,8 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
                     markers={"right": "o", "wrong": "X"}, size="chosen", sizes={"right": 30, "wrong": 90})
     if marked is not None:
         ax.scatter(*points.loc[marked, ["x", "y"]], s=400, facecolors="none", edgecolors="black", linewidths=3)
-    return titled(ax, "How the selector sees the test rows", " ", xlabel="first main direction (no unit)",
-                  ylabel="second main direction")
+    return titled(ax, "How the selector sees the test rows", "first main direction (no unit)", "second main direction",
+                  legend=" ")
 
 
 def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
@@ -185,8 +180,7 @@ def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
         ax.annotate(name if modules == 1 else f"{name}, {modules} modules", place, (0, (14, -26)[number % 2]),
                     textcoords="offset points", ha="center", fontsize=12)
     ax.margins(x=0.2, y=0.2)
-    return titled(ax, "What a larger budget buys: up and to the left is better", xlabel=cost,
-                  ylabel="average accuracy (%)")
+    return titled(ax, "What a larger budget buys: up and to the left is better", cost, "average accuracy (%)")
 
 
 def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) -> Axes:
@@ -202,18 +196,17 @@ def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) ->
         other[0].errorbar(gain, pairs["one"] + " minus " + pairs["other"], xerr=high - gain, fmt="ko", capsize=4)
         other[0].axvline(0, color="0.5", linestyle="--")
         other[0].margins(y=0.2)
-        titled(other[0], "Differences of pairs (bars: 95% interval)", xlabel="points of average accuracy")
-    return titled(ax, f"Does {name} matter? Each point a run, the lines are means", "seed", xlabel=name,
-                  ylabel="average accuracy (%)")
+        titled(other[0], "Differences of pairs (bars: 95% interval)", "points of average accuracy")
+    return titled(ax, f"Does {name} matter? Each point a run, the lines are means", name, "average accuracy (%)",
+                  legend="seed")
 
 
 def replayed(run, part: str = "module") -> Axes:
     """How many rows of each task were drawn in each stage, for the `part` "module" or "selector"."""
-    table = run.replayed[run.replayed["part"] == part]
-    counts = table.pivot_table(index="stage", columns="task", values="count", aggfunc="sum", fill_value=0)
+    counts = run.replayed.query("part == @part").pivot_table("count", "stage", "task", aggfunc="sum", fill_value=0)
     ax = counts.plot.bar(ax=axes()[0], stacked=True, width=0.8, rot=0, edgecolor="white", linewidth=0.5,
                          ylabel="rows drawn", color=sns.color_palette("crest", counts.shape[1]))
-    return titled(ax, f"{looks(run)[0]}, {part}: rows drawn in each stage, by their task", "task")
+    return titled(ax, f"{looks(run)[0]}, {part}: rows drawn in each stage, by their task", legend="task")
 
 
 def stream_picture(stream) -> Axes:
@@ -236,8 +229,8 @@ def class_counts(corpus, need: int = 120) -> Axes:
     ax.axhline(need, color=PALETTE[1], linestyle="--", label=f"{need} examples, what a stream needs of a type")
     ax.legend(frameon=False, fontsize=14)
     ax.tick_params("x", rotation=90, labelsize=min(12, 700 / len(labels)))
-    ax.set_xlim(-0.7, len(labels) - 0.3)
-    return titled(ax, f"{len(labels)} types: a few are frequent, many are rare", ylabel="examples")
+    ax.set(xlim=(-0.7, len(labels) - 0.3), ylabel="examples")
+    return titled(ax, f"{len(labels)} types: a few are frequent, many are rare")
 
 
 def paired(one, other) -> Axes:
@@ -252,12 +245,11 @@ def paired(one, other) -> Axes:
                 color=looks(one)[1])
     ax.axvline(0, color="0.5", linestyle="--")
     return titled(ax, "Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)",
-                  xlabel=f"{looks(one)[0]} minus {looks(other)[0]} (points)", ylabel="task")
+                  f"{looks(one)[0]} minus {looks(other)[0]} (points)", "task")
 
 
 def lost_labels(run) -> pd.DataFrame:
-    """Table, a row a label, most lost at the top: accuracy (parts of 1) when learned and after the last stage; "taken
-    for" is the most frequent wrong answer."""
+    """Labels, most lost first: accuracy when learned and at the end; "taken for" is the most frequent wrong answer."""
     table = run.predictions.assign(right=metrics.is_right(run.predictions))
     new, last = table.query("stage == task").groupby("label"), table.query("stage == stage.max()")
     found = pd.DataFrame({"task": new["task"].first(), "learned": new["right"].mean(),

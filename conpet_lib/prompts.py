@@ -1,12 +1,11 @@
-"""Prompts: from an example to token numbers with an answer position.
+"""Prompts: from an example to token numbers with an answer position, known by construction and never searched for.
 
-The prompt is built from pieces, so that the answer position is known by construction and never searched for.
-May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
+Built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
 """
 
 import json
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
@@ -22,31 +21,24 @@ WORD_MARKS = ((" [", " ]"), (" {", " }"))
 SPANS = {"{span}": 0, "{head}": 0, "{tail}": 1}      # which span of the example a template's field stands for
 
 
-@dataclass(frozen=True)
-class Encoded:
+class Encoded(NamedTuple):
     """A prompt as the model reads it."""
     tokens: tuple[int, ...]
     answer: int                 # a position in `tokens`
     cut: int                    # tokens of the text that were lost
 
 
-@dataclass(frozen=True)
 class Prompt:
-    """A template with its tokenizer.
+    """A template with its tokenizer: the encoder's if that has a mask token, else the decoder's.
     Args: kind: a key of `TEMPLATES`. max_tokens: longer prompts are cut around the spans, never dropped.
-
     Worked by hand, for an encoder: text "Oslo is cold.", span (0, 4), kind "typing". The pieces are
     [CLS], mark, "Oslo", mark, " is cold.", " In this sentence,", " Oslo", " is a", [MASK], ".", [SEP];
     the answer position is the number of tokens in the pieces before [MASK]. A decoder's prompt ends where the answer
     would begin: its answer position is the last token, since the first token of a causal decoder sees nothing."""
-    tokenizer: PreTrainedTokenizerBase
-    kind: str
-    max_tokens: int = 128
-
-    @property
-    def template(self) -> str:
-        """The template in use: the encoder's if the tokenizer has a mask token, else the decoder's."""
-        return TEMPLATES[self.kind][0 if self.tokenizer.mask_token_id is not None else 1]
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, kind: str, max_tokens: int = 128):
+        self.tokenizer, self.kind, self.max_tokens = tokenizer, kind, max_tokens
+        self.encoder = tokenizer.mask_token_id is not None
+        self.template = TEMPLATES[kind][0 if self.encoder else 1]
 
     def render(self, example: Example) -> str:
         """The prompt as a person reads it."""
@@ -55,11 +47,9 @@ class Prompt:
         return re.sub(r" ([.,])( |$)", r"\1\2", " ".join(whole.split()))
 
     def encode(self, example: Example) -> Encoded:
-        """Token numbers and answer position of one example."""
         tokenizer, text, question = self.tokenizer, self.text_pieces(example), self.question(example)
-        encoder = tokenizer.mask_token_id is not None
-        first = [tokenizer.cls_token_id] if encoder else tokenizer("")["input_ids"]
-        last = [tokenizer.sep_token_id] if encoder else []
+        first = [tokenizer.cls_token_id] if self.encoder else tokenizer("")["input_ids"]
+        last = [tokenizer.sep_token_id] if self.encoder else []
         pieces = [(self.numbers(piece), kept) for piece, kept in text + question]
         length = len(first) + len(last) + sum(len(numbers) for numbers, _ in pieces)
         if length > self.max_tokens:         # so may a span be: two stand in the text, two in the question
@@ -67,13 +57,13 @@ class Prompt:
         asked = [numbers for numbers, _ in pieces[len(text):]]
         told = shorten(pieces[:len(text)], self.max_tokens - len(first) - len(last) - sum(map(len, asked)))
         tokens = sum([first, *told, *asked, last], [])
-        before = [piece for piece, _ in question].index(MASK) if encoder else 0
-        answer = len(first) + sum(map(len, told + asked[:before])) if encoder else len(tokens) - 1
+        before = [piece for piece, _ in question].index(MASK) if self.encoder else 0
+        answer = len(first) + sum(map(len, told + asked[:before])) if self.encoder else len(tokens) - 1
         return Encoded(tuple(tokens), answer, length - len(tokens))
 
     def numbers(self, piece: str) -> list[int]:
         """Token numbers of one piece; a mark or the mask is one token where the vocabulary has it."""
-        if piece == MASK and self.tokenizer.mask_token_id is not None:      # a decoder has none
+        if piece == MASK and self.encoder:
             return [self.tokenizer.mask_token_id]
         if re.fullmatch(r"\[unused\d\]", piece):
             return [self.tokenizer.convert_tokens_to_ids(piece)]

@@ -7,11 +7,10 @@ from conpet_lib.assets import DATA
 from conpet_lib.dynamic import DynamicConPET
 from conpet_lib.learners import Learner, Vanilla
 
-LEARNERS = {
-    "vanilla": Vanilla, "full": Vanilla, "full-replay": Learner, "joint": family.Joint, "linear": family.Linear,
-    "class-mean": family.ClassMean, "static": Learner, "dynamic": DynamicConPET, "emr": family.EMR,
-    "ea-emr": family.EAEMR, "crl": family.CRL, "ea-emr*": family.EAEMR, "crl*": family.CRL, "ewc": family.EWC,
-    "lwf": family.LwF}
+LEARNERS = {"vanilla": Vanilla, "full": Vanilla, "full-replay": Learner, "joint": family.Joint, "linear": family.Linear,
+            "class-mean": family.ClassMean, "static": Learner, "dynamic": DynamicConPET, "emr": family.EMR,
+            "ea-emr": family.EAEMR, "crl": family.CRL, "ea-emr*": family.EAEMR, "crl*": family.CRL, "ewc": family.EWC,
+            "lwf": family.LwF}
 CONFIGS = {name: kind for kind in (config.VanillaConfig, config.StaticConfig, config.DynamicConfig, config.MemoryConfig,
                                    config.EWCConfig, config.LwFConfig) for name in kind.learners}
 

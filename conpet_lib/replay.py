@@ -15,16 +15,13 @@ Rows = np.ndarray        # (rows,) int64
 
 def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_share: float, batch_limit: int | None,
                    generator: np.random.Generator) -> list[Rows]:
-    """The batches of one epoch under dynamic replay.
-    Args:
-        new: training rows of the new task. history: training rows of each past task that may be replayed.
-        batch_size: examples, new and replayed together. new_share: part of them that is new, 1 in the first stage.
-        batch_limit: batches an epoch; None (Limitless): an epoch is one shuffled pass over all rows.
+    """The batches of one epoch under dynamic replay. Source: ConPET (arXiv 2309.14763), dynamic replay.
+    Args: new: training rows of the new task. history: training rows of each past task that may be replayed. batch_size:
+        examples, new and replayed together. new_share: part of them that is new, 1 in the first stage. batch_limit:
+        batches an epoch; None (Limitless): an epoch is one shuffled pass over all rows.
     Returns: a list of row arrays, under a limit each with `round(batch_size * new_share)` new rows, taken in shuffled
-        passes over the task, and, where there is history, as many old ones as are missing from `batch_size`. An old
-        row is drawn hierarchically: first a past task uniformly, then one of its rows uniformly. So a stage costs the
-        same whatever its number, and small tasks are not drowned.
-    Source: ConPET (arXiv 2309.14763), dynamic replay."""
+        passes over the task, and, where there is history, old ones up to `batch_size`. An old row is drawn uniformly
+        from a past task drawn uniformly: a stage costs the same whatever its number, small tasks are not drowned."""
     if batch_limit is None:
         union = generator.permutation(np.concatenate([new, *history]))
         return np.split(union, range(batch_size, len(union), batch_size))

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-import safetensors.torch
+from safetensors.torch import load
 
 from conpet_lib import metrics
 from conpet_lib.assets import DATA
@@ -73,8 +73,7 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
     learner = LEARNERS[name](stream, features, CONFIGS[name](**fields), record["seed"])
     for name, wanted in record["files"].items():
         if name.startswith(("modules/", "kept/")):
-            parse = json.loads if name.endswith(".json") else safetensors.torch.load
-            content = read_checked(folder / name, wanted, parse)
+            content = read_checked(folder / name, wanted, json.loads if name.endswith(".json") else load)
             learner.kept |= content if name.startswith("kept/") else {}
     learner.module_of_task = list(record["module_of_task"])
     for part in learner.parts:
@@ -85,9 +84,8 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
 
 
 class Run:
-    """A recorded run. Accuracies are parts of 1.
-    Attributes: folder; record: the content of its run.json; name: the learner's; finished: whether all stages are done;
-        costs: one dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
+    """A recorded run; accuracies are parts of 1. folder; record: its run.json; name: the learner's; finished: whether
+    all stages are; costs: a dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
     def __init__(self, folder: str | Path, record: dict, backbone: Backbone | None = None):
         self.folder, self.record, self._backbone = Path(folder), record, backbone
         self.name, self.costs = record["config"]["learner"], record["costs"]
@@ -144,8 +142,7 @@ class Run:
         rows = self.predictions.query("task == @task and stage <= @stage").rename(columns={"predicted": "now"})
         right = rows["label"] == rows["now"]
         lost = (rows[right].groupby("key")["stage"].max() + 1).rename("lost")
-        wrong = rows[~right & (rows["stage"] == stage)]
-        return wrong.merge(lost, on="key")[["key", "label", "lost", "now"]]
+        return rows[~right & (rows["stage"] == stage)].merge(lost, on="key")[["key", "label", "lost", "now"]]
 
     @property
     def memory(self) -> pd.DataFrame:
@@ -196,9 +193,8 @@ class Run:
 
     def predict(self, texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
         """Answers to new text, so many in a batch: label, task (chosen first; with k > 1 the label may be another's),
-        module, confidence and ranking, as in `Learner.answer`.
-        Args: texts: `Example`s, or strings with marks: `[span]` for entity typing, `[head]` and `{tail}` for relations,
-            `noun: definition` for WordNet, plain text otherwise."""
+        module, confidence and ranking, as in `Learner.answer`. `texts`: `Example`s, or strings: `[span]` for entity
+        typing, `[head]` and `{tail}` for relations, `noun: definition` for WordNet, plain text otherwise."""
         kind = self.record["stream"]["kind"]
         examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
         learner, count = self.reading(examples), len(examples)
@@ -217,8 +213,7 @@ class Run:
         labels, tasks = learner.stream.labels, [", ".join(labels) for labels in record["stream"]["tasks"]]
         parts = {f"module-{number}": (module, labels) for number, module in enumerate(learner.modules)}
         if record["selector"]:
-            parts["selector"] = (learner.selector.modules[0],
-                                 tasks if record["config"]["selector"] == "tasks" else labels)
+            parts["selector"] = learner.selector.modules[0], tasks if learner.config.selector == "tasks" else labels
         for place, (module, names) in parts.items():
             module.save(folder / place)
             write_json(folder / place / "labels.json", [names[number] for number in module.owner])

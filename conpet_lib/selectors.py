@@ -31,7 +31,6 @@ def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
 
 def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
     """The test rows after the last stage, the surest first, with the two main directions `x`, `y` of their features.
-
     The features are those under the selector. Raises: ConpetError for no selector, or another stream."""
     learner, rows = tested(run, stream)
     places = PCA(2, random_state=0).fit_transform(learner.features.features_of(rows, learner.selector.modules[0]))
@@ -43,12 +42,10 @@ def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
 
 def compare_selectors(run: Run, stream: Stream, seed: int = 0) -> pd.DataFrame:
     """Other ways to choose the active modules of a run: their accuracy on the test rows after the last stage.
-
     Returns: parts of 1, a row a way; `module right`: the true task's module comes first; `k active`: the label is right
-        with k active modules. Ways: `class means` and `k-means prototypes` (as many), the nearest one's module, on
-        features of the backbone as it is; `lowest entropy`, the module that is surest among its own labels; `random`
-        and the prototypes are drawn from `seed`; `oracle`, the true task's module comes first.
-    Raises: ConpetError for no selector, or another stream."""
+        with k active modules. Ways: `class means` and `k-means prototypes` (as many), the nearest one's module, on the
+        plain backbone's features; `lowest entropy`, the module surest among its own labels; `random` (as prototypes,
+        drawn from `seed`); `oracle`, the true task's. Raises: ConpetError for no selector, or another stream."""
     learner, rows = tested(run, stream)
     count, owners, features = len(learner.modules), np.array(learner.module_of_task), learner.features
     scores = learner.scores_of_active(rows, torch.ones(len(rows), count, dtype=torch.bool)).cpu()
@@ -73,7 +70,6 @@ def compare_selectors(run: Run, stream: Stream, seed: int = 0) -> pd.DataFrame:
     for name, choice in ways.items():
         found.loc[name, "module right"] = (choice.argmax(1) == right).float().mean().item()
         for active in range(1, count + 1):
-            silent = ~choose_active(choice, active)[:, owner]
-            answers = scores.masked_fill(silent, FLOOR).argmax(1)
+            answers = scores.masked_fill(~choose_active(choice, active)[:, owner], FLOOR).argmax(1)
             found.loc[name, f"{active} active"] = (answers == labels).float().mean().item()
     return found

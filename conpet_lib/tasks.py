@@ -73,8 +73,7 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
                 valid: int | None = 20, test: int | None = 40, split_seed: int = 0, order_seed: int = 0,
                 grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None) -> Stream:
     """Cut a corpus into tasks with disjoint labels, and draw their rows so that no sentence stands on two sides.
-    Args:
-        tasks, labels_per_task: the shape of the stream; or labels: explicit label lists, one a task.
+    Args: tasks, labels_per_task: the shape of the stream; or labels: explicit label lists, one a task.
         train, valid, test: examples a label, from the official part of that name where the corpus has parts. None takes
             all: the part or, without parts, a tenth for validation, a tenth for test and the rest for training.
         split_seed: chooses the labels and the rows. order_seed: chooses only the order of the tasks.

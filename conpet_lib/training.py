@@ -13,6 +13,7 @@ import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -39,15 +40,10 @@ from conpet_lib.tasks import Stream
 CHECKPOINT = 2      # format of a checkpoint; 1 counted epochs and steps in them
 
 
-class Stopped(Exception):
-    """Raised inside `train` when `on_step` asks to stop."""
-
-
 class Checkpoint:
     """A stage in training in one file, from which it goes on to the same bits: weights, best so far and moments of each
-    part, and what it has cost. Every draw has a named seed: there is no random state, what was replayed is drawn again.
-    Args: run: a hash of what is trained. every: seconds between two; after a slow save the pause is longer, so that all
-        of them take less than 2 % of the time. 0 saves after every step."""
+    part, and its costs. No random state, since every draw has a named seed. Args: run: a hash of what is trained.
+    every: seconds between two, more after a slow save: all take less than 2 % of the time; 0: after every step."""
     def __init__(self, folder: Path, every: float, run: str):
         self.file, self.every, self.run = folder / "checkpoint.safetensors", every, run
         self.due = time.monotonic() + every
@@ -75,11 +71,10 @@ class Checkpoint:
             if about["digest"] != digest(about["state"], *chain(*sorted(tensors.items()))):
                 raise ValueError("its hash is not the recorded one")
             state = json.loads(about["state"])
-        except FileNotFoundError:
-            return {}
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-            warnings.warn(f"{self.file} is torn or was changed ({error}): stage {stage} is trained from its start, "
-                          "with the same result.", stacklevel=2)
+            if self.file.exists():
+                warnings.warn(f"{self.file} is torn or was changed ({error}): stage {stage} is trained from its start, "
+                              "with the same result.", stacklevel=2)
             return {}
         if state["of"] != [CHECKPOINT, self.run, stage]:     # of a stage that was written before the kill
             return {}
@@ -102,8 +97,7 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
           on_step: Callable[[Step], object] | None = None, bar: bool = True, cache: Path | None = None,
           max_tokens: int = 128, threads: int = 1, checkpoint_every: float = 10.0) -> Run:
     """Train a learner on a stream, stage by stage, and record everything in a folder.
-    Args:
-        stream, backbone, config, seed, max_tokens (a prompt's longest): the same ones give the same result.
+    Args: stream, backbone, config, seed, max_tokens (a prompt's longest): the same ones give the same result.
         folder: a finished run in it is loaded, an unfinished one goes on, another one is refused. Default: one in the
             user's cache, named by what the run is of. cache: folder of the caches, default the user's.
         on_step: called with a `Step` after each optimiser step; a true answer stops the run. bar: show the progress.
@@ -191,12 +185,12 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
             checkpoint.save(learner, step.stage, clock.costs())
             clock.tick("checkpoint")
         if stop:
-            raise Stopped
+            raise CancelledError
 
     for part in learner.parts:
         part.tell = tell
     try:
-        with suppress(Stopped), progress:
+        with suppress(CancelledError), progress:
             for stage in range(record["stages_done"] + 1, len(learner.stream) + 1):
                 clock = Clock(learner.features, checkpoint.load(learner, stage))
                 learner.fit(stage)
@@ -246,11 +240,10 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, answer
         disk["selector" if "/selector" in name else name.split("/")[0]] += (folder / name).stat().st_size
     costs |= {"stage": stage, "disk": disk, "operations": operations(
         backbone, costs["counts"], 6.0 if module.whole else 4.0 if module.config else 2.0)}
-    record.update(
-        stages_done=stage, modules=names, selector=places["selector"] if len(trained) > 1 else None, files=files,
-        module_of_task=list(learner.module_of_task), costs=[*record["costs"], costs],
-        trained_weights=sum(module.size for part in parts for module in part.modules),
-        backbone_weights=backbone.weights, ledgers={part.name: list(part.ledger) for part in parts})
+    record.update(stages_done=stage, modules=names, selector=places["selector"] if len(trained) > 1 else None,
+                  files=files, module_of_task=list(learner.module_of_task), costs=[*record["costs"], costs],
+                  trained_weights=sum(module.size for part in parts for module in part.modules),
+                  backbone_weights=backbone.weights, ledgers={part.name: list(part.ledger) for part in parts})
     write_record(folder, record)
     for part in trained:
         part.fitting = None

@@ -44,10 +44,9 @@ class ExampleExplorer(Panel):
     def __init__(self, corpus: Corpus, backbone: Backbone, label: str = "", count: int = 3, seed: int = 0):
         self.corpus, self.backbone, self.cards = corpus, backbone, HTML()
         names = [(f"{name} ({number:,})", name) for name, number in corpus.counts().most_common()]
-        super().__init__({
-            "label": control(label, "label", "of one label, or of all", [("all", ""), *names]),
-            "count": control(count, "examples", "how many", low=1, high=20),
-            "seed": control(seed, "seed", "another number: other examples")}, self.cards)
+        super().__init__({"label": control(label, "label", "of one label, or of all", [("all", ""), *names]),
+                          "count": control(count, "examples", "how many", low=1, high=20),
+                          "seed": control(seed, "seed", "another number: other examples")}, self.cards)
 
     def show(self) -> None:
         self.cards.value = examples(self.corpus, self.backbone, **self.config).data

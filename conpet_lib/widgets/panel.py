@@ -35,11 +35,9 @@ def call(name: str, *given: str, **settings: object) -> str:
 
 
 class Panel:
-    """Controls beside what they show.
-
-    Attributes: `controls`, widgets by setting; `config`, their plain values; `code`, the calls that do the same without
-    the panel, on what it was made with under the same names (`template` with the settings in it); `problem`, what is
-    wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box."""
+    """Controls beside what they show: `controls`, widgets by setting; `config`, their plain values; `code`, the calls
+    that do the same without the panel, on what it was made with under the same names (`template` with the settings);
+    `problem`, what is wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box."""
     template = ""
 
     def __init__(self, controls: dict[str, Widget], *below: Widget):
@@ -54,14 +52,12 @@ class Panel:
 
     @property
     def config(self) -> dict:
-        """The present settings, plain values."""
         return {name: widget.value for name, widget in self.controls.items()}
 
     def show(self) -> None:
         """Compute and show what the settings ask for; a ConpetError, TypeError or ValueError is said in words."""
 
     def refresh(self) -> None:
-        """Show the present settings, or what is wrong with them."""
         self.problem = self.status.value = ""
         self.code = self.template.format(**self.config)
         try:
