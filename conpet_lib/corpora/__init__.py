@@ -10,12 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from conpet_lib.assets import ASSETS, asset_folder
-from conpet_lib.corpora import fewnerd, fewrel, table, wordnet
+from conpet_lib.corpora import ace, fewnerd, fewrel, ontonotes, table, tacred, wordnet
 from conpet_lib.corpora.example import ABOUT, Corpus, Example, ReadReport, read_corpus
 from conpet_lib.errors import ConpetError, unknown
 
 READERS = {"wordnet": wordnet.read_file, "fewrel": fewrel.read_file, "fewnerd": fewnerd.read_file,
-           "table": table.read_file}
+           "ontonotes": ontonotes.read_file, "bbn": ontonotes.read_file, "tacred": tacred.read_file,
+           "ace": ace.read_file, "table": table.read_file}
 
 
 def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **columns: str) -> Corpus:

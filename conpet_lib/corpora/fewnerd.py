@@ -8,10 +8,9 @@ import re
 from itertools import groupby
 from pathlib import Path
 
-from conpet_lib.corpora.example import Example, Found, ReadReport, joined
+from conpet_lib.corpora.example import PARTS, Example, Found, ReadReport, joined
 
 PREFIX = re.compile(r"^[BI]-(?=(art|building|event|location|organization|other|person|product)-)")
-PARTS = {"train": "train", "dev": "valid", "val": "valid", "test": "test"}
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
