@@ -118,7 +118,7 @@ class Backbone:
                 return hidden                                            # not a layer of this call
             if number < self.exit_layer - 1:
                 return whole(hidden, *args, **kwargs)
-            if short and call["short"]:
+            if short:
                 call["result"] = short(layer, hidden, call["answer"], call["real"], **kwargs)
                 return hidden
             out = whole(hidden, *args, **kwargs)
@@ -127,12 +127,12 @@ class Backbone:
 
         layer.forward = forward
 
-    def _run(self, adapter=None, config=None, ids=None, hidden=None, real=None, answer=None, short=True) -> Tensor:
+    def _run(self, adapter=None, config=None, ids=None, hidden=None, real=None, answer=None) -> Tensor:
         """One call of the model through the gates: the prefix of `ids`, or the top of `hidden`, as in `top`."""
         with self.busy, torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             if adapter:
                 self.register(config)
-            self.call = {"hidden": hidden, "real": real, "answer": answer, "short": short}
+            self.call = {"hidden": hidden, "real": real, "answer": answer}
             torch.func.functional_call(self.model, dict(adapter or {}), kwargs={
                 "input_ids": ids, "inputs_embeds": hidden, "attention_mask": real.long(), "use_cache": False})
             result, self.call = self.call["result"], {}         # a batch that is kept here is kept on the device
@@ -144,14 +144,14 @@ class Backbone:
         return self._run(ids=ids.to(self.device), real=real.to(self.device))
 
     def top(self, hidden: Tensor, real: Tensor, answer: Tensor, adapter: Mapping[str, Tensor] | None = None,
-            config: LoraConfig | None = None, short: bool = True) -> Tensor:
+            config: LoraConfig | None = None) -> Tensor:
         """The answer feature `(batch, hidden)`, float32, scaled to unit root mean square.
         Args: hidden: `(batch, tokens, hidden)`, the prefix; or token numbers `(batch, tokens)`, which run through all
             layers (the boundary must be 0), with all weights of the model in `adapter`. real: `(batch, tokens)` bool.
             answer: `(batch,)` int64. adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT
-            configuration. short: compute the exit layer for the answer row alone, where its family has that form."""
+            configuration."""
         ids, hidden = (None, hidden) if hidden.is_floating_point() else (hidden, None)
-        feature = self._run(adapter, config, ids, hidden, real, answer, short).squeeze(1).float()
+        feature = self._run(adapter, config, ids, hidden, real, answer).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
 
     def lora(self, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS) -> LoraConfig:

@@ -83,15 +83,15 @@ def tidy(page: NotebookNode, places: dict[str, str]) -> None:
                     texts[kind] = texts[kind].replace(place, name)
 
 
-def needed() -> dict[str, str]:
+def needed(folder: Path = FOLDER) -> dict[str, str]:
     """The minutes that each page says it needs, by the page's number."""
     return {path.stem[:2]: re.search(r"needs\*\*: (\d+\.\d) minutes", path.read_text(encoding="utf-8"))[1]
-            for path in sorted(FOLDER.glob("*.ipynb"))}
+            for path in sorted(folder.glob("*.ipynb"))}
 
 
-def write_map() -> None:
+def write_map(folder: Path = FOLDER) -> None:
     """Write each page's minutes into the map of page 00."""
-    path, minutes = FOLDER / "00_start_here.ipynb", needed()
+    path, minutes = folder / "00_start_here.ipynb", needed(folder)
     page = nbformat.read(path, as_version=4)
     for cell in page.cells:
         cell.source = ROW.sub(lambda row: f"{row[1]} {minutes[row[2]]} |", cell.source)

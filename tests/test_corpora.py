@@ -127,6 +127,11 @@ def test_fewrel_pools_the_official_files_of_a_folder_and_no_other_domain(tmp_pat
     assert len(fewrel(tmp_path, [BRIDGE], "val_pubmed.json").examples) == 3
 
 
+def test_fewrel_names_of_relations_are_no_records(tmp_path):
+    (tmp_path / "pid2name.json").write_text(json.dumps({"P9001": ["crosses", "a bridge"]}))
+    assert [example.label for example in fewrel(tmp_path, [BRIDGE], "mine.json").examples] == ["P9001"]
+
+
 @pytest.mark.parametrize("name", ["fewrel", "fewnerd"])
 def test_a_corpus_without_its_files_says_what_to_get(tmp_path, name):
     for path, reason in ((None, "needs path="), (tmp_path / "gone", "no such file"), (tmp_path, "in this folder")):

@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from run_notebooks import FOLDER, HIDDEN, ROW, WIDGET, execute, needed, tidy
+from run_notebooks import FOLDER, HIDDEN, ROW, WIDGET, execute, needed, tidy, write_map
 
 PAGES = sorted(FOLDER.glob("*.ipynb"))
 SAME = "same-output"         # tag of cells whose outputs every run must repeat
@@ -110,6 +110,14 @@ def test_the_map_says_how_long_each_page_takes():
     assert [number for _, number in rows] == [path.stem[:2] for path in PAGES[1:]]
     for line, number in rows:
         assert f"{line} {needed()[number]} |" in prose(kept(PAGES[0]))
+
+
+def test_the_map_follows_a_page_that_takes_longer(tmp_path):
+    for path in PAGES:
+        text = path.read_text(encoding="utf-8")
+        (tmp_path / path.name).write_text(text.replace("needs**: ", "needs**: 9") if "07" in path.name else text)
+    write_map(tmp_path)
+    assert f"intervals | 9{needed()['07']} |" in prose(kept(tmp_path / PAGES[0].name))
 
 
 def test_the_pages_are_there_in_order():

@@ -14,9 +14,8 @@ from conpet_lib.corpora import ace, fewnerd, fewrel, ontonotes, table, tacred, w
 from conpet_lib.corpora.example import ABOUT, Corpus, Example, ReadReport, read_corpus
 from conpet_lib.errors import ConpetError, unknown
 
-READERS = {"wordnet": wordnet.read_file, "fewrel": fewrel.read_file, "fewnerd": fewnerd.read_file,
-           "ontonotes": ontonotes.read_file, "bbn": ontonotes.read_file, "tacred": tacred.read_file,
-           "ace": ace.read_file, "table": table.read_file}
+READERS = {"wordnet": wordnet, "fewnerd": fewnerd, "ontonotes": ontonotes, "bbn": ontonotes, "fewrel": fewrel,
+           "tacred": tacred, "ace": ace, "table": table}
 
 
 def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **columns: str) -> Corpus:
@@ -28,4 +27,4 @@ def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **colu
         raise unknown("corpus", name, READERS)
     if path is None and name not in ASSETS:
         raise ConpetError(f"load_corpus needs path= for this corpus. {ABOUT[name]['wanted']}")
-    return read_corpus(name, asset_folder(name) if path is None else path, partial(READERS[name], **columns))
+    return read_corpus(name, asset_folder(name) if path is None else path, partial(READERS[name].read_file, **columns))

@@ -32,8 +32,7 @@ def read_file(file: Path | pd.DataFrame, report: ReadReport, text: str = "", lab
         raise ValueError(f"{text!r} and {label!r} are wanted; the columns are {', '.join(map(str, table))}. Say which "
                          "with load_corpus('table', path=..., text='column', label='column').")
     pairs = next(pairs for pairs in POSITIONS if all(name in table for pair in pairs for name in pair))
-    first = 1 if json_lines else 2                               # line 1 of a CSV holds the column names
-    for line, row in enumerate(table.to_dict("records"), first):
+    for line, row in enumerate(table.to_dict("records"), 1 if json_lines else 2):     # line 1 of a CSV has the names
         words, name = row[text], row[label]
         if isinstance(name, float) and name.is_integer():
             name = int(name)                                     # pandas' floats of whole numbers with gaps

@@ -4,7 +4,6 @@ In: a corpus, runs. Out: tables of keys, labels and numbers; text of a corpus on
 """
 
 import html
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -95,12 +94,12 @@ class MatrixExplorer(Panel):
                 description=f"{value:.0f}", tooltip=f"after stage {row}, task {column}: {value:.0f} % right",
                 layout={"width": "3.2em", "grid_area": f"{row + 1} / {column + 1}"},     # the view drops grid_row
                 style={"button_color": colours[int(value)], "text_color": "black" if value > 45 else "white"})
-            button.on_click(partial(self.choose, row, column))
+            button.on_click(lambda button, cell=(row, column): self.choose(*cell))
         grid = GridBox([*names, *self.buttons.values()], layout={"grid_gap": "1px", "justify_content": "flex-start"})
         super().__init__({"stage": control(stage or last, "after stage", "a row", low=1, high=last),
                           "task": control(task, "task", "a column", low=1, high=last)}, grid)
 
-    def choose(self, stage: int, task: int, button: Button | None = None) -> None:
+    def choose(self, stage: int, task: int) -> None:
         self.controls["stage"].value, self.controls["task"].value = stage, task
 
     def show(self) -> None:

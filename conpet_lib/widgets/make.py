@@ -24,9 +24,7 @@ from conpet_lib.widgets.panel import Panel, call, control
 
 class StreamPanel(Panel):
     """Choose the tasks: `.stream`. Labels that are chosen by hand are cut into tasks as they are listed; else drawn.
-
-    Args: tasks ... labels: what the controls show at first. counts: `train`, `valid`, `test` examples a label, where
-        they differ from `make_stream`'s."""
+    Args: tasks ... labels: what is shown at first. counts: `train`, `valid`, `test` of `make_stream`, if others."""
     def __init__(self, corpus: Corpus, tasks: int = 4, labels_per_task: int = 4, grouping: str = "mixed",
                  split_seed: int = 0, order_seed: int = 0, labels: tuple[str, ...] = (),
                  counts: dict[str, int] | None = None):
@@ -37,8 +35,7 @@ class StreamPanel(Panel):
             "grouping": control(grouping, "grouping", "any kind, or one group", ["mixed", "similar"]),
             "split_seed": control(split_seed, "split seed", "another number: other labels and rows"),
             "order_seed": control(order_seed, "order seed", "another number: another order of the tasks"),
-            "labels": control(labels, "labels", "none: drawn; several (Ctrl: click, or arrows and space): cut into "
-                              "tasks, which the order seed orders", names)})
+            "labels": control(labels, "labels", "none: drawn; else as listed (Ctrl: click, or arrows, space)", names)})
 
     def show(self) -> None:
         asked, size = {**self.config, **self.counts}, self.config["labels_per_task"]
@@ -166,7 +163,6 @@ class TrainPanel(Panel):
         return self.stopping.is_set()
 
     def keep(self, run: Run) -> None:
-        """Keep the run as far as it got, and draw the curve of its finished stages."""
         self.run = run
         if run.record["stages_done"]:
             self.draw(plots.average_curves([run]))
@@ -187,7 +183,6 @@ class TrainPanel(Panel):
         return answer
 
     def busy(self, now: bool) -> None:
-        """Lock the controls and free the Stop button while the worker runs, and the other way round."""
         for widget in (self.train_button, *self.controls.values()):
             widget.disabled = now
         self.stop_button.disabled = not now
@@ -195,7 +190,6 @@ class TrainPanel(Panel):
 
 class AblationPanel(TrainPanel):
     """Change one setting, hold the rest, press Train: a figure and paired intervals fill in as runs end.
-
     Args: factor: a field of the learner's config; values: of it, as code; seeds: how many; more: as `TrainPanel`.
     Attributes: `results`, as `runs_table`; `pairs`, as `compare`, of the seeds that have all values."""
     def __init__(self, corpus: Corpus, backbone: Backbone, factor: str = "rank", values: str = "1, 4, 16",
@@ -221,12 +215,11 @@ class AblationPanel(TrainPanel):
         self.code = (f"{self.streams.code}\nconfigs = [{made} for value in {values}]\n"
                      f"table = cp.grid([stream], backbone, configs, range({seeds}))\n"
                      f"pairs = cp.compare(table, by={factor!r})\nplots.ablation(table, {factor!r}, pairs)")
-        configs = [self.kind(**{**self.held, factor: value}) for value in values]
-        self.jobs = [(config, seed) for seed in range(seeds) for config in configs]       # pairs as early as can be
+        self.jobs = [(self.kind(**{**self.held, factor: value}), seed) for seed in range(seeds) for value in values]
         self.train_button.disabled = False
 
     def job(self) -> str:
-        """Train what is missing, and show what is done whenever a run ends."""
+        """Train what is missing, seed by seed, so that there are pairs early; show what is done when a run ends."""
         runs, factor, each = [], self.config["factor"], len(self.jobs) // self.config["seeds"]
         for number, (config, seed) in enumerate(self.jobs, 1):
             self.status.value = f"Run {number} of {len(self.jobs)}: {factor} {getattr(config, factor)}, seed {seed}"
