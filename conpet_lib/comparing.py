@@ -95,9 +95,9 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
     """Mean paired difference of each two values of a column, with 95 % intervals; a pair has one stream and seed.
     Args: runs: runs, or rows of `runs_table`. by, measure: columns of it, or `order_seed`, which you add (a pair then
         has one seed: each order is a stream of its own).
-    Returns: a row a comparison: one, other, difference (one minus other), low and high (Student's t), bootstrap low
-        and high (percentile, 9,999 draws of pairs: too narrow for few), agree (false where one interval holds zero and
-        the other does not), pairs, seeds, and in `not held equal` the settings of both that differ besides `by`.
+    Returns: a row a comparison: one, other (as they come), difference (one minus other), low and high (Student's t),
+        bootstrap low and high (percentile, 9,999 draws of pairs: too narrow for few), agree (false where one interval
+        alone holds zero), pairs, seeds, and in `not held equal` the settings of both that differ besides `by`.
     Raises: ConpetError for unfinished runs, and for runs that cannot be paired since their data differ."""
     table = runs if isinstance(runs, pd.DataFrame) else runs_table(runs)
     for column in {by, measure} - {*table}:
@@ -112,7 +112,7 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
                           + (f" Runs found where it is not so:\n{wrong}" if len(wrong) else "")
                           + "".join(f"\n{folder} is not finished." for folder in open_runs))
     values, found = table.pivot(index=held, columns=by, values=measure), []
-    for one, other in itertools.combinations(values, 2):
+    for one, other in itertools.combinations(table[by].unique(), 2):
         gain, both = (values[one] - values[other]).to_numpy(dtype=float), table[table[by].isin([one, other])]
         shared = set.intersection(*({field.name for field in fields(CONFIGS[name])} for name in both["learner"]))
         varied = both.astype(str).groupby(held)[sorted({*shared, *BACKBONE} - {by})].nunique(dropna=False).max()

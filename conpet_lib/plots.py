@@ -26,8 +26,9 @@ LOOKS = {learner: (row["name"], PALETTE[row["colour"]], row["marker"]) for learn
 
 
 def looks(run) -> tuple[str, tuple, str]:
-    """Name, colour and marker of a run's learner."""
-    return LOOKS.get(run.name, (run.name, PALETTE[3], "^"))
+    """Name, colour and marker of a run's learner, its module budget with the name if there is one."""
+    (name, color, marker), count = LOOKS.get(run.name, (run.name, PALETTE[3], "^")), run.record["config"].get("modules")
+    return f"{name}, budget {count}" if count else name, color, marker
 
 
 class Shown(Axes):
@@ -161,7 +162,8 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
     """Test rows of `selector_points`, a colour a task; crosses were sent to a wrong task; a ring marks one row."""
     right, ax = points["task"] == points["chosen_task"], axes(9, 6.5)[0]
     shown = points.assign(chosen=right.map({True: "right", False: "wrong"}))
-    sns.scatterplot(shown, x="x", y="y", hue="task", palette="viridis", legend="full", style="chosen", ax=ax,
+    colors = "colorblind" if points["task"].max() <= 10 else "viridis"
+    sns.scatterplot(shown, x="x", y="y", hue="task", palette=colors, legend="full", style="chosen", ax=ax,
                     markers={"right": "o", "wrong": "X"}, size="chosen", sizes={"right": 30, "wrong": 90})
     if marked is not None:
         ax.scatter(*points.loc[marked, ["x", "y"]], s=400, facecolors="none", edgecolors="black", linewidths=3)
@@ -174,11 +176,10 @@ def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
     ax = axes()[0]
     found = [(run.summary(), run) for run in runs]
     for number, (row, run) in enumerate(sorted(found, key=lambda pair: pair[0][cost])):     # names above, below, above
-        (name, color, marker), modules = looks(run), len(run.record["modules"])
+        name, color, marker = looks(run)
         place = row[cost], 100 * row["average accuracy"]
         ax.plot(*place, marker, color=color, markersize=10)
-        ax.annotate(name if modules == 1 else f"{name}, {modules} modules", place, (0, (14, -26)[number % 2]),
-                    textcoords="offset points", ha="center", fontsize=12)
+        ax.annotate(name, place, (0, (14, -26)[number % 2]), textcoords="offset points", ha="center", fontsize=12)
     ax.margins(x=0.2, y=0.2)
     return titled(ax, "What a larger budget buys: up and to the left is better", cost, "average accuracy (%)")
 

@@ -84,8 +84,14 @@ def test_a_heatmap_has_the_matrix_in_its_cells(learned):
 
 
 def test_learners_differ_in_colour_and_marker():
-    looks = [plots.looks(SimpleNamespace(name=name)) for name in ("vanilla", "static", "dynamic", "a new one")]
+    looks = [plots.looks(SimpleNamespace(name=name, record={"config": {}}))
+             for name in ("vanilla", "static", "dynamic", "a new one")]
     assert all(len(set(kind)) == 4 for kind in zip(*looks))
+
+
+def test_a_module_budget_stands_beside_the_name():
+    run = SimpleNamespace(name="dynamic", record={"config": {"modules": 4}})
+    assert plots.looks(run)[0] == "Dynamic ConPET, budget 4"
 
 
 def test_a_map_marks_one_row_and_a_frontier_has_a_point_a_run(learned, learnable):

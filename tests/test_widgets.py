@@ -195,6 +195,7 @@ def test_an_ablation_stops_and_goes_on(ablation):
 def test_an_ablation_that_cannot_be_is_explained_and_not_trained(ablation, setting, value, words):
     before = ablation.config[setting]
     ablation.controls[setting].value = value
+    ablation.run = "the last one"
     assert words in ablation.problem and ablation.train_button.disabled and ablation.train() is None
     ablation.controls[setting].value = before
     assert ablation.problem == "" and not ablation.train_button.disabled

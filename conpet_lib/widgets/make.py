@@ -38,7 +38,7 @@ class StreamPanel(Panel):
             "labels": control(labels, "labels", "none: drawn; else as listed (Ctrl: click, or arrows, space)", names)})
 
     def show(self) -> None:
-        asked, size = {**self.config, **self.counts}, self.config["labels_per_task"]
+        self.stream, asked, size = None, {**self.config, **self.counts}, self.config["labels_per_task"]
         if chosen := list(asked.pop("labels")):
             asked["labels"] = [chosen[start:start + size] for start in range(0, len(chosen), size)]
             for name in ("tasks", "labels_per_task", "grouping"):
@@ -66,7 +66,7 @@ class BudgetPanel(Panel):
             ("exit_layer", depth, depth, "the layer where the answer is read")]})
 
     def show(self) -> None:
-        config, given = self.config, self.given
+        config, given, self.chosen = self.config, self.given, None
         depth = {name: config.pop(name) for name in ("tuned_layers", "exit_layer")}
         kind = cp.MemoryConfig if config["memory"] else cp.DynamicConfig
         if config["memory"] and config.pop("modules") * config.pop("active") > 1:
@@ -130,7 +130,7 @@ class TrainPanel(Panel):
         self.start()
         if self.worker.is_alive():
             self.worker.join()
-        return self.run
+        return None if self.problem else self.run
 
     def work(self) -> None:
         """The worker: do the job in its turn, and say what came out or went wrong."""
