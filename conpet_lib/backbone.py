@@ -73,7 +73,7 @@ class Backbone:
     """A frozen model that runs in two pieces, below and above the boundary.
     Attributes: exit_layer: number of layers run; the answer is read from the last. tuned_layers: of them carry a PET
         module. boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
-        hidden_size: their width. weights: their number, with layers above the exit. device, dtype: where and in what
+        hidden_size: width of the states. weights: how many, with layers above the exit. device, dtype: where, in what
         type it computes; bfloat16: autocast. fingerprint: hash of weights that run, model's config, device and type."""
     def __init__(self, name: str, model: nn.Module, tokenizer, exit_layer: int, tuned_layers: int | str,
                  device: torch.device, dtype: torch.dtype):

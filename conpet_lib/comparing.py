@@ -49,7 +49,7 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
     missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
-    there = f"{len(jobs) - len(missing)} of {len(jobs)} runs were there, now the others"
+    there = f"runs: {len(jobs) - len(missing)} of {len(jobs)} were there"
     problems = {place: said for place, said in tqdm(work, there, len(missing), disable=not bar) if said}
     if problems:
         warnings.warn(f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:\n" +
@@ -92,9 +92,8 @@ def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
 
 
 def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: str = "average accuracy") -> pd.DataFrame:
-    """Mean paired difference of each two values of a column, with 95 % intervals; a pair has one stream and seed.
-    Args: runs: runs, or rows of `runs_table`. by, measure: columns of it, or `order_seed`, which you add (a pair then
-        has one seed: each order is a stream of its own).
+    """Mean paired difference of each two values of a column, with 95 % intervals; a pair has one stream, one seed.
+    Args: runs: runs, or rows of `runs_table`. by, measure: columns of it; `order_seed`, if added, is paired by seed.
     Returns: a row a comparison: one, other (as they come), difference (one minus other), low and high (Student's t),
         bootstrap low and high (percentile, 9,999 draws of pairs: too narrow for few), agree (false where one interval
         alone holds zero), pairs, seeds, and in `not held equal` the settings of both that differ besides `by`.
@@ -102,20 +101,21 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
     table = runs if isinstance(runs, pd.DataFrame) else runs_table(runs)
     for column in {by, measure} - {*table}:
         raise unknown("column", column, table.columns)
-    table = table.assign(**{by: table[by].astype(object).fillna("None").astype(str)})
+    table = table.assign(**{by: table[by].convert_dtypes().astype(object).fillna("None").astype(str)})
     held = ["stream", "seed"][by == "order_seed":]
     counts = pd.crosstab([table[name] for name in held], table[by])
     wrong, open_runs = counts[(counts != 1).any(axis=1)], table.loc[~table["finished"], "folder"]
     if len(wrong) or len(open_runs):
-        raise ConpetError(f"These runs cannot be paired by {by}. Each value needs one finished run on each stream and "
-                          "seed, as `grid` makes them; choose among runs with `runs_table`."
+        raise ConpetError(f"These runs cannot be paired by {by}. Each value needs one finished run on each "
+                          f"{' and '.join(held)}, as `grid` makes them; choose among runs with `runs_table`."
                           + (f" Runs found where it is not so:\n{wrong}" if len(wrong) else "")
                           + "".join(f"\n{folder} is not finished." for folder in open_runs))
     values, found = table.pivot(index=held, columns=by, values=measure), []
     for one, other in itertools.combinations(table[by].unique(), 2):
         gain, both = (values[one] - values[other]).to_numpy(dtype=float), table[table[by].isin([one, other])]
         shared = set.intersection(*({field.name for field in fields(CONFIGS[name])} for name in both["learner"]))
-        varied = both.astype(str).groupby(held)[sorted({*shared, *BACKBONE} - {by})].nunique(dropna=False).max()
+        names = sorted({*shared, *BACKBONE, "corpus", "tasks"} & {*both} - {by})
+        varied = both.astype(str).groupby(held)[names].nunique(dropna=False).max()
         found.append({"one": one, "other": other, "difference": gain.mean(), **intervals(gain), "pairs": len(gain),
                       "seeds": table["seed"].nunique(), "not held equal": ", ".join(varied.index[varied > 1])})
     return pd.DataFrame(found)

@@ -110,7 +110,7 @@ class Forecast:
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | dict = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
     few seconds) to predict the minutes, given an empty prefix cache and an idle machine; a dict keeps what was timed.
-    Raises: ConpetError but for vanilla, static, dynamic, EMR with a batch limit; and where all weights are tuned."""
+    Raises: ConpetError where all weights are tuned, and but for vanilla, static, dynamic, and EMR with a limit."""
     emr = config.learner == "emr" and config.batch_limit
     if config.tunes == "all" or not (emr or config.learner in ("vanilla", "static", "dynamic")):
         raise ConpetError(f"There is no forecast of {config.learner!r}; `methods` says in words what a stage costs.")
@@ -125,7 +125,8 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
     own_rows = selects and active == 1 and config.teacher_forcing      # a module is trained on rows of its own alone
     alone = config.learner == "vanilla" or (own_rows and modules == stages)
     own = [len(task.train) for task in stream]
-    seen, kept = np.cumsum(own).tolist(), (config.memory_in_all or config.memory * labels) if emr else sum(own)
+    each = (max(1, config.memory_in_all // labels) if config.memory_in_all else config.memory) if emr else float("inf")
+    seen, kept = np.cumsum(own).tolist(), min(sum(own), each * labels)
     # optimiser steps of each stage; how many rows it sees matters without a batch limit
     steps, selecting = ([config.epochs * (config.limit(stage) or -(-count // config.batch_size))
                          for stage, count in enumerate(counts, 1)] for counts in (own if alone else seen, seen))

@@ -46,8 +46,8 @@ class Selector(Learner):
 class DynamicConPET(Learner):
     """A module a task, earlier ones frozen, and a selector. A stage first trains the selector, then the new task's
     module with a softmax over all seen labels: those of active frozen modules have frozen scores, those of inactive
-    ones the floor. With a module budget M a task beyond the M-th joins one; M = 1 is Static ConPET. With one active
-    module and teacher forcing a replayed row's is its own frozen one: it gives no gradient; left out (`keep`) it
+    ones the floor. With a module budget M a task beyond the M-th joins an earlier module; M = 1 is Static ConPET. With
+    one active module and teacher forcing a replayed row has its own, frozen one: no gradient; left out (`keep`) it
     changes but the factor of the batch mean. Source: ConPET (arXiv 2309.14763); `our` in the official code."""
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)

@@ -134,7 +134,7 @@ class CRL(EMR):
     A score is the cosine of feature and prototype over the temperature; after each epoch the prototypes of past labels
     are the means of their rows in memory, the new labels' of a memory's worth of training rows. Source: Zhao et al.
     2022 (CRL), sections 3.4 (contrastive replay), 3.5 (distillation); temperatures 0.1, 10: ConPET's official code.
-    Differs: no projection to 64 dimensions; both act in one step on mixed batches, as many as in all learners."""
+    Differs: no projection to 64 dimensions; contrast and distillation act in one step, as many as in all learners."""
     TEMPERATURE, SHARPNESS = 0.1, 10.0      # the official code multiplies similarities by its KL temperature
 
     def begin(self, stage: int) -> Fitting:

@@ -72,7 +72,7 @@ def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """How right the chosen task is: the selector's mean confidence, accuracy and rows, by bin. Guo et al. 2017."""
+    """A row a bin of the selector's confidence: `confidence`, `accuracy` of chosen tasks, `rows`. Guo et al. 2017."""
     sure, right = predictions["task_confidence"], predictions["task"] == predictions["chosen_task"]
     table = pd.DataFrame({"confidence": sure, "accuracy": right, "rows": 1})
     place = np.minimum((sure * bins).astype(int), bins - 1).rename("bin")

@@ -51,11 +51,6 @@ class PetModule(nn.Module):
         return nn.functional.linear(features, self.head, self.bias)
 
     @property
-    def size(self) -> int:
-        """Number of weights of adapter and head."""
-        return sum(weight.numel() for weight in self.parameters())
-
-    @property
     def fingerprint(self) -> str:
         """Hash of the weights, where they go and their scale; another hash after any change."""
         return digest(self.config and self.config.lora_alpha, *self.peft_names, *self.state_dict().values())

@@ -99,7 +99,7 @@ def selector_bound(run) -> Axes:
 
 
 def forgetting_curves(runs: Sequence) -> Axes:
-    """A panel a run: accuracy on each task by stage (thin), mean over tasks seen (thick); `.figure`: whole picture."""
+    """A panel a run: accuracy on each task by stage (thin), and mean (thick). Returns the first; `.figure` has all."""
     panels = axes(5.2 * len(runs) + 0.8, 4.8, len(runs))
     for ax, run in zip(panels, runs):
         name, color, marker = looks(run)
@@ -188,7 +188,8 @@ def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) ->
     """Average accuracy of the runs of `runs_table` against a setting, a point a run, with the mean of each value; at
     its right, if given, the paired differences of `compare` with their 95 % intervals. Returns the left Axes."""
     (ax, *other), name = axes(*((9, 5) if pairs is None else (15, 5, 2))), by.replace("_", " ")
-    shown = table[[by, "seed"]].astype(str).assign(percent=100 * table["average accuracy"])
+    shown = table[[by, "seed"]].convert_dtypes().astype(object).fillna("None").astype(str)       # as `compare` has it
+    shown = shown.assign(percent=100 * table["average accuracy"])
     sns.stripplot(shown, x=by, y="percent", hue="seed", palette="colorblind", size=9, jitter=False, dodge=True, ax=ax)
     sns.pointplot(shown, x=by, y="percent", ax=ax, color="black", errorbar=None, linestyle="none", marker="_",
                   markersize=40)
@@ -250,7 +251,7 @@ def paired(one, other) -> Axes:
 
 
 def lost_labels(run) -> pd.DataFrame:
-    """Labels, most lost first: accuracy when learned and at the end; "taken for" is the most frequent wrong answer."""
+    """Labels, most lost first: accuracy (parts of 1) when learned, at the end; "taken for": its most frequent error."""
     table = run.predictions.assign(right=metrics.is_right(run.predictions))
     new, last = table.query("stage == task").groupby("label"), table.query("stage == stage.max()")
     found = pd.DataFrame({"task": new["task"].first(), "learned": new["right"].mean(),

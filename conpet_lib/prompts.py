@@ -1,6 +1,6 @@
 """Prompts: from an example to token numbers with an answer position, known by construction and never searched for.
 
-Built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
+The prompt is built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
 """
 
 import json

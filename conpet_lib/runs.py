@@ -84,8 +84,8 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
 
 
 class Run:
-    """A recorded run; accuracies are parts of 1. folder; record: its run.json; name: the learner's; finished: whether
-    all stages are; costs: a dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
+    """A recorded run; accuracies are parts of 1. Has `folder`, `record` (its run.json), `name` (the learner's),
+    `finished`, and `costs`, a dict a stage: seconds and bytes by what was done, bytes on disk, counts, operations."""
     def __init__(self, folder: str | Path, record: dict, backbone: Backbone | None = None):
         self.folder, self.record, self._backbone = Path(folder), record, backbone
         self.name, self.costs = record["config"]["learner"], record["costs"]

@@ -44,8 +44,8 @@ def compare_selectors(run: Run, stream: Stream, seed: int = 0) -> pd.DataFrame:
     """Other ways to choose the active modules of a run: their accuracy on the test rows after the last stage.
     Returns: parts of 1, a row a way; `module right`: the true task's module comes first; `k active`: the label is right
         with k active modules. Ways: `class means` and `k-means prototypes` (as many), the nearest one's module, on the
-        plain backbone's features; `lowest entropy`, the module surest among its own labels; `random` (as prototypes,
-        drawn from `seed`); `oracle`, the true task's. Raises: ConpetError for no selector, or another stream."""
+        plain backbone's features; `lowest entropy`, the module surest among its own labels; `random`, drawn
+        from `seed` as prototypes are; `oracle`, the true task's. Raises: ConpetError for none, or another stream."""
     learner, rows = tested(run, stream)
     count, owners, features = len(learner.modules), np.array(learner.module_of_task), learner.features
     scores = learner.scores_of_active(rows, torch.ones(len(rows), count, dtype=torch.bool)).cpu()

@@ -138,18 +138,19 @@ def draw_labels(corpus: Corpus, few: dict[str, int], need: int, tasks: int, labe
 def draw_rows(corpus: Corpus, labels: list[str], wanted: dict[str, int | None], seed: int) -> tuple[dict, int, list]:
     """Rows of each (label, side), how many were left out for their sentence, and what is lacking: (label, in words)."""
     label_of = np.array([example.label for example in corpus.examples], dtype=object)
-    without_parts = all(example.part is None for example in corpus.examples)
+    parts = {example.part for example in corpus.examples}        # a side without a part of its own has training rows
     drawn, lacking, side_of_sentence, left_out, used = {}, [], {}, set(), set()
     for label in labels:
         rows = numpy_generator(seed, "rows", label).permutation(np.flatnonzero(label_of == label)).tolist()
         for side, limit in wanted.items():
             need = limit or int(side == "train")              # training needs one row at least
             if limit is None:
-                limit = -(-len(rows) // 10) if without_parts and side != "train" else len(rows)
+                limit = -(-len(rows) // 10) if side not in parts and side != "train" else len(rows)
             taken = set()
             for row in rows:
                 example = corpus.examples[row]
-                if len(taken) < limit and example.part in (None, side) and row not in used:
+                fits = example.part in (None, side if side in parts else "train")
+                if len(taken) < limit and fits and row not in used:
                     # a sentence belongs to the side that takes it first; on others it is left out
                     fits = side_of_sentence.setdefault(example.sentence or example.text, side) == side
                     (taken if fits else left_out).add(row)

@@ -242,7 +242,8 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, answer
         backbone, costs["counts"], 6.0 if module.whole else 4.0 if module.config else 2.0)}
     record.update(stages_done=stage, modules=names, selector=places["selector"] if len(trained) > 1 else None,
                   files=files, module_of_task=list(learner.module_of_task), costs=[*record["costs"], costs],
-                  trained_weights=sum(module.size for part in parts for module in part.modules),
+                  trained_weights=sum(weight.numel() for part in parts for module in part.modules
+                                      for weight in module.parameters()),
                   backbone_weights=backbone.weights, ledgers={part.name: list(part.ledger) for part in parts})
     write_record(folder, record)
     for part in trained:

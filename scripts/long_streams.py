@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+import torch
 from scipy.stats import linregress, t
 
 import conpet_lib as cp
@@ -59,7 +60,7 @@ def line(run: cp.runs.Run, table: pd.DataFrame, stream: str, kind: str) -> dict:
     half, mean = t.ppf(0.975, len(later) - 2) * fit.stderr, later["training"].mean()
     modules = [folder for folder in (run.folder / "modules").iterdir() if not folder.name.startswith("selector")]
     bytes_of = [sum(file.stat().st_size for file in folder.glob("*.safetensors")) for folder in modules]
-    weights = [4 * module.size for module in run.learner.modules]
+    weights = [4 * sum(map(torch.numel, module.parameters())) for module in run.learner.modules]
     summary = run.summary()
     return {
         "stream": stream, "learner": kind, "average accuracy": f"{summary['average accuracy']:.1%}",

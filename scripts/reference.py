@@ -88,10 +88,8 @@ class RawFeatures(DynamicConPET):
         super().__init__(*args, **kwargs)
         backbone = self.features.backbone
 
-        def top(hidden, real, answer, adapter=None, config=None, short=True):
-            if adapter:
-                backbone.register(config)
-            return backbone._run(adapter, hidden=hidden, real=real, answer=answer, short=short).squeeze(1).float()
+        def top(hidden, real, answer, adapter=None, config=None):
+            return backbone._run(adapter, config, hidden=hidden, real=real, answer=answer).squeeze(1).float()
         backbone.top = top
 
 

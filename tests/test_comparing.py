@@ -48,7 +48,7 @@ def test_a_grid_trains_what_is_missing_and_nothing_twice(grid, monkeypatch, tmp_
 def test_a_grid_says_how_many_runs_were_there(grid, capsys):
     grid([quick()], [0])
     grid([quick(), quick("vanilla")], [0, 1], bar=True)
-    assert "1 of 4 runs were there, now the others" in capsys.readouterr().err
+    assert "runs: 1 of 4 were there" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_is_reported_at_the_end_and_the_others_are_kept(grid):
@@ -189,8 +189,10 @@ def test_orders_are_streams_of_their_own_and_paired_by_seed():
                                                               order_seed=[0, 0, 1, 1])
     row = cp.compare(table, by="order_seed").iloc[0]
     assert (row["one"], row["other"], row["pairs"]) == ("0", "1", 2) and row["difference"] == approx((.3 + .1) / 2)
-    with pytest.raises(cp.ConpetError, match="paired by order_seed"):
+    with pytest.raises(cp.ConpetError, match="paired by order_seed. Each value needs one finished run on each seed,"):
         cp.compare(table.drop(3), by="order_seed")
+    mixed = table.assign(corpus=["wordnet", "wordnet", "fewrel", "fewrel"])
+    assert cp.compare(mixed, by="order_seed").iloc[0]["not held equal"] == "corpus"
 
 
 def test_what_was_not_held_equal_is_named(learned):

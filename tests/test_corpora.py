@@ -242,6 +242,10 @@ def test_a_table_reads_alike_from_every_form_with_its_columns_guessed(tmp_path, 
                                                   ("Oll is cold", "Oll", "cold", "cold")]
 
 
+def test_a_frame_is_named_table_whatever_its_columns_are():
+    assert cp.load_corpus("table", pd.DataFrame({"text": ["Oll"], "label": ["7"], "stem": ["x"]})).name == "table"
+
+
 def test_columns_that_cannot_be_guessed_are_asked_for_and_taken_as_named(tmp_path):
     mine = {"Words": PAIRS["sentence"], "verdict": PAIRS["Label"]}
     with pytest.raises(cp.ConpetError, match="(?s)mine.csv.*the columns are Words, verdict.*text='column'"):

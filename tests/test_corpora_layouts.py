@@ -68,8 +68,8 @@ def test_the_name_that_only_bbns_test_part_gives_a_type_is_read_as_that_of_train
 
 
 @pytest.mark.parametrize("content", [
-    afet((0, "x", ["/PERSON"])), afet((0, 1, [7])), '{"tokens": ["cut', '{"mentions": []}\n'],
-    ids=["no number", "no text", "cut", "no tokens"])
+    afet((0, "x", ["/PERSON"])), afet((0, 1, [7])), afet((0, 1, "/PERSON")), '{"tokens": ["cut', '{"mentions": []}\n'],
+    ids=["no number", "no text", "no list", "cut", "no tokens"])
 def test_a_faulty_line_is_refused_by_its_number(tmp_path, content):
     with pytest.raises(cp.ConpetError, match="(?s)train.json: 1 fault.*line 2: .*INK-USC/AFET"):
         read(tmp_path, "ontonotes", afet(*MENTIONS) + content, "train.json")
@@ -92,12 +92,13 @@ def test_tacred_from_a_hub_has_exclusive_ends_and_neither_sign_is_refused(tmp_pa
     found = tacred(tmp_path, apart, {**apart, "obj_start": 5, "obj_end": 8})
     assert seen(found)[0][:2] == ("Ilse Korr", "Brevik") and seen(found)[1][1] == "Tarn Works ."
     for changes in ([apart], [{}, {"obj_start": 5, "obj_end": 8}]):
-        with pytest.raises(cp.ConpetError, match="all inclusive, or all exclusive"):
+        with pytest.raises(cp.ConpetError, match="signs of inclusive ends or of exclusive ones"):
             tacred(tmp_path, *changes)
 
 
 def test_tacred_negatives_are_counted_and_faulty_records_refused(tmp_path):
-    assert tacred(tmp_path, {}, {"relation": "no_relation"}).report.skipped == {"no_relation": 1}
+    overlapping = {"relation": "no_relation", "obj_start": 1, "obj_end": 1}        # nobody asks where a negative's are
+    assert tacred(tmp_path, {}, overlapping).report.skipped == {"no_relation": 1}
     with pytest.raises(cp.ConpetError, match="(?s)3 fault.*record 1: .*overlap.*record 2: .*NoneType.*record 3: .*int"):
         tacred(tmp_path, {}, {"obj_start": 1, "obj_end": 1}, {"relation": None}, {"token": 7})
 
@@ -119,17 +120,21 @@ def test_an_ace_relation_over_two_sentences_has_both(tmp_path):
 
 @pytest.mark.parametrize("content, reason", [
     (dygie([3, 4, 4, 5, "PHYS.Near"], [3, 3, 6, 6, "PHYS.Near"]), "head and tail overlap"),
-    (dygie([3, 4, 8, 9, "PHYS"], [3, 3, 6, 6, "PHYS.Near"]), "no sub-type")])
+    (dygie([3, 4, 8, 9, "PART-WHOLE"], [3, 3, 6, 6, "PHYS.Near"]), "no sub-type")])
 def test_what_ace_cannot_show_is_counted(tmp_path, content, reason):
     found = read(tmp_path, "ace", content, "train.json")
     assert found.report.read == 1 and found.report.skipped == {reason: 1}
 
 
+def test_an_ace_label_may_be_a_bare_sub_type_already(tmp_path):
+    assert seen(read(tmp_path, "ace", dygie([3, 4, 8, 9, "Employment"]), "train.json"))[0][2] == "Employment"
+
+
 @pytest.mark.parametrize("content", [dygie([3, 4, 99, 99, "PHYS.Near"]), dygie([3, 4, "PHYS.Near"]),
                                      dygie([3, 4, 8, 9, None])])
 def test_a_faulty_ace_line_is_refused_by_its_number(tmp_path, content):
-    with pytest.raises(cp.ConpetError, match="(?s)train.json: 1 fault.*line 2: .*dygiepp"):
-        read(tmp_path, "ace", dygie([3, 4, 8, 9, "PHYS.Near"]) + content, "train.json")
+    with pytest.raises(cp.ConpetError, match="(?s)train.json: 1 fault.*line 4: .*dygiepp"):
+        read(tmp_path, "ace", "\n" + dygie([3, 4, 8, 9, "PHYS.Near"]) + "\n" + content, "train.json")
 
 
 @pytest.mark.parametrize("corpus", ["ontonotes", "bbn", "tacred", "ace"])
@@ -145,10 +150,27 @@ def many(corpus: str, count: int = 12) -> tuple[str, str]:
     if corpus in ("ontonotes", "bbn"):
         return "".join(afet((0, 2, [f"/T{place}"]), tokens=tokens) for tokens, place in rows), "train.json"
     if corpus == "ace":
-        return json_lines(*({"sentences": [tokens], "relations": [[[0, 1, 5, 6, f"PHYS.T{place}"]]]}
+        return json_lines(*({"sentences": [tokens], "relations": [[[0, 1, 5, 6, f"PHYS.Type{place}"]]]}
                             for tokens, place in rows)), "train.json"
     return json.dumps([{**RELATION, "id": str(number), "token": tokens, "relation": f"per:t{place}"}
                        for number, (tokens, place) in enumerate(rows)]), "train.json"
+
+
+def test_a_file_without_an_example_among_others_is_no_fault(tmp_path):
+    (tmp_path / "test.txt").write_text("")
+    (tmp_path / "dev.txt").write_text("not a mention\n")
+    found = read(tmp_path, "ontonotes", columns(*MENTIONS), "train.txt")
+    assert seen(found) == TYPED and found.report.skipped == {"lines of another form": 1}
+
+
+def test_a_side_without_a_part_of_its_own_has_rows_of_the_training_part(tmp_path):
+    content, _ = many("bbn", 20)
+    (tmp_path / "train.json").write_text(content)
+    (tmp_path / "test.json").write_text(content.replace("w1", "v1"))
+    stream = cp.make_stream(cp.load_corpus("bbn", tmp_path), tasks=2, labels_per_task=2, train=8, valid=4, test=4)
+    parts = {side: {stream.examples[row].part for task in stream for row in getattr(task, side)}
+             for side in ("train", "valid", "test")}
+    assert parts == {"train": {"train"}, "valid": {"train"}, "test": {"test"}}
 
 
 @pytest.mark.parametrize("corpus", ["ontonotes", "bbn", "tacred", "ace"])

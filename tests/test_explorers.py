@@ -94,6 +94,7 @@ def test_the_code_of_a_budget_forecasts_the_same_and_its_config_trains_as_predic
 def test_a_memory_is_for_one_module_and_keeps_fewer_rows(panels, learnable):
     panel = panels["budget"]
     panel.controls["memory"].value = 3
+    assert "MemoryConfig(" in panel.code
     assert "one module" in panel.problem and panel.chosen is None       # nothing else is trained than what is shown
     panel.controls["modules"].value = 1
     assert panel.problem == "" and panel.chosen == cp.MemoryConfig(memory=3, rank=4, batch_limit=30)

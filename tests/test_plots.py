@@ -113,6 +113,13 @@ def test_an_ablation_has_a_point_a_run_and_a_mean_a_value(learned):
     assert mean == pytest.approx(100 * table["average accuracy"].mean())
 
 
+def test_an_ablation_shows_runs_without_a_setting_too(learned):
+    table = cp.runs_table([learned["vanilla"], learned["static"]]).assign(batch_limit=[None, 2])
+    ax = plots.ablation(table, "batch_limit")
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["None", "2"]
+    assert sum(len(part.get_offsets()) for part in ax.collections) == 2
+
+
 def test_an_ablation_shows_the_paired_differences_with_their_intervals(learned):
     table = cp.runs_table([learned["vanilla"], learned["static"]]).assign(rank=4)
     pairs = pd.DataFrame({"one": ["1"], "other": ["4"], "difference": [.02], "low": [-.01], "high": [.05]})

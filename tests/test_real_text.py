@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_corpus, quick
 from main_job import SETTINGS
 from scipy.stats import linregress
@@ -64,6 +65,7 @@ def test_of_200_tasks_the_last_costs_what_the_second_does(kind, more, bert, tmp_
     assert growth < 0.2, f"memory grows by {growth:.2f} MiB a task"
     sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors"))
              for folder in (run.folder / "modules").iterdir() if not folder.name.startswith("selector")]
-    weights = [4 * module.size + 8 * len(module.owner) for module in run.learner.modules]     # the labels' numbers too
+    weights = [4 * sum(map(torch.numel, module.parameters())) + 8 * len(module.owner)     # the labels' numbers too
+               for module in run.learner.modules]
     assert len(sizes) == (200 if kind == "dynamic" else 1)
     assert max(sizes) <= 1.05 * max(weights) + 2048

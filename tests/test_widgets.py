@@ -189,7 +189,8 @@ def test_an_ablation_stops_and_goes_on(ablation):
 
 
 @pytest.mark.parametrize("setting, value, words", [
-    ("values", "0.2", "two values or more"), ("values", "0.2, (", "two values or more"),
+    ("values", "0.2", "two different values"), ("values", "0.2, (", "two different values"),
+    ("values", "0.2, 2e-1", "two different values"),
     ("values", "0.5, 2", "at most 1"), ("factor", "active", "'static' has no setting 'active'"),
     ("tasks", 9, "cannot be made")])
 def test_an_ablation_that_cannot_be_is_explained_and_not_trained(ablation, setting, value, words):
@@ -199,6 +200,28 @@ def test_an_ablation_that_cannot_be_is_explained_and_not_trained(ablation, setti
     assert words in ablation.problem and ablation.train_button.disabled and ablation.train() is None
     ablation.controls[setting].value = before
     assert ablation.problem == "" and not ablation.train_button.disabled
+
+
+def test_none_is_a_value_like_others_and_what_is_held_stays_held(bert):
+    panel = widgets.AblationPanel(make_corpus(), bert, factor="batch_limit", values="2, None", seeds=1, seed=3, tasks=2,
+                                  labels_per_task=2, counts=COUNTS, settings={**SETTINGS, "later_learning_rate": None})
+    assert panel.results is None and panel.pairs is None
+    panel.train()
+    assert panel.results["seed"].tolist() == [3, 3] and panel.pairs[["one", "other"]].iloc[0].tolist() == ["2", "None"]
+    names = {"cp": cp, "plots": plots, "corpus": panel.streams.corpus, "backbone": bert}
+    exec(panel.code, names)
+    assert set(names["table"]["folder"]) == set(panel.results["folder"])
+    panel.controls["values"].value = "3, 4"
+    assert panel.results is None                       # they were of other settings
+
+
+def test_a_change_while_an_ablation_runs_is_for_the_next_one(ablation):
+    def change(told):
+        if "Run 2 of 4" in told.new:
+            ablation.controls["order_seed"].value = 5
+    ablation.status.observe(change, "value")
+    ablation.train()
+    assert "Done: 4 runs" in ablation.status.value and ablation.results["stream"].nunique() == 1
 
 
 def test_every_control_of_an_ablation_has_a_description_and_a_tooltip(ablation):

@@ -1,7 +1,7 @@
 """Corpora: labelled examples from files, all in one form.
 
 In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s and a report of what was skipped.
-One layout a file. Knows nothing of tasks or backbones. Start at `load_corpus`.
+A file for each family of layouts. Knows nothing of tasks or backbones. Start at `load_corpus`.
 """
 
 from functools import partial

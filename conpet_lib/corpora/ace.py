@@ -15,7 +15,7 @@ from conpet_lib.corpora.example import PARTS, Example, Found, ReadReport, joined
 
 def read_file(file: Path, report: ReadReport) -> Found:
     """The example of each relation, or what is wrong with its line; the group is the type."""
-    for number, line in enumerate(filter(None, file.read_text(encoding="utf-8-sig").split("\n")), 1):
+    for number, line in filter(lambda one: one[1], enumerate(file.read_text(encoding="utf-8-sig").split("\n"), 1)):
         try:
             document = json.loads(line)
             sentences, ends = document["sentences"], [*accumulate(map(len, document["sentences"]))]
@@ -23,9 +23,9 @@ def read_file(file: Path, report: ReadReport) -> Found:
                 first, last = bisect_right(ends, min(places)), bisect_right(ends, max(places))
                 start, end, *other = (position - ends[first] + len(sentences[first]) for position in places)
                 runs = [[*range(start, end + 1)], [*range(other[0], other[1] + 1)]]
-                kind, _, label = name.partition(".")
-                if set(runs[0]) & set(runs[1]) or not label:
-                    report.skipped["head and tail overlap" if label else "no sub-type"] += 1
+                kind, _, label = name.rpartition(".")
+                if set(runs[0]) & set(runs[1]) or label.isupper():              # a bare type, such as PHYS
+                    report.skipped["no sub-type" if label.isupper() else "head and tail overlap"] += 1
                     continue
                 text, spans = joined([*chain(*sentences[first:last + 1])], runs)
                 yield Example(key=f"{file.stem}:{number}:{place}", text=text, spans=spans, label=label, group=kind,

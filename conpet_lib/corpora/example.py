@@ -13,7 +13,7 @@ from conpet_lib.assets import DATA
 from conpet_lib.errors import ConpetError
 
 ABOUT = json.loads((DATA / "corpora.json").read_text(encoding="utf-8"))     # kind, files and where to get them, by name
-PARTS = {"train": "train", "dev": "valid", "val": "valid", "test": "test"}      # by the name of the official file
+PARTS = {"train": "train", "dev": "valid", "val": "valid", "valid": "valid", "test": "test"}      # by a file's name
 KINDS = "text", "typing", "relation"        # of your own data, by the number of spans
 
 
@@ -79,7 +79,8 @@ def read_corpus(name: str, path: str | Path | pd.DataFrame, read: Callable[..., 
         raise ConpetError(f"{path}: {missing}. {about['wanted']}")
     for file in files:
         try:
-            found = list(read(file, report)) or [f"there is no example in it. {report}"]
+            found = list(read(file, report))
+            found = found or [f"there is no example in it. {report}"] * (file is files[-1] and not examples)
         except (OSError, ValueError) as error:      # not text, not JSON, not a table
             found = [f"cannot be read: {str(error).strip()}"]
         if faults := [fault for fault in found if isinstance(fault, str)]:
@@ -88,7 +89,7 @@ def read_corpus(name: str, path: str | Path | pd.DataFrame, read: Callable[..., 
             raise ConpetError("\n".join([title, *faults[:20], *more, about["wanted"]]))
         examples += found
     report.read, report.skipped, spans = len(examples), +report.skipped, len(examples[0].spans)     # +: without zeros
-    name = name if about["kind"] else getattr(path, "stem", name)
+    name = name if about["kind"] else path.stem if isinstance(path, Path) else name
     groups = {example.label: example.group for example in examples if example.group}
     return Corpus(name, about["kind"] or KINDS[spans], examples, report, groups)
 

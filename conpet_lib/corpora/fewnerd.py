@@ -23,8 +23,7 @@ def read_file(file: Path, report: ReadReport) -> Found:
         if faults or not filled:
             yield from faults
             continue
-        tokens, labels = zip(*(row for _, row in rows))
-        labels = [PREFIX.sub("", label) for label in labels]
+        tokens, labels = zip(*((token, PREFIX.sub("", label)) for _, (token, label) in rows))
         runs = [list(run) for label, run in groupby(range(len(labels)), key=labels.__getitem__) if label != "O"]
         report.skipped["sentences without a mention"] += not runs
         text, spans = joined(tokens, runs)

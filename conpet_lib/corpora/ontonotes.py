@@ -1,8 +1,8 @@
 """OntoNotes and BBN with fine types such as `/person/artist`: AFET's JSON lines, or text of four or five columns.
 
 A line is `{"tokens": [...], "mentions": [{"start": 0, "end": 2, "labels": [...]}]}`, or start, end, tokens, labels with
-TABs between; ends are exclusive. A mention has a path of labels, of which the deepest counts, or several paths: it is
-left out and counted (ours). BBN's test part says `/FAC` where the training part says `/FACILITY`, which is read.
+TABs between; ends are exclusive. Of a path of labels the deepest counts; a mention with several paths is left out and
+counted (ours). `/FAC` of BBN's test part is read as the `/FACILITY` of its training part.
 """
 
 import json
@@ -18,10 +18,10 @@ def read_file(file: Path, report: ReadReport) -> Found:
     """One example a mention, or what is wrong with its line; the root is the group."""
     for number, line in enumerate(file.read_text(encoding="utf-8-sig").split("\n"), 1):
         try:
-            if line.startswith("{"):
+            if line.lstrip().startswith("{"):
                 record = json.loads(line)
-                tokens = record["tokens"]
-                mentions = [(one["start"], one["end"], one["labels"]) for one in record["mentions"]]
+                tokens = list.copy(record["tokens"])            # TypeError for a text
+                mentions = [(one["start"], one["end"], list.copy(one["labels"])) for one in record["mentions"]]
             elif fields := COLUMNS.match(line):
                 tokens, mentions = fields[3].split(" "), [(int(fields[1]), int(fields[2]), fields[4].split())]
             else:

@@ -20,15 +20,15 @@ def read_file(file: Path, report: ReadReport) -> Found:
     ends = [(one.get(f"{side}_start"), one.get(f"{side}_end"), len(one["token"])) for one in whole for side in SIDES]
     inclusive = any(start == end for start, end, _ in ends)
     if inclusive == any(end == count for _, end, count in ends):
-        raise ValueError("expected an array of records whose ends are all inclusive, or all exclusive")
+        raise ValueError("expected an array of records with signs of inclusive ends or of exclusive ones, not of both")
     for place, one in enumerate(records):
         try:
+            if (label := one["relation"]) == "no_relation":
+                report.skipped[label] += 1
+                continue
             runs = [list(range(one[f"{side}_start"], one[f"{side}_end"] + inclusive)) for side in SIDES]
             text, spans = joined([BRACKETS.get(token, token) for token in one["token"]], runs)
-            if one["relation"] == "no_relation":
-                report.skipped["no_relation"] += 1
-            else:
-                yield Example(key=one["id"], text=text, spans=spans, label=one["relation"], part=PARTS.get(file.stem),
-                              source=f"{file.name}, record {place}", group=one["relation"].split(":")[0])
+            yield Example(key=one["id"], text=text, spans=spans, label=label, group=label.split(":")[0],
+                          part=PARTS.get(file.stem), source=f"{file.name}, record {place}")
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             yield f"record {place}: {type(error).__name__} {error}"

@@ -46,6 +46,5 @@ def read_file(file: Path, report: ReadReport) -> Found:
             report.skipped["same noun and same definition"] += 1
         else:
             seen.add((noun, definition))
-            above_it, = found
             yield Example(key=f"n{synset}", text=f"{noun}: {definition}.", spans=((0, len(noun)),), sentence=definition,
-                          label=types[above_it], group=columns["group"][above_it], source=f"data.noun {synset}")
+                          label=types[kind := found.pop()], group=columns["group"][kind], source=f"data.noun {synset}")

@@ -35,14 +35,13 @@ class StreamPanel(Panel):
             "grouping": control(grouping, "grouping", "any kind, or one group", ["mixed", "similar"]),
             "split_seed": control(split_seed, "split seed", "another number: other labels and rows"),
             "order_seed": control(order_seed, "order seed", "another number: another order of the tasks"),
-            "labels": control(labels, "labels", "none: drawn; else as listed (Ctrl: click, or arrows, space)", names)})
+            "labels": control(labels, "labels", "none: drawn; else cut as listed, in the seed's order (Ctrl)", names)})
 
     def show(self) -> None:
         self.stream, asked, size = None, {**self.config, **self.counts}, self.config["labels_per_task"]
         if chosen := list(asked.pop("labels")):
             asked["labels"] = [chosen[start:start + size] for start in range(0, len(chosen), size)]
-            for name in ("tasks", "labels_per_task", "grouping"):
-                del asked[name]
+            asked = {name: asked[name] for name in ("split_seed", "order_seed", *self.counts, "labels")}
         self.code = "stream = " + call("cp.make_stream", "corpus", **asked)
         self.stream = cp.make_stream(self.corpus, **asked)
         names = pd.Series([", ".join(task.labels) for task in self.stream], range(1, len(self.stream) + 1))
@@ -69,11 +68,12 @@ class BudgetPanel(Panel):
         config, given, self.chosen = self.config, self.given, None
         depth = {name: config.pop(name) for name in ("tuned_layers", "exit_layer")}
         kind = cp.MemoryConfig if config["memory"] else cp.DynamicConfig
-        if config["memory"] and config.pop("modules") * config.pop("active") > 1:
-            raise ValueError("A fixed memory is for one module (EMR): set modules and active to 1, or memory to 0.")
+        several = config["memory"] and config.pop("modules") * config.pop("active") > 1
         config = {name: value for name, value in config.items() if value}
         self.code = (f"backbone = {call('cp.load_backbone', repr(given.name), **depth)}\n"
                      f"config = {call(f'cp.{kind.__name__}', **config)}\ncp.forecast(stream, backbone, config)")
+        if several:
+            raise ValueError("A fixed memory is for one module (EMR): set modules and active to 1, or memory to 0.")
         same, about = all(getattr(given, name) == depth[name] for name in depth), (given.name, *depth.values())
         self.backbone = given if same else load_once(*about, given.device.type, str(given.dtype)[6:])
         self.chosen = kind(**config)
@@ -84,7 +84,7 @@ class BudgetPanel(Panel):
 
 class TrainPanel(Panel):
     """Choose a stream, a learner and a rank, press Train, watch the curve grow; stop, ask, and go on.
-    Args: stream: as `StreamPanel`; seed: of the training; settings: other fields of the config; more: controls.
+    Args: stream: as `StreamPanel`; seed: of the training; settings: other fields of the config; more: further controls.
     Attributes: `run`, as far as it got, None before the first; `stream`; `chosen`, the config."""
     turn = threading.Lock()             # of all panels: one job at a time
 
@@ -96,6 +96,7 @@ class TrainPanel(Panel):
         self.stop_button = Button(description="Stop", icon="stop", tooltip="what is finished is kept", disabled=True)
         self.progress = FloatProgress(max=1, description="progress", layout={"width": "26em"})
         self.question = control("", "ask", "a text to label, such as noun: definition")
+        self.question.layout.width = "44em"
         self.ask_button = Button(description="Ask", icon="question", tooltip="what the run so far says to it")
         super().__init__({
             **self.streams.controls,
@@ -191,7 +192,7 @@ class TrainPanel(Panel):
 class AblationPanel(TrainPanel):
     """Change one setting, hold the rest, press Train: a figure and paired intervals fill in as runs end.
     Args: factor: a field of the learner's config; values: of it, as code; seeds: how many; more: as `TrainPanel`.
-    Attributes: `results`, as `runs_table`; `pairs`, as `compare`, of the seeds that have all values."""
+    Attributes: `results`, as `runs_table`; `pairs`, as `compare`, of seeds that have all values, None before."""
     def __init__(self, corpus: Corpus, backbone: Backbone, factor: str = "rank", values: str = "1, 4, 16",
                  seeds: int = 2, **more: object):
         names = dict.fromkeys(field.name for kind in CONFIGS.values() for field in fields(kind)[1:])
@@ -202,29 +203,30 @@ class AblationPanel(TrainPanel):
 
     def show(self) -> None:
         super().show()
-        self.train_button.disabled, factor, seeds = True, self.config["factor"], self.config["seeds"]
+        self.train_button.disabled, factor = True, self.config["factor"]
+        seeds, self.results, self.pairs = range(self.seed, self.seed + self.config["seeds"]), None, None
         try:
             values = literal_eval(f"[{self.config['values']}]")
         except (SyntaxError, ValueError):
             values = []
-        if len(values) < 2:
-            raise ValueError("Write two values or more, such as 1, 4, 16; texts in quotes.")
         if factor not in {field.name for field in fields(self.kind)}:
             raise ValueError(f"The learner {self.config['learner']!r} has no setting {factor!r}.")
-        made = call(f"cp.{self.kind.__name__}", **{**self.held, factor: None}).replace("=None", "=value")
+        configs = [self.kind(**{**self.held, factor: value}) for value in values]
+        if len({*configs}) < max(2, len(configs)):
+            raise ValueError("Write two different values or more, such as 1, 4, 16; texts in quotes.")
+        made = call(f"cp.{self.kind.__name__}", **{**self.held, factor: ...}).replace("Ellipsis", "value")
         self.code = (f"{self.streams.code}\nconfigs = [{made} for value in {values}]\n"
-                     f"table = cp.grid([stream], backbone, configs, range({seeds}))\n"
+                     f"table = cp.grid([stream], backbone, configs, {seeds})\n"
                      f"pairs = cp.compare(table, by={factor!r})\nplots.ablation(table, {factor!r}, pairs)")
-        self.jobs = [(self.kind(**{**self.held, factor: value}), seed) for seed in range(seeds) for value in values]
+        self.jobs = [(config, seed) for seed in seeds for config in configs]
         self.train_button.disabled = False
 
     def job(self) -> str:
         """Train what is missing, seed by seed, so that there are pairs early; show what is done when a run ends."""
-        runs, factor, each = [], self.config["factor"], len(self.jobs) // self.config["seeds"]
+        runs, factor, stream, each = [], self.config["factor"], self.stream, len(self.jobs) // self.config["seeds"]
         for number, (config, seed) in enumerate(self.jobs, 1):
             self.status.value = f"Run {number} of {len(self.jobs)}: {factor} {getattr(config, factor)}, seed {seed}"
-            self.run = cp.train(self.stream, self.backbone, config, seed, bar=False,
-                                on_step=lambda step: self.stopping.is_set())
+            self.run = cp.train(stream, self.backbone, config, seed, None, lambda step: self.stopping.is_set(), False)
             if not self.run.finished:
                 return f"Stopped in run {number} of {len(self.jobs)}. What is finished is kept; Train goes on."
             runs.append(self.run)
