@@ -47,6 +47,7 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
         name = folder_name(describe(stream, backbone, config, seed, 128))
         jobs[Path(folder or cache_folder() / "runs") / name] = stream, about, config, seed, cache
     missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
+    warnings.filterwarnings("ignore", "A worker stopped")      # joblib puts a fresh one in the place of one that grew
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
         joblib.delayed(one_run)(place, *jobs[place]) for place in missing)
     there = f"runs: {len(jobs) - len(missing)} of {len(jobs)} were there"

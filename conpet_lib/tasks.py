@@ -143,14 +143,13 @@ def draw_rows(corpus: Corpus, labels: list[str], wanted: dict[str, int | None], 
     for label in labels:
         rows = numpy_generator(seed, "rows", label).permutation(np.flatnonzero(label_of == label)).tolist()
         for side, limit in wanted.items():
-            need = limit or int(side == "train")              # training needs one row at least
+            need, part = limit or int(side == "train"), side if side in parts else "train"      # training needs a row
             if limit is None:
                 limit = -(-len(rows) // 10) if side not in parts and side != "train" else len(rows)
             taken = set()
             for row in rows:
                 example = corpus.examples[row]
-                fits = example.part in (None, side if side in parts else "train")
-                if len(taken) < limit and fits and row not in used:
+                if len(taken) < limit and example.part in (None, part) and row not in used:
                     # a sentence belongs to the side that takes it first; on others it is left out
                     fits = side_of_sentence.setdefault(example.sentence or example.text, side) == side
                     (taken if fits else left_out).add(row)
