@@ -215,7 +215,7 @@ def test_an_ablation_shows_its_figure_and_its_intervals(panel):
     expect(ablation.get_by_role("columnheader", name="difference")).to_be_visible()
     ablation.get_by_label("values").fill("1")
     ablation.get_by_label("values").press("Enter")
-    expect(ablation.get_by_text("Write two values or more")).to_be_visible()
+    expect(ablation.get_by_text("Write two different values or more")).to_be_visible()
 
 
 def test_a_choice_that_cannot_be_is_said_in_words_and_not_trained(panel):
