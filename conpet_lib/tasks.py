@@ -70,13 +70,13 @@ class Stream(Sequence):
 
 
 def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train: int | None = 60,
-                valid: int | None = 20, test: int | None = 40, split_seed: int = 0, order_seed: int = 0,
+                valid: int | None = 20, test: int | None = 40, split_seed: int = 0, order_seed: int | None = 0,
                 grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None) -> Stream:
     """Cut a corpus into tasks with disjoint labels, and draw their rows so that no sentence stands on two sides.
     Args: tasks, labels_per_task: the shape of the stream; or labels: explicit label lists, one a task.
         train, valid, test: examples a label, from the official part of that name where the corpus has parts. None takes
             all: the part or, without parts, a tenth for validation, a tenth for test and the rest for training.
-        split_seed: chooses the labels and the rows. order_seed: chooses only the order of the tasks.
+        split_seed: chooses the labels and the rows. order_seed: only the order of the tasks; None: as they are listed.
         grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
     Raises: ConpetError when there are too few labels or examples; it lists what there is."""
     counts, wanted = corpus.counts(), {"test": test, "valid": valid, "train": train}
@@ -95,9 +95,10 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
                           f"{'; '.join(text for _, text in lacking)}. Ask for fewer.")
     report = {"labels with too few examples": dict(sorted(few.items())),
               "rows left out, their sentence stands on another side": crossing}
-    order = numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
+    if order_seed is not None:
+        chosen = [chosen[place] for place in numpy_generator(order_seed, "order of tasks").permutation(len(chosen))]
     made = (Task(tuple(group), **{side: np.concatenate([rows[label, side] for label in group]) for side in SIDES})
-            for group in (chosen[place] for place in order))
+            for group in chosen)
     return Stream(corpus.name, corpus.kind, corpus.examples, tuple(made), report)
 
 

@@ -1,5 +1,6 @@
 """Tasks: what holds for every stream that is cut from a corpus."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from conftest import make_corpus
 
 import conpet_lib as cp
+from conpet_lib.assets import DATA
 from conpet_lib.corpora import Corpus, Example, ReadReport
 
 SIDES = ("train", "valid", "test")
@@ -176,3 +178,37 @@ def test_a_label_whose_sentences_repeat_is_drawn_only_if_it_has_enough_different
     stream = cp.make_stream(replace(plain, examples=examples), 2, 1, train=6, valid=2, test=2)
     assert set(stream.labels) == {"type 01", "type 02"}
     assert stream.report["labels with too few examples"] == {"type 00": 12}
+
+
+def test_without_an_order_seed_tasks_come_as_they_are_listed():
+    listed = [["type 03", "type 00"], ["type 05", "type 01"], ["type 02", "type 04"]]
+    counts = {"train": 4, "valid": 2, "test": 2}
+    streams = {seed: cp.make_stream(make_corpus(), labels=listed, order_seed=seed, **counts) for seed in (None, 0, 1)}
+    orders = {seed: [list(task.labels) for task in stream] for seed, stream in streams.items()}
+    assert orders[None] == listed and any(order != listed for order in orders.values())
+    assert all(sorted(order) == sorted(listed) for order in orders.values())
+
+
+@pytest.mark.parametrize("name, tasks, labels", [
+    ("fewnerd", 10, 66), ("fewnerd_p8", 8, 66), ("fewnerd_p20", 20, 66), ("ontonotes", 10, 86), ("bbn", 10, 46),
+    ("fewrel", 10, 80), ("fewrel_p20", 20, 80), ("tacred", 10, 41), ("ace", 5, 18)])
+def test_the_authors_label_lists_have_each_label_once_and_say_where_they_are_from(name, tasks, labels):
+    split = json.loads((DATA / "splits" / f"{name}.json").read_text(encoding="utf-8"))
+    flat = [label for task in split["tasks"] for label in task]
+    assert (len(split["tasks"]), len(flat), len(set(flat))) == (tasks, labels, labels)
+    assert split["source"] == "github.com/Raincleared-Song/ConPET" and len(split["commit"]) == 40
+
+
+def test_the_shipped_label_lists_are_those_of_the_authors(shared_data):
+    files = sorted((shared_data / "official_splits").glob("*.json"))
+    assert {file.name for file in files} == {file.name for file in (DATA / "splits").glob("*.json")}
+    for file in files:
+        mine = json.loads((DATA / "splits" / file.name).read_text(encoding="utf-8"))
+        assert mine["tasks"] == json.loads(file.read_text(encoding="utf-8"))["tasks"], file.name
+
+
+def test_fewrel_is_cut_into_the_authors_tasks_in_their_order(shared_data):
+    listed = json.loads((DATA / "splits" / "fewrel.json").read_text(encoding="utf-8"))["tasks"]
+    corpus = cp.load_corpus("fewrel", shared_data / "fewrel80" / "fewrel80.json")
+    stream = cp.make_stream(corpus, labels=listed, order_seed=None, train=20, valid=5, test=10)
+    assert [list(task.labels) for task in stream] == listed

@@ -119,8 +119,7 @@ class SelectorExplorer(Panel):
         self.run, self.card = run, HTML()
         self.points = cp.selector_points(run, stream)
         self.example = {example.key: example for example in stream.examples}
-        last = len(self.points) - 1
-        super().__init__({"place": control(place, "place", "0 is the surest row", high=last)}, self.card)
+        super().__init__({"place": control(place, "place", "0 is the surest", high=len(self.points) - 1)}, self.card)
 
     def show(self) -> None:
         row = self.points.loc[self.config["place"]]
