@@ -103,7 +103,7 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
     for column in {by, measure} - {*table}:
         raise unknown("column", column, table.columns)
     table = table.assign(**{by: table[by].convert_dtypes().astype(object).fillna("None").astype(str)})
-    held = ["stream", "seed"][by == "order_seed":]
+    held = ["seed"] if by == "order_seed" else ["stream", "seed"]
     counts = pd.crosstab([table[name] for name in held], table[by])
     wrong, open_runs = counts[(counts != 1).any(axis=1)], table.loc[~table["finished"], "folder"]
     if len(wrong) or len(open_runs):

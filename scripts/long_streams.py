@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from main_job import picture
 from scipy.stats import linregress, t
 
 import conpet_lib as cp
@@ -89,9 +90,7 @@ def draw(costs: pd.DataFrame, path: Path) -> Path:
         ax.set(xlabel="stage", ylabel="CPU seconds", ylim=(0, None))
         ax.set_title(f"{name}: training costs the same at every stage;\ntesting all tasks seen does not", loc="left")
     panels[0].legend(fontsize=11, frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(0, -0.15))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(plots.png(panels[0]))
-    return path
+    return picture(panels[0], path)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 import conpet_lib as cp
+from conpet_lib.files import write_atomically
 
 SETTINGS = {"smollm2-135m": {"learning_rate": 1e-3}}      # by validation accuracy; the default, 2e-3, serves minilm-l6
 FORMS = {"average accuracy": "{:.1%}".format, "whole accuracy": "{:.1%}".format,      # of the table's rows
@@ -37,6 +38,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def picture(ax: cp.plots.Axes, path: Path) -> Path:
+    """Write a figure, and say where."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_atomically(path, lambda file: file.write_bytes(cp.plots.png(ax)))
+
+
 def job(backbone: str, device: str | None, seed: int, folder: Path) -> None:
     """Train or load the three runs, draw and print."""
     corpus = cp.load_corpus("wordnet")
@@ -50,9 +57,8 @@ def job(backbone: str, device: str | None, seed: int, folder: Path) -> None:
     numbers = pd.DataFrame({cp.plots.looks(run)[0]: run.summary() for run in runs}).loc[list(FORMS)]
     table = numbers.apply(lambda row: row.map(FORMS[row.name], na_action="ignore"), axis=1).fillna("-")
     _, static, dynamic = (100 * run.average_accuracy.iloc[-1] for run in runs)
-    curves, matrices = folder / "forgetting_curves.png", folder / "accuracy_matrices.png"
-    curves.write_bytes(cp.plots.png(cp.plots.forgetting_curves(runs)))
-    matrices.write_bytes(cp.plots.png(cp.plots.accuracy_heatmaps(runs)))
+    curves = picture(cp.plots.forgetting_curves(runs), folder / "forgetting_curves.png")
+    matrices = picture(cp.plots.accuracy_heatmaps(runs), folder / "accuracy_matrices.png")
     print(f"\n{table.to_string()}\n\nStatic minus Dynamic: {static - dynamic:+.1f} points of average accuracy "
           f"(one seed).\n\nForgetting curves: {curves}\nAccuracy matrices: {matrices}\nRuns:              {folder}\n"
           "The notebooks:     make lab")

@@ -174,6 +174,8 @@ def test_points_and_intervals_of_an_ablation_fill_in_as_runs_end(ablation):
                              ablation.pairs is not None else ()) and ablation.pairs.loc[0, "pairs"])), "value")
     ablation.train()
     assert seen == [(1, 0), (2, 1), (3, 1), (4, 2)]             # runs shown, and pairs of them
+    ablation.train()
+    assert seen[4:] == seen[:4]                                 # shown from the start again, though nothing is trained
 
 
 def test_an_ablation_stops_and_goes_on(ablation):

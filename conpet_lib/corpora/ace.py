@@ -10,7 +10,7 @@ from bisect import bisect_right
 from itertools import accumulate, chain
 from pathlib import Path
 
-from conpet_lib.corpora.example import PARTS, Example, Found, ReadReport, joined
+from conpet_lib.corpora.example import FAULTS, PARTS, Example, Found, ReadReport, joined
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
@@ -30,5 +30,5 @@ def read_file(file: Path, report: ReadReport) -> Found:
                 text, spans = joined([*chain(*sentences[first:last + 1])], runs)
                 yield Example(key=f"{file.stem}:{number}:{place}", text=text, spans=spans, label=label, group=kind,
                               part=PARTS.get(file.stem), source=f"{file.name}, line {number}")
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except FAULTS as error:
             yield f"line {number}: {type(error).__name__} {error}"

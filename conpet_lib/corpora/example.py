@@ -64,6 +64,7 @@ class Corpus:
 
 
 Found = Iterator[Example | str]        # what a reader finds in a file: examples, and a text for each fault
+FAULTS = AttributeError, LookupError, TypeError, ValueError     # what a record of another form raises
 
 
 def read_corpus(name: str, path: str | Path | pd.DataFrame, read: Callable[..., Found]) -> Corpus:

@@ -8,7 +8,7 @@ and tail is marked (the FewRel toolkit's choice; the ConPET authors mark every o
 import json
 from pathlib import Path
 
-from conpet_lib.corpora.example import Example, Found, ReadReport, joined
+from conpet_lib.corpora.example import FAULTS, Example, Found, ReadReport, joined
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
@@ -24,9 +24,8 @@ def read_file(file: Path, report: ReadReport) -> Found:
             try:
                 occurrences = [record[side][2] for side in ("h", "t")]       # each a list of runs of positions
                 text, spans = joined(record["tokens"], [runs[0] for runs in occurrences])
-            except (LookupError, TypeError, ValueError) as error:
+                report.skipped["later occurrences of a span, not marked"] += sum(len(runs) > 1 for runs in occurrences)
+                yield Example(key=f"{file.stem}:{relation}:{index}", text=text, spans=spans, label=relation,
+                              source=f"{file.name} {relation}[{index}]")
+            except FAULTS as error:
                 yield f"{relation}, record {index}: {type(error).__name__} {error}"
-                continue
-            report.skipped["later occurrences of a span, not marked"] += sum(len(runs) > 1 for runs in occurrences)
-            yield Example(key=f"{file.stem}:{relation}:{index}", text=text, spans=spans, label=relation,
-                          source=f"{file.name} {relation}[{index}]")

@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from conpet_lib.corpora.example import PARTS, Example, Found, ReadReport, joined
+from conpet_lib.corpora.example import FAULTS, PARTS, Example, Found, ReadReport, joined
 
 COLUMNS = re.compile(r"(-?\d+)\t(-?\d+)\t([^\t]*)\t([^\t]*)")
 
@@ -37,5 +37,5 @@ def read_file(file: Path, report: ReadReport) -> Found:
                 yield Example(key=f"{file.stem}:{number}:{place}", text=text, spans=spans, label=lowest[0],
                               part=PARTS.get(file.stem), source=f"{file.name}, line {number}",
                               group="/".join(lowest[0].split("/")[:2]))
-        except (LookupError, TypeError, ValueError) as error:
+        except FAULTS as error:
             yield f"line {number}: {type(error).__name__} {error}"

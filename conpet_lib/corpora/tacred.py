@@ -7,7 +7,7 @@ behind the last token the second. `no_relation` is left out; brackets such as `-
 import json
 from pathlib import Path
 
-from conpet_lib.corpora.example import PARTS, Example, Found, ReadReport, joined
+from conpet_lib.corpora.example import FAULTS, PARTS, Example, Found, ReadReport, joined
 
 BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}", "``": '"', "''": '"'}
 SIDES = "subj", "obj"
@@ -30,5 +30,5 @@ def read_file(file: Path, report: ReadReport) -> Found:
             text, spans = joined([BRACKETS.get(token, token) for token in one["token"]], runs)
             yield Example(key=one["id"], text=text, spans=spans, label=label, group=label.split(":")[0],
                           part=PARTS.get(file.stem), source=f"{file.name}, record {place}")
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
+        except FAULTS as error:
             yield f"record {place}: {type(error).__name__} {error}"

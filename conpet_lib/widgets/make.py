@@ -224,16 +224,16 @@ class AblationPanel(TrainPanel):
     def job(self) -> str:
         """Train what is missing, seed by seed, so that there are pairs early; show what is done when a run ends."""
         runs, factor, stream, each = [], self.config["factor"], self.stream, len(self.jobs) // self.config["seeds"]
+        self.pairs = None
         for number, (config, seed) in enumerate(self.jobs, 1):
             self.status.value = f"Run {number} of {len(self.jobs)}: {factor} {getattr(config, factor)}, seed {seed}"
             self.run = cp.train(stream, self.backbone, config, seed, None, lambda step: self.stopping.is_set(), False)
             if not self.run.finished:
                 return f"Stopped in run {number} of {len(self.jobs)}. What is finished is kept; Train goes on."
             runs.append(self.run)
-            self.results, whole = cp.runs_table(runs), number // each * each
-            self.pairs = cp.compare(self.results[:whole], by=factor) if whole else None
-            self.progress.value = number / len(self.jobs)
-            self.draw(plots.ablation(self.results, factor, self.pairs))
-            if whole:
+            self.results, self.progress.value = cp.runs_table(runs), number / len(self.jobs)
+            if number % each == 0:                      # a seed has all values
+                self.pairs = cp.compare(self.results, by=factor)
                 self.tabulate(self.pairs.drop(columns=["bootstrap low", "bootstrap high", "agree", "seeds"]).round(3))
+            self.draw(plots.ablation(self.results, factor, self.pairs))
         return f"Done: {len(runs)} runs."
