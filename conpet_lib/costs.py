@@ -1,8 +1,6 @@
 """Costs: what a stage spends, and what a run will, in time, memory, parameters, passes and operations.
-
 In: the steps that a learner tells and the counts of its features; or a stream, a backbone, a config. Out: plain
-numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent.
-"""
+numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent."""
 
 import tempfile
 import time

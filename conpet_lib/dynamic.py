@@ -1,7 +1,5 @@
 """Dynamic ConPET: a module a task, and a selector that picks the active ones.
-
-In and out: as `learners`. Overrides `module_for`, `keep`, `logits` and `answer`. Start at `DynamicConPET.logits`.
-"""
+In and out: as `learners`. Overrides `module_for`, `keep`, `logits` and `answer`. Start at `DynamicConPET.logits`."""
 
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """Errors for people: what was wrong, where, and what to do.
-
-Knows nothing of any other file of the library; every other file may use it.
-"""
+Knows nothing of any other file of the library; every other file may use it."""
 
 import difflib
 from collections.abc import Iterable

@@ -1,8 +1,6 @@
 """Family: the learners that ConPET is compared with, each an overridden step or two of `Learner`.
-
 In and out: as `learners`. Loss and replay are independent: a name with a star has the same loss over the full history.
-May import `learners`. Knows nothing of folders or plots. Start at `EMR`.
-"""
+May import `learners`. Knows nothing of folders or plots. Start at `EMR`."""
 
 import copy
 from dataclasses import replace

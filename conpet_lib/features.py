@@ -1,9 +1,7 @@
 """Features: what learners see of examples, the two caches behind it, and the count of what it cost.
-
 In: rows of a stream. Out: answer features and scores of a module, by a short top pass over the prefix cache: hidden
 states at the boundary, computed once and kept on disk, real tokens only, in half precision where they fit into it.
-Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`.
-"""
+Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`."""
 
 import json
 import sqlite3

@@ -1,9 +1,7 @@
 """Files: atomic writes, hashes of what is in them, reads that check them, and the draws that a hash seeds.
-
 In: bytes, text or tensors. Out: a file that is whole or absent. Every random choice has names that say what it is for:
 the same ones give the same draws, whatever was drawn before, so a resumed run need not store a random state; others
-give independent ones. Knows nothing of corpora, backbones or runs.
-"""
+give independent ones. Knows nothing of corpora, backbones or runs."""
 
 import hashlib
 import json

@@ -1,5 +1,4 @@
 """Learners: how a stage is trained. `Learner` is Static ConPET; a method overrides one or two of its steps.
-
 In: a stream, its features, a config, a seed. Out: trained modules and answers to rows. May import `features`,
 `modules`, `replay`, `config`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.
 
@@ -12,8 +11,7 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
       loss(rows, stage)      scalar, in nats                                           <- EWC, LwF, CRL
         logits(rows, stage)  (batch, seen_labels)                                      <- Dynamic
         targets(rows)        (batch,) int64, the right columns                         <- Selector
-      close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC
-"""
+      close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,9 +1,7 @@
 """Metrics: pure functions of the accuracy matrix and of predictions; they know nothing of how these came about.
-
 In: `R`, `(stages, tasks)`: `R[k, i]` is the accuracy, a part of 1, on task i's test rows after stage k, among all
 labels seen by then; not a number where i > k. Or the ledger of predictions, a row a test example and stage. Out:
-numbers. Forward transfer has no meaning here: a class-incremental learner has no output for labels not met yet.
-"""
+numbers. Forward transfer has no meaning here: a class-incremental learner has no output for labels not met yet."""
 
 import numpy as np
 import pandas as pd

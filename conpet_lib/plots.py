@@ -1,8 +1,6 @@
 """Plots: figures that read from the last row of a room, also for the colour-blind.
-
 In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes. Figures are made without pyplot's global state,
-so that widgets may draw from a thread. May import `metrics`, trains nothing. Start at `forgetting_curves`.
-"""
+so that widgets may draw from a thread. May import `metrics`, trains nothing. Start at `forgetting_curves`."""
 
 import io
 import os

@@ -1,7 +1,5 @@
 """Prompts: from an example to token numbers with an answer position, known by construction and never searched for.
-
-The prompt is built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
-"""
+The prompt is built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`."""
 
 import json
 import re

@@ -1,9 +1,7 @@
 """Replay: which rows a stage sees, new ones and past ones, and which of a label a fixed memory keeps.
-
 In: rows of the new task, rows of past tasks, a generator. Out: batches of rows, which are positions in the stream's
 examples. `CHOOSERS` take the features of a label's rows and give the places of those to keep, the most important first,
-since a memory that must shrink drops the last. Knows nothing of backbones or losses. Start at `dynamic_replay`.
-"""
+since a memory that must shrink drops the last. Knows nothing of backbones or losses. Start at `dynamic_replay`."""
 
 from collections.abc import Sequence
 

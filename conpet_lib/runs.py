@@ -1,5 +1,4 @@
 """Runs: a folder with all that one training left; what people cite, load and ask.
-
 In: a folder that `train` wrote. Out: a `Run`: accuracy matrix, predictions, costs, answers to new text.
 May import everything left of it in the data flow; training, plots and widgets import it. Start at `load_run`.
 
@@ -8,8 +7,7 @@ May import everything left of it in the data flow; training, plots and widgets i
     replay/stage-01.parquet      which rows were drawn, how often
     modules/0-stage-1/           weights as a PEFT folder, the head beside them; selector likewise
     kept/stage-01.safetensors    what some methods keep beside them, such as the rows of a memory
-    checkpoint.safetensors       the stage in training
-"""
+    checkpoint.safetensors       the stage in training"""
 
 import json
 import re

@@ -1,7 +1,5 @@
 """Selectors: the selector of a run beside other ways to choose on the same modules, and a map of what it sees.
-
-In: a run of Dynamic ConPET and its stream. Out: tables. May import `runs`. Start at `compare_selectors`.
-"""
+In: a run of Dynamic ConPET and its stream. Out: tables. May import `runs`. Start at `compare_selectors`."""
 
 import numpy as np
 import pandas as pd

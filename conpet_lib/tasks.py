@@ -1,8 +1,6 @@
 """Tasks: cut a corpus into an ordered stream of tasks with disjoint labels.
-
 In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:stage]` all that has been seen. A row is
-a position in `stream.examples`. Knows nothing of prompts, backbones or learners. Start at `make_stream`.
-"""
+a position in `stream.examples`. Knows nothing of prompts, backbones or learners. Start at `make_stream`."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence

@@ -1,8 +1,6 @@
 """Training: one call makes a run, stage by stage, and can be repeated.
-
 In: a stream, a backbone, a config, a seed, a folder. Out: a `Run` in the folder. A stage ends with its files and then
-`run.json`, which has their hashes; within it a `Checkpoint` keeps what was trained. Start at `train`.
-"""
+`run.json`, which has their hashes; within it a `Checkpoint` keeps what was trained. Start at `train`."""
 
 import json
 import os

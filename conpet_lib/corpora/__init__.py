@@ -1,8 +1,6 @@
 """Corpora: labelled examples from files, all in one form.
-
 In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s and a report of what was skipped.
-A file for each family of layouts. Knows nothing of tasks or backbones. Start at `load_corpus`.
-"""
+A file for each family of layouts. Knows nothing of tasks or backbones. Start at `load_corpus`."""
 
 from functools import partial
 from pathlib import Path

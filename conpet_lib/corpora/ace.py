@@ -1,9 +1,7 @@
 """ACE 2005 relations as DyGIE++ writes them, in JSON lines; labels are sub-types such as `Employment`.
-
 A document a line: `{"sentences": [[token, ...], ...], "relations": [[[start, end, start, end, "PHYS.Near"], ...]]}`;
 positions go through the document, ends are inclusive. A text is the sentences from that of one argument to that of the
-other. Left out and counted: arguments that overlap, since marks cannot nest, and relations without a sub-type.
-"""
+other. Left out and counted: arguments that overlap, since marks cannot nest, and relations without a sub-type."""
 
 import json
 from bisect import bisect_right

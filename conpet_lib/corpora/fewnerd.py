@@ -1,5 +1,4 @@
 """Few-NERD in its official two columns: `token<TAB>label`, an empty line between sentences.
-
 A mention is a maximal run of one label other than `O`; neighbouring mentions of one type melt into one, by the layout's
 design (about 1 %). In INTER and INTRA other types are `O`. Labels are `coarse-fine`; a `B-` or `I-` before is dropped.
 """

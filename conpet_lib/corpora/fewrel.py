@@ -1,9 +1,7 @@
 """FewRel in its official JSON: relation id -> list of sentences with head and tail.
-
 A record is `{"tokens": [...], "h": [name, wikidata id, [[positions], ...]], "t": [...]}`. The first occurrence of head
 and tail is marked (the FewRel toolkit's choice; the ConPET authors mark every one), in the text's own words, since
-`name` is lower-cased. Tokens may be blanks; positions count them. `pid2name.json` beside it names the relations.
-"""
+`name` is lower-cased. Tokens may be blanks; positions count them. `pid2name.json` beside it names the relations."""
 
 import json
 from pathlib import Path

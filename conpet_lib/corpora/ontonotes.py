@@ -1,9 +1,7 @@
 """OntoNotes and BBN with fine types such as `/person/artist`: AFET's JSON lines, or text of four or five columns.
-
 A line is `{"tokens": [...], "mentions": [{"start": 0, "end": 2, "labels": [...]}]}`, or start, end, tokens, labels with
 TABs between; ends are exclusive. Of a path of labels the deepest counts; a mention with several paths is left out and
-counted (ours). `/FAC` of BBN's test part is read as the `/FACILITY` of its training part.
-"""
+counted (ours). `/FAC` of BBN's test part is read as the `/FACILITY` of its training part."""
 
 import json
 import re

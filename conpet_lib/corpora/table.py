@@ -1,8 +1,6 @@
 """Your own data: a CSV, TSV or JSON-lines file, or a pandas DataFrame.
-
 Columns: `text` and `label`; for typing also `start` and `end` (character positions, end exclusive), for relations
-`head_start`, `head_end`, `tail_start`, `tail_end`; `part` if there is one. Without positions the text is classified.
-"""
+`head_start`, `head_end`, `tail_start`, `tail_end`; `part` if there is one. Without positions the text is classified."""
 
 import json
 from itertools import pairwise

@@ -1,5 +1,4 @@
 """TACRED in its official JSON: an array of `{"id", "token": [...], "relation": "per:title", "subj_start": 0, ...}`.
-
 Ends are inclusive in the official files, exclusive in copies from a hub: a span of one place tells the first, an end
 behind the last token the second. `no_relation` is left out; brackets such as `-LRB-` become the signs they stand for.
 """

@@ -1,8 +1,6 @@
 """WordNet as entity typing: a noun with its definition; the label is its type.
-
 Layout: `data.noun` of WordNet 3.0, documented as wndb(5WN): one synset a line, pointers `@` and `@i` lead to its
-hypernyms, the gloss stands behind `|`. The types are data: `data/wordnet_types.csv`.
-"""
+hypernyms, the gloss stands behind `|`. The types are data: `data/wordnet_types.csv`."""
 
 import re
 from graphlib import TopologicalSorter

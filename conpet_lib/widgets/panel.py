@@ -1,8 +1,6 @@
 """Panel: controls with plain values, words for what is wrong, and the code of the present settings.
-
 In: widgets by name. Out: `.config`, `.code`, `.problem`, `.view`. Results come as trait updates, never by print or
-pyplot, so that a panel works in every notebook front end. Knows nothing of what a panel is for. Start at `Panel`.
-"""
+pyplot, so that a panel works in every notebook front end. Knows nothing of what a panel is for. Start at `Panel`."""
 
 import html
 from collections.abc import Sequence
