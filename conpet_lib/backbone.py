@@ -7,7 +7,6 @@ Linear modules, LoRA included; others run the whole layer. Knows nothing of task
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-
 import accelerate
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -16,7 +15,6 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModel, AutoTokenizer, logging
 from transformers.models.bert.modeling_bert import BertLayer
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, apply_rotary_pos_emb
-
 from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, write_tensors
@@ -27,11 +25,9 @@ TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dens
            "q_proj", "k_proj", "v_proj", "o_proj", "up_proj")
 ALL_TOKENS = ("key", "value", "k_proj", "v_proj")      # of them, in the exit layer; the others read the answer's alone
 
-
 def pick(hidden: Tensor, answer: Tensor) -> Tensor:
     """The answer rows `(batch, 1, hidden)` of hidden states `(batch, tokens, hidden)`."""
     return hidden[torch.arange(len(hidden), device=hidden.device), answer].unsqueeze(1)
-
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: float) -> Tensor:
     """`(batch, 1, heads * head_width)`: attention of a query row `(batch, heads, 1, head_width)` over all real tokens.
@@ -41,7 +37,6 @@ def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: f
     mixed = scaled_dot_product_attention(query, keys, values, attn_mask=real[:, None, None, :], scale=scaling)
     return mixed.transpose(1, 2).reshape(len(mixed), 1, -1)
 
-
 def bert_answer_row(layer: BertLayer, hidden: Tensor, answer: Tensor, real: Tensor, **_) -> Tensor:
     """A BERT layer at the answer position: `(batch, 1, hidden)`."""
     attention, here = layer.attention.self, pick(hidden, answer)
@@ -49,7 +44,6 @@ def bert_answer_row(layer: BertLayer, hidden: Tensor, answer: Tensor, real: Tens
         attention.query(here), attention.key(hidden), attention.value(hidden)))     # (batch, heads, tokens, head_width)
     mixed = attend(query, keys, values, real, attention.scaling)
     return layer.feed_forward_chunk(layer.attention.output(mixed, here))
-
 
 def llama_answer_row(layer: LlamaDecoderLayer, hidden: Tensor, answer: Tensor, real: Tensor, *,
                      position_embeddings: tuple[Tensor, Tensor], **_) -> Tensor:
@@ -63,9 +57,7 @@ def llama_answer_row(layer: LlamaDecoderLayer, hidden: Tensor, answer: Tensor, r
     here = pick(hidden, answer) + attention.o_proj(attend(query, keys, values, real, attention.scaling))
     return here + layer.mlp(layer.post_attention_layernorm(here))
 
-
 ANSWER_ROW = {BertLayer: bert_answer_row, LlamaDecoderLayer: llama_answer_row}
-
 
 class Backbone:
     """A frozen model that runs in two pieces, below and above the boundary.
@@ -184,7 +176,6 @@ class Backbone:
         return (f"Backbone({self.name!r}, exit_layer={self.exit_layer}, tuned_layers={self.tuned_layers}, "
                 f"device={str(self.device)!r}, dtype={self.dtype}, {self.weights:,} weights)")
 
-
 def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None, exit_layer: int | None = None,
                   device: str | None = None, dtype: str | None = None) -> Backbone:
     """A frozen backbone by name or folder.
@@ -213,7 +204,6 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
     usual_exit, usual_tuned = DEPTHS.get(name, (model.config.num_hidden_layers, 1))
     return Backbone(name, model, tokenizer, usual_exit if exit_layer is None else exit_layer,
                     usual_tuned if tuned_layers is None else tuned_layers, place, getattr(torch, kind))
-
 
 def convert_gguf(folder: Path) -> None:
     """Turn a GGUF file in a folder into safetensors, config and tokenizer; about half a minute, once."""

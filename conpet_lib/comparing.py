@@ -9,14 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
-
 import filelock
 import joblib
 import numpy as np
 import pandas as pd
 from scipy import stats
 from tqdm.auto import tqdm
-
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.config import VanillaConfig
@@ -29,7 +27,6 @@ from conpet_lib.training import describe, folder_name, train
 
 BACKBONE = "fingerprint", "exit_layer", "tuned_layers", "max_tokens"      # columns from the record of the backbone
 load_once = lru_cache(maxsize=1)(load_backbone)      # a worker process trains many runs on one backbone
-
 
 def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[VanillaConfig], seeds: Iterable[int],
          folder: str | Path | None = None, processes: int = -1, bar: bool = True,
@@ -55,7 +52,6 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
                       "\n".join(f"{place.name}: {problem}" for place, problem in problems.items()), stacklevel=2)
     return runs_table(jobs).assign(problem=[problems.get(place, "") for place in jobs])
 
-
 def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, seed: int, cache: Path | None) -> tuple:
     """In a worker process: train a run; its folder, and what went wrong in words. Stops when its caller is gone."""
     caller = os.getppid()
@@ -67,7 +63,6 @@ def one_run(place: Path, stream: Stream, about: tuple, config: VanillaConfig, se
         return place, ""
     except Exception as error:
         return place, f"{type(error).__name__}: {error}"
-
 
 def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
     """All runs under a folder, or those given: what each is of, every setting, and the numbers of its summary, once a
@@ -88,7 +83,6 @@ def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
             row["problem"] = str(error)
         rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["folder", "problem", "finished"])
-
 
 def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: str = "average accuracy") -> pd.DataFrame:
     """Mean paired difference of each two values of a column, with 95 % intervals; a pair has one stream, one seed.
@@ -119,7 +113,6 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
                       "seeds": table["seed"].nunique(), "not held equal": ", ".join(varied.index[varied > 1])})
     return pd.DataFrame(found)
 
-
 def intervals(gain: np.ndarray) -> dict:
     """The 95 % intervals of a mean of paired differences, the one value where all are alike; see `compare`."""
     low = high = least = most = np.nan      # of one difference there are none
@@ -129,7 +122,6 @@ def intervals(gain: np.ndarray) -> dict:
         least, most = stats.bootstrap((gain,), np.mean, method="percentile", rng=draws).confidence_interval
     return {"low": low, "high": high, "bootstrap low": least, "bootstrap high": most,
             "agree": (low <= 0 <= high) == (least <= 0 <= most)}
-
 
 def compare_costs(one: Run, other: Run) -> pd.DataFrame:
     """What two runs did not spend alike: a row a quantity that differs, with columns one, other and their ratio."""

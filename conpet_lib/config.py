@@ -2,15 +2,12 @@
 
 import json
 from dataclasses import asdict, dataclass
-
 from conpet_lib.assets import DATA
 from conpet_lib.backbone import TARGETS
 from conpet_lib.errors import check, unknown
 
-
 def whole(value: object) -> bool:
     return type(value) is int and value >= 1        # not a bool, though Python calls it an int
-
 
 RULES = {       # what must hold of a setting, of whichever config it is, and the same in words
     **dict.fromkeys(("rank", "batch_size", "epochs", "valid_examples", "later_stage", "active", "memory"),
@@ -25,7 +22,6 @@ RULES = {       # what must hold of a setting, of whichever config it is, and th
     "tunes": (lambda value: value in ("module", "all"), "'module' or 'all'"),
     "joining": (lambda value: value in ("similar", "in turn"), "'similar' or 'in turn'"),
     "selector": (lambda value: value in ("tasks", "labels"), "'tasks' or 'labels'")}
-
 
 @dataclass(frozen=True, kw_only=True)
 class VanillaConfig:
@@ -63,13 +59,11 @@ class VanillaConfig:
     def rate(self, stage: int) -> float:
         return (self.later_learning_rate if stage >= self.later_stage else None) or self.learning_rate
 
-
 @dataclass(frozen=True, kw_only=True)
 class StaticConfig(VanillaConfig):
     """Static ConPET: one module, dynamic replay."""
     learners = ("static", "full-replay", "linear")
     new_share: float = 0.5               # part of a batch that comes from the new task
-
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicConfig(StaticConfig):
@@ -80,7 +74,6 @@ class DynamicConfig(StaticConfig):
     joining: str = "similar"             # the budget spent, a task joins the most "similar" module, or "in turn"
     teacher_forcing: bool = True         # in training the true task's module is always active
     selector: str = "tasks"              # what the selector is trained on: "tasks" (the paper) or "labels"
-
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryConfig(StaticConfig):
@@ -95,13 +88,11 @@ class MemoryConfig(StaticConfig):
         known = "k-means", "herding", "random", self.learner == "emr" and self.memory_in_all and "reservoir"
         check(self.choosing in known, self, "choosing", "k-means, herding, random; for EMR in all also reservoir")
 
-
 @dataclass(frozen=True, kw_only=True)
 class EWCConfig(VanillaConfig):
     """Elastic weight consolidation."""
     learners = ("ewc",)
     strength: float = 1e4                # lambda, of the springs
-
 
 @dataclass(frozen=True, kw_only=True)
 class LwFConfig(VanillaConfig):
@@ -109,7 +100,6 @@ class LwFConfig(VanillaConfig):
     learners = ("lwf",)
     strength: float = 1.0                # of the distillation, beside the loss
     temperature: float = 2.0             # of the distillation, as in the paper
-
 
 def paper(learner: type[VanillaConfig], corpus: str, **more: object) -> VanillaConfig:
     """The authors' settings for a LLaMA-class backbone, on all its layers; `max_tokens=128` for relations, else 256.

@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from timeit import repeat, timeit
-
 import numpy as np
 import pandas as pd
 import psutil
 import torch
-
 from conpet_lib.backbone import ALL_TOKENS, ANSWER_ROW, Backbone
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError
@@ -24,7 +22,6 @@ from conpet_lib.features import Features
 from conpet_lib.learners import Learner
 from conpet_lib.runs import Run
 from conpet_lib.tasks import Stream
-
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
@@ -35,7 +32,6 @@ def cpu_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
 
 class Clock:
     """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
@@ -62,7 +58,6 @@ class Clock:
             spent["device"][doing] = max(spent["device"][doing], torch.cuda.max_memory_allocated())
             torch.cuda.reset_peak_memory_stats()
 
-
 def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[str, float]:
     """Floating-point operations of prefix, top and head, from counts of rows and tokens. A Linear of n weights costs 2n
     a token, a multiplication and an addition each; attention scores and mixing, below a tenth at these lengths, are
@@ -80,7 +75,6 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
         found["top" + kind] = top * (token * counts[f"top_tokens{kind}"] + row * counts[f"top_rows{kind}"])
         found["head" + kind] = head * backbone.hidden_size * counts[f"head_scores{kind}"]
     return found
-
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
@@ -103,7 +97,6 @@ class Forecast:
                 "optimiser steps": (self.steps, measured["steps"]),
                 "minutes": (self.minutes, measured["seconds"] / 60)}
         return pd.DataFrame(rows, index=["predicted", "measured"]).T
-
 
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | dict = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
@@ -145,7 +138,6 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
         trained_parameters=trained, full_tuning_ratio=backbone.weights / trained, bytes_per_task=4 * trained / stages,
         history_rows=0 if config.learner == "vanilla" else kept, passes_per_answer=active + selects, minutes=minutes,
         cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps + selecting))
-
 
 def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes: tuple[int, ...]) -> tuple:
     """Mean tokens a row; seconds of a prefix row, of an answered row, and of a step for each of `sizes` rows."""

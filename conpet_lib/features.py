@@ -9,12 +9,10 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone
 from conpet_lib.corpora import Example
@@ -31,7 +29,6 @@ PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30    # limits of the caches on disk
 TYPES = {str(dtype): dtype for dtype in (torch.float16, torch.float32)}
 
 Tokens = Sequence[int]
-
 
 class Store:
     """Tensors `(rows, width)` in one SQLite file, by keys that hash all that a value depends on: a write is whole or
@@ -114,7 +111,6 @@ class Store:
         self.base = base
         return base
 
-
 def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
     """A padded length and the keys of `GROUP` prompts that have it, a last key repeated to fill a group: one shape a
     length, as matrix kernels give other last digits for other shapes, and a value must depend on its prompt alone."""
@@ -126,13 +122,11 @@ def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
             part = keys[start:start + GROUP]
             yield length, part + part[-1:] * (GROUP - len(part))
 
-
 def padded(prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
     """Token numbers `(batch, tokens)`, padded to `length` or more, and `(batch, tokens)`: real tokens."""
     length = max(length, *map(len, prompts))
     ids = torch.tensor([[*tokens, *[0] * (length - len(tokens))] for tokens in prompts])
     return ids, torch.arange(length) < torch.tensor([[len(tokens)] for tokens in prompts])
-
 
 class PrefixCache:
     """Hidden states at the boundary of one backbone, in a store that other backbones may share.
@@ -183,7 +177,6 @@ class PrefixCache:
             found |= self.fill(lacking.values()) | self.store.get(lacking)
         real = padded(prompts, length)[1]
         return torch.stack([pad(found[key].float(), (0, 0, 0, real.shape[1] - len(found[key]))) for key in keys]), real
-
 
 class Features:
     """Rows of a list of examples as answer features; a row is read when it is asked for.

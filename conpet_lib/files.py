@@ -10,14 +10,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save
-
 from conpet_lib.errors import ConpetError
-
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it. A reader sees the old
@@ -34,17 +31,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     os.close(folder)
     return path
 
-
 def write_json(path: Path, value: object) -> Path:
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     return write_atomically(path, lambda name: name.write_text(text, encoding="utf-8"))
-
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, str] | None = None) -> Path:
     """Write tensors as safetensors, atomically; `about` is kept in the file's header."""
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return write_atomically(path, lambda name: name.write_bytes(save(flat, about)))
-
 
 def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Any]) -> Any:
     """What a file holds; refuses one that is gone, whose digest is not `wanted`, or that cannot be parsed."""
@@ -56,7 +50,6 @@ def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Any]) 
     except (OSError, ValueError, SafetensorError) as error:
         fault = str(error)
     raise ConpetError(f"{path} cannot be read: {fault}. Restore the file, or train again in another folder.")
-
 
 def digest(*parts: object) -> str:
     """A 128-bit hash, in hexadecimal, of texts, bytes, numbers and tensors, in their order."""
@@ -71,11 +64,9 @@ def digest(*parts: object) -> str:
         state.update(part)
     return state.hexdigest()
 
-
 def numpy_generator(seed: int, *names: object) -> np.random.Generator:
     """A numpy generator, such as `numpy_generator(0, "batches", stage, epoch)`: its draw is named under the seed 0."""
     return np.random.default_rng(int(digest(seed, *names), 16))
-
 
 def torch_generator(seed: int, *names: object) -> torch.Generator:
     """The same for torch (on the CPU, so that a GPU run starts from the same weights)."""

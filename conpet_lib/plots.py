@@ -6,7 +6,6 @@ import io
 import os
 import textwrap
 from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -14,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread, imsave
 from matplotlib.ticker import MaxNLocator
-
 from conpet_lib import metrics
 from conpet_lib.registry import methods
 
@@ -22,18 +20,15 @@ PALETTE = sns.color_palette("colorblind")
 LUMINANCE = np.tile([[0.2126], [0.7152], [0.0722]], 3)        # of red, green and blue (ITU-R BT.709)
 LOOKS = {learner: (row["name"], PALETTE[row["colour"]], row["marker"]) for learner, row in methods().iterrows()}
 
-
 def looks(run) -> tuple[str, tuple, str]:
     """Name, colour and marker of a run's learner, its module budget with the name if there is one."""
     (name, color, marker), count = LOOKS.get(run.name, (run.name, PALETTE[3], "^")), run.record["config"].get("modules")
     return f"{name}, budget {count}" if count else name, color, marker
 
-
 class Shown(Axes):
     """Axes that a notebook shows by themselves: a PNG of their whole figure at 2x, without pyplot."""
     def _repr_png_(self) -> tuple[bytes, dict]:
         return png(self), {"width": int(100 * self.figure.get_figwidth())}
-
 
 def png(ax: Axes, scale: int = 2) -> bytes:
     """The whole figure of `ax` as PNG, `scale` x 100 dots an inch; for dark pages where `$CONPET_LOOK` is "dark"."""
@@ -45,7 +40,6 @@ def png(ax: Axes, scale: int = 2) -> bytes:
         imsave(file, (pixels + 1 - 2 * pixels @ LUMINANCE).clip(0, 1), **look)
     return file.getvalue()
 
-
 def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes]:
     """Empty axes of a new figure in the projector's style (seaborn's "talk"); size in inches."""
     with sns.axes_style("ticks"), sns.plotting_context("talk", font_scale=0.8):
@@ -54,7 +48,6 @@ def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes
     sns.despine(figure)
     return panels[0].tolist()
 
-
 def titled(ax: Axes, title: str, *labels: str, legend: str = "", **font) -> Axes:
     """The Axes with a title at its left, labels of its x and y axis, and a legend, if there is one, beside it."""
     ax.set(**dict(zip(("xlabel", "ylabel"), labels)))
@@ -62,7 +55,6 @@ def titled(ax: Axes, title: str, *labels: str, legend: str = "", **font) -> Axes
     if legend:
         sns.move_legend(ax, "center left", title=legend, fontsize=11, bbox_to_anchor=(1, 0.5), frameon=False)
     return ax
-
 
 def draw_lines(ax: Axes, lines: Sequence[tuple], stages: int, ylabel: str, title: str, low: float = 0, **look) -> Axes:
     """Lines (parts of 1 by stage, name, colour, marker) in percent from `low` to 100, each one's name at its end, moved
@@ -78,13 +70,11 @@ def draw_lines(ax: Axes, lines: Sequence[tuple], stages: int, ylabel: str, title
         ax.annotate(name, end, (end[0] + 0.15, taken), color=color, va="center", fontsize=13, annotation_clip=False)
     return titled(ax, title, "stage (tasks seen)", ylabel)
 
-
 def average_curves(runs: Sequence, upto: int | None = None) -> Axes:
     """Average accuracy against the stage, up to a stage (default: the last), one line a run, its name at the end."""
     lines = [(run.average_accuracy.loc[:upto], *looks(run)) for run in runs]
     return draw_lines(axes()[0], lines, max(len(run.record["stream"]["tasks"]) for run in runs),
                       "average accuracy (%)", "What is left after each stage, over all tasks seen")
-
 
 def selector_bound(run) -> Axes:
     """Average accuracy beside its two factors: how often the task is chosen rightly, and how good the modules are."""
@@ -94,7 +84,6 @@ def selector_bound(run) -> Axes:
              (answer, "label right (answer)", *looks(run)[1:])]
     return draw_lines(axes(11, 5)[0], lines, len(answer), "test rows (%)",
                       "Which part limits the answer: the modules or the selector?", max(0, 100 * answer.min() - 15))
-
 
 def forgetting_curves(runs: Sequence) -> Axes:
     """A panel a run: accuracy on each task by stage (thin), and mean (thick). Returns the first; `.figure` has all."""
@@ -113,14 +102,12 @@ def forgetting_curves(runs: Sequence) -> Axes:
     panels[0].figure.supxlabel(("\n" if len(panels) == 1 else "; ").join(says), fontsize=12)
     return panels[0]
 
-
 def heatmap(table: pd.DataFrame, ax: Axes, says: str, title: str, *labels: str, bar: bool = True) -> Axes:
     """A table of percentages, its values in the cells, colours even in grey; `says` stands beside the colour bar."""
     sns.heatmap(table, ax=ax, vmin=0, vmax=100, cmap="cividis", annot=len(table) <= 12, fmt=".0f", square=True,
                 annot_kws={"fontsize": 13}, cbar=bar, cbar_kws={"label": says, "shrink": 0.8})
     ax.tick_params(rotation=0)
     return titled(ax, title, *labels, fontsize=14)
-
 
 def accuracy_heatmaps(runs: Sequence) -> Axes:
     """The accuracy matrices R[k, i] of runs side by side, values in the cells (%); returns the first panel's Axes."""
@@ -131,7 +118,6 @@ def accuracy_heatmaps(runs: Sequence) -> Axes:
     panels[0].figure.supxlabel("read a column downwards to see forgetting", fontsize=12)
     return panels[0]
 
-
 def selector_confusion(run, stage: int | None = None) -> Axes:
     """Which task the selector chose (columns) for test rows of each task (rows), as % of a row; default: last stage."""
     stage = stage or run.record["stages_done"]
@@ -139,7 +125,6 @@ def selector_confusion(run, stage: int | None = None) -> Axes:
     shares = pd.crosstab(rows["task"], rows["chosen_task"], normalize="index").reindex(tasks, columns=tasks).fillna(0)
     return heatmap(100 * shares, axes(0.62 * stage + 3.2, 0.6 * stage + 1.8)[0], "share of the task's rows (%)",
                    f"Stage {stage}: where the selector sends a task's rows", "task chosen", "true task")
-
 
 def calibration(run, stage: int | None = None) -> Axes:
     """How often the selector is right, by how sure it is; on the diagonal it knows what it knows."""
@@ -155,7 +140,6 @@ def calibration(run, stage: int | None = None) -> Axes:
     return titled(ax, f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)",
                   "selector's confidence (%)", "task chosen rightly (%)")
 
-
 def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
     """Test rows of `selector_points`, a colour a task; crosses were sent to a wrong task; a ring marks one row."""
     right, ax = points["task"] == points["chosen_task"], axes(9, 6.5)[0]
@@ -168,7 +152,6 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
     return titled(ax, "How the selector sees the test rows", "first main direction (no unit)", "second main direction",
                   legend=" ")
 
-
 def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
     """Average accuracy against a cost of `Run.summary`, a point a run: better is up and to the left."""
     ax = axes()[0]
@@ -180,7 +163,6 @@ def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
         ax.annotate(name, place, (0, (14, -26)[number % 2]), textcoords="offset points", ha="center", fontsize=12)
     ax.margins(x=0.2, y=0.2)
     return titled(ax, "What a larger budget buys: up and to the left is better", cost, "average accuracy (%)")
-
 
 def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) -> Axes:
     """Average accuracy of the runs of `runs_table` against a setting, a point a run, with the mean of each value; at
@@ -200,14 +182,12 @@ def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) ->
     return titled(ax, f"Does {name} matter? Each point a run, the lines are means", name, "average accuracy (%)",
                   legend="seed")
 
-
 def replayed(run, part: str = "module") -> Axes:
     """How many rows of each task were drawn in each stage, for the `part` "module" or "selector"."""
     counts = run.replayed.query("part == @part").pivot_table("count", "stage", "task", aggfunc="sum", fill_value=0)
     ax = counts.plot.bar(ax=axes()[0], stacked=True, width=0.8, rot=0, edgecolor="white", linewidth=0.5,
                          ylabel="rows drawn", color=sns.color_palette("crest", counts.shape[1]))
     return titled(ax, f"{looks(run)[0]}, {part}: rows drawn in each stage, by their task", legend="task")
-
 
 def stream_picture(stream) -> Axes:
     """Rows of each side of each task, with the task's labels."""
@@ -220,7 +200,6 @@ def stream_picture(stream) -> Axes:
     ax.legend(fontsize=11, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.18), frameon=False)
     return titled(ax, "The stream: tasks in the order in which they are learned")
 
-
 def class_counts(corpus, need: int = 120) -> Axes:
     """Examples a label, most frequent first; the line is what `make_stream` asks of a label by default."""
     labels, counts = zip(*corpus.counts().most_common())
@@ -231,7 +210,6 @@ def class_counts(corpus, need: int = 120) -> Axes:
     ax.tick_params("x", rotation=90, labelsize=min(12, 700 / len(labels)))
     ax.set(xlim=(-0.7, len(labels) - 0.3), ylabel="examples")
     return titled(ax, f"{len(labels)} types: a few are frequent, many are rare")
-
 
 def paired(one, other) -> Axes:
     """Accuracy of `one` minus that of `other`, by task and overall, on the same test rows after the last stage. Bars
@@ -246,7 +224,6 @@ def paired(one, other) -> Axes:
     ax.axvline(0, color="0.5", linestyle="--")
     return titled(ax, "Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)",
                   f"{looks(one)[0]} minus {looks(other)[0]} (points)", "task")
-
 
 def lost_labels(run) -> pd.DataFrame:
     """Labels, most lost first: accuracy (parts of 1) when learned, at the end; "taken for": its most frequent error."""

@@ -4,9 +4,7 @@ The prompt is built from pieces. May import `corpora`. Knows nothing of models. 
 import json
 import re
 from typing import NamedTuple
-
 from transformers import PreTrainedTokenizerBase
-
 from conpet_lib.assets import DATA
 from conpet_lib.corpora import Example
 
@@ -18,13 +16,11 @@ UNUSED_MARKS = (("[unused0]", "[unused1]"), ("[unused2]", "[unused3]"))
 WORD_MARKS = ((" [", " ]"), (" {", " }"))
 SPANS = {"{span}": 0, "{head}": 0, "{tail}": 1}      # which span of the example a template's field stands for
 
-
 class Encoded(NamedTuple):
     """A prompt as the model reads it."""
     tokens: tuple[int, ...]
     answer: int                 # a position in `tokens`
     cut: int                    # tokens of the text that were lost
-
 
 class Prompt:
     """A template with its tokenizer: the encoder's if that has a mask token, else the decoder's.
@@ -88,7 +84,6 @@ class Prompt:
             field = piece.strip()
             filled.append((piece.replace(field, words[SPANS[field]]), True) if field in SPANS else (piece, False))
         return filled
-
 
 def shorten(pieces: list[tuple[list[int], bool]], room: int) -> list[list[int]]:
     """Cut token lists, at the far end from the spans, until all fit into `room` tokens; long spans keep their start."""

@@ -14,13 +14,11 @@ import re
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import load
-
 from conpet_lib import metrics
 from conpet_lib.assets import DATA
 from conpet_lib.backbone import Backbone, load_backbone
@@ -34,11 +32,9 @@ from conpet_lib.tasks import Stream, Task
 
 FORMAT = 3          # 1: without hashes; 2: with the ledgers a second time, among the costs
 
-
 def seal(record: dict) -> str:
     """The hash of a record's content, which it carries as `digest`."""
     return digest(json.dumps({name: value for name, value in record.items() if name != "digest"}))
-
 
 def read_record(folder: str | Path) -> dict:
     """`run.json` of a folder, checked: format, hash, and that no name in it leads out of the folder."""
@@ -62,7 +58,6 @@ def read_record(folder: str | Path) -> dict:
                           ) from None
     return record
 
-
 def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cache: Path | None = None) -> Learner:
     """The learner as the record's last stage left it (a new one if there is none)."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in record["config"].items()}
@@ -79,7 +74,6 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
         names = record["modules"] if part is learner else filter(None, [record["selector"]])
         part.modules = [part.new_module(number).load(folder / "modules" / name) for number, name in enumerate(names)]
     return learner
-
 
 class Run:
     """A recorded run; accuracies are parts of 1. Has `folder`, `record` (its run.json), `name` (the learner's),
@@ -232,7 +226,6 @@ class Run:
         state = (f"average accuracy {self.average_accuracy.iloc[-1]:.1%}" if done else "nothing trained yet")
         return f"Run({self.name!r}: stage {done} of {all_stages}, {state}, folder={str(self.folder)!r})"
 
-
 def marked(text: str, kind: str) -> Example:
     """An example from a marked string; see `Run.predict`."""
     patterns, hint = {"typing": ([r"\[(.+?)\]"], "[span]"), "definition": ([r"^([^:]+):"], "noun: definition"),
@@ -243,7 +236,6 @@ def marked(text: str, kind: str) -> Example:
     bare = partial(re.sub, r"[\[\]{}]", "") if "[" in hint else str
     spans = tuple((len(bare(text[:match.start(1)])), len(bare(text[:match.end(1)]))) for match in found)
     return Example(key="given", text=bare(text), spans=spans, label="")
-
 
 def load_run(folder: str | Path, backbone: Backbone | None = None) -> Run:
     """A run from its folder, refused if its format is another one; `backbone` is loaded when needed if not given."""

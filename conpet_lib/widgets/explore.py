@@ -4,15 +4,12 @@ In: a corpus, runs. Out: tables of keys, labels and numbers; text of a corpus on
 
 import html
 from pathlib import Path
-
 import numpy as np
 from IPython.display import HTML as Html
 from ipywidgets import HTML, Button, GridBox, Label, Play, jslink
-
 import conpet_lib as cp
 from conpet_lib import plots, prompts
 from conpet_lib.widgets.panel import Panel, control
-
 
 def card(example: cp.corpora.Example, prompt: prompts.Prompt) -> str:
     """An example as HTML: label, text with its spans in colour, prompt."""
@@ -21,7 +18,6 @@ def card(example: cp.corpora.Example, prompt: prompts.Prompt) -> str:
         text = text.replace(span, f"<mark style='background:#f5c77e'>{span}</mark>", 1)
     return f"<p><b>{label}</b><br>{text}<br><code>{asked}</code></p>"
 
-
 def examples(corpus: cp.corpora.Corpus, backbone: cp.backbone.Backbone, count: int = 10, seed: int = 0,
              label: str = "") -> Html:
     """Examples drawn at random, of one label or of all, spans in colour, with the prompt that the backbone reads."""
@@ -29,7 +25,6 @@ def examples(corpus: cp.corpora.Corpus, backbone: cp.backbone.Backbone, count: i
     drawn = np.random.default_rng(seed).choice(rows, min(count, len(rows)), replace=False)
     prompt = prompts.Prompt(backbone.tokenizer, corpus.kind)
     return Html("".join(card(corpus.examples[row], prompt) for row in drawn))
-
 
 class ExampleExplorer(Panel):
     """Look at the examples of a label, a few at a time."""
@@ -45,7 +40,6 @@ class ExampleExplorer(Panel):
 
     def show(self) -> None:
         self.cards.value = examples(self.corpus, self.backbone, **self.config).data
-
 
 class RunBrowser(Panel):
     """List the runs under a folder by their places in it, choose some, compare them: `.runs`; `.all_runs` has all."""
@@ -74,7 +68,6 @@ class RunBrowser(Panel):
         if self.runs:
             self.code = f"runs = [cp.load_run(folder) for folder in {folders!r}]\nplots.average_curves(runs)"
             self.draw(plots.average_curves(self.runs))
-
 
 class MatrixExplorer(Panel):
     """The accuracy matrix (%) as buttons: press one to list what was lost there: `.lost`, with keys and labels."""
@@ -106,7 +99,6 @@ class MatrixExplorer(Panel):
         self.tabulate(self.lost)
         self.status.value = f"After stage {stage}, {len(self.lost)} test rows of task {task} that were right are wrong."
 
-
 class SelectorExplorer(Panel):
     """A map of the selector's features; a slider goes from the surest test row to the least sure and shows it."""
     template = "points = cp.selector_points(run, stream)\nplots.selector_map(points, {place})"
@@ -122,7 +114,6 @@ class SelectorExplorer(Panel):
         self.card.value = card(self.example[row["key"]], self.run.learner.features.prompt)
         self.tabulate(row.drop(["x", "y"]).to_frame("row"))
         self.draw(plots.selector_map(self.points, self.config["place"]))
-
 
 class Playback(Panel):
     """A recorded run as if it were trained now, a stage after the other: for a room that has no time to train."""

@@ -5,14 +5,11 @@ import html
 import threading
 from ast import literal_eval
 from dataclasses import fields
-
 import pandas as pd
 from ipywidgets import Button, FloatProgress, HBox, Widget
-
 import conpet_lib as cp
 from conpet_lib import comparing, plots, registry
 from conpet_lib.widgets.panel import Panel, call, control
-
 
 class StreamPanel(Panel):
     """Choose the tasks: `.stream`. Labels that are chosen by hand are cut into tasks as they are listed; else drawn.
@@ -38,7 +35,6 @@ class StreamPanel(Panel):
         self.stream = cp.make_stream(self.corpus, **asked)
         names = pd.Series([", ".join(task.labels) for task in self.stream], range(1, len(self.stream) + 1))
         self.tabulate(names.rename_axis("task").to_frame("labels"))
-
 
 class BudgetPanel(Panel):
     """What a module budget costs, before anything is trained: `.forecast` of `.chosen`, the config, on `.backbone`.
@@ -72,7 +68,6 @@ class BudgetPanel(Panel):
         self.forecast = cp.forecast(self.stream, self.backbone, self.chosen, self.timed)
         numbers = pd.Series(vars(self.forecast), name="forecast").rename(lambda name: name.replace("_", " "))
         self.tabulate(numbers.map(lambda number: f"{number:,.0f}" if number > 99 else f"{number:.3g}").to_frame())
-
 
 class TrainPanel(Panel):
     """Choose a stream, a learner and a rank, press Train, watch the curve grow; stop, ask, and go on.
@@ -180,7 +175,6 @@ class TrainPanel(Panel):
         for widget in (self.train_button, *self.controls.values()):
             widget.disabled = now
         self.stop_button.disabled = not now
-
 
 class AblationPanel(TrainPanel):
     """Change one setting, hold the rest, press Train: a figure and paired intervals fill in as runs end.

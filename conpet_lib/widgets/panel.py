@@ -4,13 +4,10 @@ pyplot, so that a panel works in every notebook front end. Knows nothing of what
 
 import html
 from collections.abc import Sequence
-
 import pandas as pd
 from ipywidgets import HTML, BoundedIntText, Dropdown, HBox, Image, IntSlider, SelectMultiple, Text, VBox, Widget
-
 from conpet_lib import plots
 from conpet_lib.errors import ConpetError
-
 
 def control(value: object, name: str, tip: str, options: Sequence = (), low: int = 0, high: int = 0) -> Widget:
     """The widget of a value: of a tuple or one of `options`, a text, a number from `low` (a slider if to `high`)."""
@@ -26,11 +23,9 @@ def control(value: object, name: str, tip: str, options: Sequence = (), low: int
         return BoundedIntText(min=low, max=10_000, **looks)
     return IntSlider(min=low, max=high, continuous_update=False, **looks)
 
-
 def call(name: str, *given: str, **settings: object) -> str:
     """The text of a call, such as `cp.make_stream(corpus, tasks=4)`."""
     return f"{name}({', '.join([*given, *(f'{key}={value!r}' for key, value in settings.items())])})"
-
 
 class Panel:
     """Controls beside what they show: `controls`, widgets by setting; `config`, their plain values; `code`, the calls
