@@ -97,7 +97,6 @@ class Backbone:
     def _gate(self, number: int, layer: nn.Module) -> None:
         """Let a layer compute in prefixes or in tops alone; the model's own forward makes masks and positions."""
         whole, short = layer.forward, ANSWER_ROW.get(type(layer))
-
         def forward(hidden: Tensor, *args, **kwargs):
             call, top = self.call, self.call["answer"] is not None
             if number == self.boundary and call["hidden"] is not None:
@@ -114,7 +113,6 @@ class Backbone:
             out = whole(hidden, *args, **kwargs)
             call["result"] = pick(out[0] if isinstance(out, tuple) else out, call["answer"])
             return out
-
         layer.forward = forward
 
     def _run(self, adapter=None, config=None, ids=None, hidden=None, real=None, answer=None) -> Tensor:

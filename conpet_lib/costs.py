@@ -66,7 +66,6 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
     def linear(layers, ends: str | tuple[str, ...] = ""):
         return sum(part.weight.numel() for name, part in layers.named_modules() if isinstance(part, torch.nn.Linear)
                    and "lora_" not in name and name.removesuffix(".base_layer").endswith(ends))
-
     layers, counts, exit_layer = backbone.layers, Counter(counts), backbone.layers[-1]
     exit_all = linear(exit_layer, ALL_TOKENS if type(exit_layer) in ANSWER_ROW else "")
     token, row = linear(layers[backbone.boundary:-1]) + exit_all, linear(exit_layer) - exit_all

@@ -27,7 +27,6 @@ WRITE_BYTES = 16 * 2**20                    # written at once
 INFERENCE_ROWS = 64                         # rows of one pass without gradients
 PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30    # limits of the caches on disk
 TYPES = {str(dtype): dtype for dtype in (torch.float16, torch.float32)}
-
 Tokens = Sequence[int]
 
 class Store:

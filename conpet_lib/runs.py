@@ -223,7 +223,7 @@ class Run:
 
     def __repr__(self) -> str:
         done, all_stages = self.record["stages_done"], len(self.record["stream"]["tasks"])
-        state = (f"average accuracy {self.average_accuracy.iloc[-1]:.1%}" if done else "nothing trained yet")
+        state = f"average accuracy {self.average_accuracy.iloc[-1]:.1%}" if done else "nothing trained yet"
         return f"Run({self.name!r}: stage {done} of {all_stages}, {state}, folder={str(self.folder)!r})"
 
 def marked(text: str, kind: str) -> Example:

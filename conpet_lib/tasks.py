@@ -106,10 +106,9 @@ def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train:
     return Stream(corpus.name, corpus.kind, corpus.examples, tuple(made), report)
 
 def conpet_split(corpus: Corpus, split: str, seed: int) -> tuple[list[list[str]], dict, dict]:
-    """The ConPET authors' label lists, the rows of each (label, side), and a report of sentences on two sides.
-
-    Rows are cut by the official parts, or 80/10/10 of each label, or of all ("pooled"), in the order of the files, by
-    Python's generator with their seed. `seed` 0 is theirs; another draws labels and rows by the same recipe.
+    """The ConPET authors' label lists, the rows of each (label, side), and a report of sentences on two sides. Rows are
+    cut by official parts, or 80/10/10 of each label, or of all ("pooled"), in the files' order, by Python's generator
+    with their seed; `seed` 0 is theirs, another draws labels and rows by the same recipe.
     Source: scripts and preprocess of github.com/Raincleared-Song/ConPET, as each file of `data/splits` says."""
     known = {file.stem.replace(corpus.name, "conpet").replace("_", "-"): file
              for file in (DATA / "splits").glob(f"{corpus.name}*.json")}
@@ -121,9 +120,8 @@ def conpet_split(corpus: Corpus, split: str, seed: int) -> tuple[list[list[str]]
             if example.part == part and example.label in labels]
     lacking = {*labels} - {examples[row].label for row in pool}
     if lacking or seed and not about["seed"] or cut == "parts" and None in {examples[row].part for row in pool}:
-        raise ConpetError(f"split={split!r} of {corpus.name} needs all {len(labels)} labels (lacking: "
-                          f"{', '.join(sorted(lacking)) or 'none'}){', the official parts' * (cut == 'parts')}"
-                          f"{', and split_seed=0, since its recipe is not known' * (not about['seed'])}.")
+        raise ConpetError(f"split={split!r} of {corpus.name} needs{' its parts and' * (cut == 'parts')} all its labels "
+                          f"(lacking: {sorted(lacking)}){', split_seed=0: no recipe is known' * (not about['seed'])}.")
     generator, numbers = random.Random(seed or about["seed"]), [*range(len(labels))]
     generator.shuffle(pool if cut == "pooled" else [])
     generator.shuffle(numbers)
@@ -131,18 +129,16 @@ def conpet_split(corpus: Corpus, split: str, seed: int) -> tuple[list[list[str]]
         tasks = [[labels[number] for number in sorted(numbers.pop(0) for _ in task)] for task in tasks]
     for row in pool:
         pools["" if cut == "pooled" else examples[row].label].append(row)
-    rows, standing = defaultdict(list), defaultdict(set)
-    for label in [""] if cut == "pooled" else sum(tasks, []):
-        generator.shuffle(pools[label] if cut == "by label" else [])
-        train, valid = int(len(pools[label]) * 0.8), int(len(pools[label]) * 0.8) + int(len(pools[label]) * 0.1)
-        for place, row in enumerate(pools[label]):
-            drawn = "train" if place < train else "valid" if place < valid else "test"
-            side = examples[row].part if cut == "parts" else drawn
+    rows, standing = {(label, side): [] for label in labels for side in SIDES}, defaultdict(set)
+    for pool in [pools[label] for label in ([""] if cut == "pooled" else sum(tasks, []))]:
+        generator.shuffle(pool if cut == "by label" else [])
+        train, valid = int(len(pool) * 0.8), int(len(pool) * 0.8) + int(len(pool) * 0.1)
+        for place, row in enumerate(pool):
+            side = examples[row].part if cut == "parts" else SIDES[2 - (place >= train) - (place >= valid)]
             rows[examples[row].label, side].append(row)
             standing[examples[row].sentence or examples[row].text].add(side)
-    rows = {(label, side): np.array(rows[label, side], dtype=np.int64) for label in labels for side in SIDES}
-    return tasks, rows, {"sentences on two sides": sum(len(sides) > 1 for sides in standing.values()),
-                         "labels unknown to the split": dict(corpus.report.unknown)}
+    return tasks, {where: np.array(found, dtype=np.int64) for where, found in rows.items()}, {
+        "sentences on two sides": sum(len(sides) > 1 for sides in standing.values())}
 
 def check_labels(labels: Sequence[Sequence[str]], counts: dict[str, int], few: dict[str, int], need: int) -> None:
     """Refuse explicit label lists with unknown, repeated or too small labels, all named at once."""

@@ -161,7 +161,6 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
     names = [part.name for part in learner.parts]
     progress = tqdm(total=len(learner.stream), initial=record["stages_done"], disable=not bar,
                     bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]")
-
     def tell(step: Step) -> None:
         """What the learner calls at each step: books time, moves the bar, keeps a checkpoint, asks whether to stop."""
         clock.tick(step.doing)
@@ -176,7 +175,6 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
             clock.tick("checkpoint")
         if stop:
             raise CancelledError
-
     for part in learner.parts:
         part.tell = tell
     try:

@@ -1,25 +1,23 @@
 """Corpora: labelled examples from files, all in one form.
 In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s and a report of what was left out. A
-reader a corpus; what they share is in `reading`. Knows nothing of tasks or backbones. Start at `load_corpus`."""
+reader a corpus; what they share is in `example`. Knows nothing of tasks or backbones. Start at `load_corpus`."""
 
-from importlib import import_module
 from pathlib import Path
 import pandas as pd
 from conpet_lib.assets import ASSETS, asset_folder
-from conpet_lib.corpora import table, tacred
-from conpet_lib.corpora.example import Corpus, Example, ReadReport
-from conpet_lib.corpora.reading import ABOUT, read_corpus
+from conpet_lib.corpora import ace, fewnerd, fewrel, ontonotes, table, tacred, wordnet
+from conpet_lib.corpora.example import ABOUT, Corpus, Example, ReadReport, read_corpus
 from conpet_lib.errors import ConpetError, unknown
 
+READERS = {"wordnet": wordnet, "fewnerd": fewnerd, "ontonotes": ontonotes, "bbn": ontonotes, "fewrel": fewrel,
+           "tacred": tacred, "ace": ace, "table": table}
+
 def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **options) -> Corpus:
-    """Read a corpus; its `report` says what was left out, merged, cut, and why.
+    """Read a corpus; its `report` says what was left out or read as another, and why.
     Args: path: the file or folder as it was handed out, zip, tar and gz too. "wordnet" needs none: it is fetched.
             "table" takes a DataFrame or a Hugging Face Dataset too.
-        options: table: a column that is not guessed, as `text="sentence"` (label, part, start, end, head_start, ...).
-            tacred: `patch=` a file or folder of Re-TACRED or TACREV; `ends=` "inclusive" or "exclusive" where a file
-            does not tell. ontonotes, bbn: `branches=` "skip" leaves out mentions with several labels, "first" and
-            "deepest" take one; `mend=` whether `/FAC` is `/FACILITY` (bbn), `geograpy` is `geography`. These and ace:
-            `repeats=True` keeps exact repeats. ace: `argument=` "head" or "extent" of LDC's mentions.
+        options: "table": `text=`, `label=` and so on name columns that are not guessed. "tacred": `patch=`, Re-TACRED's
+            or TACREV's files. "ontonotes", "bbn", "ace": `repeats=True` keeps repeats. "ace": `argument="extent"`.
     Raises: ConpetError for an unknown name or option, a missing path (it says what to get) or a faulty file."""
     if name not in ABOUT:
         raise unknown("corpus", name, ABOUT)
@@ -36,4 +34,4 @@ def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **opti
         raise ConpetError(f"load_corpus({name!r}) cannot read a {type(path).__name__}. {ABOUT[name]['wanted']}")
     if options.get("patch"):
         options["patch"] = tacred.read_patch(options["patch"])
-    return read_corpus(name, path, import_module(f"conpet_lib.corpora.{name}").read_file, options)
+    return read_corpus(name, path, READERS[name].read_file, options)

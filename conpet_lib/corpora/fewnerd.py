@@ -5,7 +5,7 @@ design (about 1 %). In INTER and INTRA other types are `O`. Labels are `coarse-f
 import re
 from itertools import groupby
 from pathlib import Path
-from conpet_lib.corpora.reading import PARTS, Example, Found, ReadReport, joined, text_of
+from conpet_lib.corpora.example import PARTS, Example, Found, ReadReport, joined, text_of
 
 PREFIX = re.compile(r"^[BI]-(?=(art|building|event|location|organization|other|person|product)-)")
 
@@ -22,10 +22,6 @@ def read_file(file: Path, report: ReadReport) -> Found:
         runs = [list(run) for label, run in groupby(range(len(labels)), key=labels.__getitem__) if label != "O"]
         report.skipped["sentences without a mention"] += not runs
         for start, *more in runs:
-            try:
-                text, spans = joined(tokens, [(start, start + 1 + len(more))])
-            except ValueError as error:
-                yield f"line {rows[start][0]}: {error}"
-                continue
+            text, spans = joined(tokens, [(start, start + 1 + len(more))])
             yield Example(f"{file.stem}:{rows[0][0]}:{start}", text, spans, labels[start], PARTS.get(file.stem),
                           f"{file.name}, line {rows[start][0]}", group=labels[start].split("-", 1)[0])

@@ -4,7 +4,7 @@ and tail is marked (the FewRel toolkit's choice; the ConPET authors mark every o
 `name` is lower-cased. Tokens may be blanks; positions count them. `pid2name.json` beside it names the relations."""
 
 from pathlib import Path
-from conpet_lib.corpora.reading import FAULTS, Example, Found, ReadReport, joined, load_json, text_of
+from conpet_lib.corpora.example import FAULTS, Example, Found, ReadReport, joined, load_json, text_of
 
 def read_file(file: Path, report: ReadReport) -> Found:
     """The example of each record of one file, or what is wrong with it."""

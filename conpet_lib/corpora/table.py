@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 import pandas as pd
-from conpet_lib.corpora.reading import FAULTS, PARTS, Example, Found, ReadReport, joined, lines_of, load_json, text_of
+from conpet_lib.corpora.example import FAULTS, PARTS, Example, Found, ReadReport, joined, lines_of, load_json, text_of
 
 GUESSES = {"text": ("text", "sentence", "content", "review"), "part": ("part", "split"),
            "label": ("label", "class", "type", "category", "relation", "target")}

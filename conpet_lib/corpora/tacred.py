@@ -1,29 +1,28 @@
 """TACRED as JSON, an array of `{"id", "token": [...], "relation": "per:title", "subj_start": 0, ...}`, or as CoNLL.
 JSON's ends are inclusive in the official files, exclusive in copies from a hub: a span of one place tells the first, an
-end behind the last token the second; if a file has both or neither, `ends` must say. CoNLL: `# id=... reln=...`, then a
+end behind the last token the second; a file with both or neither is refused. CoNLL: `# id=... reln=...`, then a
 token a line. `no_relation` is left out; brackets such as `-LRB-` become the signs they stand for. `patch`: Re-TACRED
 has the label of every record that stays, so an absent id is left out; TACREV has changed records only."""
 
 import re
 from pathlib import Path
-from conpet_lib.corpora.reading import FAULTS, PARTS, Example, Found, ReadReport, joined, load_json, text_of
+from conpet_lib.corpora.example import FAULTS, PARTS, Example, Found, ReadReport, joined, load_json, text_of
 from conpet_lib.errors import ConpetError
 
 BRACKETS = {"-LRB-": "(", "-RRB-": ")", "-LSB-": "[", "-RSB-": "]", "-LCB-": "{", "-RCB-": "}", "``": '"', "''": '"'}
 SIDES, ABSENT = ("subj", "obj"), "absent from the patch"
 
-def read_file(file: Path, report: ReadReport, ends: str | None, patch: dict[str, str] | None) -> Found:
+def read_file(file: Path, report: ReadReport, patch: dict[str, str] | None) -> Found:
     """The example of each record with a relation, or what is wrong with it; the group of `per:title` is `per`."""
     text, patch = text_of(file), patch or {}
-    conll = re.match("# (id=|index\t)", text)
+    conll = text.startswith(("# id=", "# index"))
     records = re.split(r"(?m)^(?=# id=)", text)[1:] if conll else load_json(text)
     whole = [one for one in records if isinstance(one, dict) and isinstance(one.get("token"), list)]
     places = [(one.get(f"{side}_start"), one.get(f"{side}_end"), len(one["token"])) for one in whole for side in SIDES]
     inclusive, exclusive = (any(one[place] == one[1] for one in places) for place in (0, 2))
-    if not (conll or ends or inclusive != exclusive):
-        raise ValueError("expected an array of records with signs of inclusive ends or of exclusive ones, not of both; "
-                         "say which with ends='inclusive' or 'exclusive'")
-    inclusive = bool(conll) or (ends == "inclusive" if ends else inclusive)
+    if not conll and inclusive == exclusive:
+        raise ValueError("expected an array of records with signs of inclusive ends or of exclusive ones, not of both")
+    inclusive |= conll
     for place, one in enumerate(records):
         try:
             one = parsed(one) if conll else one
@@ -42,8 +41,6 @@ def read_file(file: Path, report: ReadReport, ends: str | None, patch: dict[str,
 def parsed(block: str) -> dict:
     """A record of CoNLL as one of JSON; only `# id=` opens one, since a token may be `#`."""
     head, *rows = (line.split("\t") for line in block.rstrip("\n").split("\n"))
-    if [row[0] for row in rows] != [str(number) for number in range(1, len(rows) + 1)]:
-        raise ValueError("expected tokens that are numbered from 1")
     found = {name: re.search(rf"\b{field}=(\S+)", head[0])[1] for name, field in (("id", "id"), ("relation", "reln"))}
     for side, column in zip(SIDES, (2, 4)):
         places = [place for place, row in enumerate(rows) if row[column] != "_"]

@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 import pandas as pd
 from conpet_lib.assets import DATA
-from conpet_lib.corpora.reading import Example, Found, ReadReport, text_of
+from conpet_lib.corpora.example import Example, Found, ReadReport, text_of
 
 TYPES = DATA / "wordnet_types.csv"
 SYNSET = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+?)(?:\(\w+\))? ([^|]*)\|([^;]*)")      # number, word, links, gloss
@@ -30,16 +30,11 @@ def read_file(file: Path, report: ReadReport) -> Found:
     above: dict[str, set[str]] = {}          # synset -> the types among it and all that lies above it
     for synset in TopologicalSorter(parents).static_order():
         above[synset] = ({synset} & types.keys()).union(*(above[up] for up in parents.get(synset, ())))
-    seen = set()
     for synset, (noun, definition) in nouns.items():
         found = above[synset]
-        if synset in types or not found:
-            report.skipped["under none of the types"] += 1
-        elif len(found) > 1:
-            report.skipped["under two types"] += 1
-        elif (noun, definition) in seen:
-            report.skipped["same noun and same definition"] += 1
+        if synset in types or len(found) != 1:
+            several = found and synset not in types
+            report.skipped["under two types" if several else "under none of the types"] += 1
         else:
-            seen.add((noun, definition))
             yield Example(f"n{synset}", f"{noun}: {definition}.", ((0, len(noun)),), types[kind := found.pop()],
                           None, f"data.noun {synset}", definition, columns["group"][kind])

@@ -1,6 +1,5 @@
 """Panels that look: at examples, at runs, at what was lost, at a selector.
-In: a corpus, runs. Out: tables of keys, labels and numbers; text of a corpus on the screen only, never kept in a page.
-"""
+In: a corpus, runs. Out: tables of keys, labels and numbers; a corpus' text on the screen only, never kept in a page."""
 
 import html
 from pathlib import Path
