@@ -21,7 +21,7 @@ from conpet_lib.assets import DATA
 from conpet_lib.errors import ConpetError
 
 ABOUT = json.loads((DATA / "corpora.json").read_text(encoding="utf-8"))     # by a corpus' name
-PARTS = {"test": "test", "dev": "valid", "val": "valid", "valid": "valid", "train": "train"}      # by a file's name
+PARTS = {"test": "test", "dev": "valid", "val": "valid", "valid": "valid", "validation": "valid", "train": "train"}
 FAULTS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError,
           csv.Error, SyntaxError)           # what a faulty record or file raises; the last one is that of XML
 Found = Iterator["Example | str"]           # what a reader finds in a file: examples, and a text for each fault
@@ -75,7 +75,7 @@ class Corpus:
 
 def text_of(file: Path) -> str:
     """The text of a file, with line feeds. Raises: ValueError with the lines that are none."""
-    text = file.read_bytes().decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n")
+    text = file.read_bytes().decode("utf-8-sig", "surrogateescape").replace("\r\n", "\n").replace("\n\ufeff", "\n")
     if bad := [text.count("\n", 0, found.start()) + 1 for found in re.finditer("[\0\udc80-\udcff].*", text)]:
         raise ValueError(f"expected UTF-8, found other bytes or NUL in {len(bad):,} lines ({str(bad[:20])[1:-1]}); "
                          "if it is Latin-1 or UTF-16, save it as UTF-8")

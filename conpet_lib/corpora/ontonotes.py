@@ -9,16 +9,17 @@ be closed as another; it is no XML, so tags are scanned. Ours: a line is a sente
 import html
 import re
 from pathlib import Path
-from conpet_lib.corpora.example import FAULTS, PARTS, Example, Found, ReadReport, joined, lines_of, load_json
+from conpet_lib.corpora.example import FAULTS, PARTS, Example, Found, ReadReport, joined, lines_of, load_json, text_of
 
 COLUMNS = re.compile(r"(-?\d{1,9})\t(-?\d{1,9})\t([^\t]*)\t([^\t]*)")
 TAG = re.compile(r'<(/?)(\w+)(?:\s+TYPE\s*=\s*"([^"]+)")?[^<>]*>')
 
 def read_file(file: Path, report: ReadReport) -> Found:
     """One example a mention, or what is wrong with its line; the root is the group."""
+    json_lines = text_of(file).lstrip().startswith("{")
     for where, line in lines_of(file):
         try:
-            if line.lstrip().startswith("{"):
+            if json_lines:
                 record = load_json(line)
                 tokens = list.copy(record["tokens"])            # TypeError for a text
                 mentions = [(one["start"], one["end"], list.copy(one["labels"])) for one in record["mentions"]]

@@ -50,7 +50,7 @@ def read_file(file: Path | pd.DataFrame, report: ReadReport, **given: str | None
     for wanted, name in given.items():
         fits = (str(name).lower(),) if name else GUESSES.get(wanted, (wanted,))
         columns[wanted] = next((name for name in header if str(name).strip().lower() in fits), None)
-        if columns[wanted] is None and (name or wanted in ("text", "label")):
+        if columns[wanted] is None and header and (name or wanted in ("text", "label")):
             raise ValueError(f"a column for the {wanted} is wanted; the columns are {', '.join(map(str, header))}. Say "
                              f"which with load_corpus('table', path=..., {wanted}='column')")
     places = next(places for places, _ in KINDS if all(columns[place] is not None for place in places))

@@ -33,8 +33,7 @@ def read_file(file: Path, report: ReadReport) -> Found:
     for synset, (noun, definition) in nouns.items():
         found = above[synset]
         if synset in types or len(found) != 1:
-            several = found and synset not in types
-            report.skipped["under two types" if several else "under none of the types"] += 1
+            report.skipped["under two types" if found and synset not in types else "under none of the types"] += 1
         else:
             yield Example(f"n{synset}", f"{noun}: {definition}.", ((0, len(noun)),), types[kind := found.pop()],
                           None, f"data.noun {synset}", definition, columns["group"][kind])
