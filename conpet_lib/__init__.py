@@ -8,7 +8,6 @@
     run.average_accuracy
 
 README.md lists the files in the order of the data flow, which is that of reading them.
-
 Axis words of our tensors: `batch` (rows of one pass), `tokens` (of a prompt, padded), `hidden` (the backbone's
 width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order), `stages`, `seeds`."""
 

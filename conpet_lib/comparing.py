@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.config import VanillaConfig
-from conpet_lib.errors import ConpetError, unknown
+from conpet_lib.errors import ConpetError, check_known
 from conpet_lib.files import numpy_generator
 from conpet_lib.registry import CONFIGS
 from conpet_lib.runs import Run, load_run
@@ -92,8 +92,8 @@ def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: st
         alone holds zero), pairs, seeds, and in `not held equal` the settings of both that differ besides `by`.
     Raises: ConpetError for unfinished runs, and for runs that cannot be paired since their data differ."""
     table = runs if isinstance(runs, pd.DataFrame) else runs_table(runs)
-    for column in {by, measure} - {*table}:
-        raise unknown("column", column, table.columns)
+    for column in (by, measure):
+        check_known("column", column, table.columns)
     table = table.assign(**{by: table[by].convert_dtypes().astype(object).fillna("None").astype(str)})
     held = ["seed"] if by == "order_seed" else ["stream", "seed"]
     counts = pd.crosstab([table[name] for name in held], table[by])

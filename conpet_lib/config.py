@@ -4,24 +4,20 @@ import json
 from dataclasses import asdict, dataclass
 from conpet_lib.assets import DATA
 from conpet_lib.backbone import TARGETS
-from conpet_lib.errors import check, unknown
-
-def whole(value: object) -> bool:
-    return type(value) is int and value >= 1        # not a bool, though Python calls it an int
+from conpet_lib.errors import check, check_known
 
 RULES = {       # what must hold of a setting, of whichever config it is, and the same in words
     **dict.fromkeys(("rank", "batch_size", "epochs", "valid_examples", "later_stage", "active", "memory"),
-                    (whole, "a whole number of 1 or more")),
-    **dict.fromkeys(("batch_limit", "modules", "memory_in_all"),
-                    (lambda value: value is None or whole(value), "a whole number of 1 or more, or None")),
+                    (lambda value: type(value) is int and value >= 1, "a whole number of 1 or more")),      # not a bool
+    **dict.fromkeys(("batch_limit", "modules", "memory_in_all"), (
+        lambda value: value is None or type(value) is int and value >= 1, "a whole number of 1 or more, or None")),
     **dict.fromkeys(("alpha", "epsilon", "temperature"), (lambda value: value > 0, "above 0")),
     **dict.fromkeys(("learning_rate", "new_share"), (lambda value: 0 < value <= 1, "above 0, at most 1")),
     "later_learning_rate": (lambda value: value is None or value > 0, "above 0, or None"),
     **dict.fromkeys(("weight_decay", "strength"), (lambda value: value >= 0, "0 or more")),
     "targets": (lambda value: isinstance(value, tuple) and len(value) > 0, "a tuple of names"),
-    "tunes": (lambda value: value in ("module", "all"), "'module' or 'all'"),
-    "joining": (lambda value: value in ("similar", "in turn"), "'similar' or 'in turn'"),
-    "selector": (lambda value: value in ("tasks", "labels"), "'tasks' or 'labels'")}
+    **{name: (known.__contains__, " or ".join(map(repr, known))) for name, known in {
+        "tunes": ("module", "all"), "joining": ("similar", "in turn"), "selector": ("tasks", "labels")}.items()}}
 
 @dataclass(frozen=True, kw_only=True)
 class VanillaConfig:
@@ -47,8 +43,7 @@ class VanillaConfig:
     def __post_init__(self):
         object.__setattr__(self, "learner", self.learners[0] if self.learner is None else self.learner)
         check(self.learner in self.learners, self, "learner", f"one of {', '.join(self.learners)}")
-        if self.learner.startswith("full"):
-            object.__setattr__(self, "tunes", "all")
+        object.__setattr__(self, "tunes", "all" if self.learner.startswith("full") else self.tunes)
         check(self.tunes != "all" or self.learner not in ("linear", "class-mean"), self, "tunes", "'module'")
         for name, (holds, wanted) in RULES.items():
             check(name not in asdict(self) or holds(getattr(self, name)), self, name, wanted)
@@ -107,7 +102,6 @@ def paper(learner: type[VanillaConfig], corpus: str, **more: object) -> VanillaC
     Example: `paper(DynamicConfig, "fewrel").batch_limit` is 320, the 80 % of theirs that train.
     Source: configs/*.yaml, global_var.py of github.com/Raincleared-Song/ConPET at 1a37c13."""
     known = json.loads((DATA / "paper.json").read_text(encoding="utf-8"))
-    if corpus not in known:
-        raise unknown("corpus", corpus, known)
+    check_known("corpus", corpus, known)
     return learner(**{"rank": 4, "alpha": 1.0, "targets": ("q_proj", "k_proj"), "batch_size": 8, "epsilon": 1e-4,
                       "weight_decay": 0.01, "limit_first": False, **known[corpus], **more})

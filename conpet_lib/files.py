@@ -9,7 +9,6 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
@@ -19,7 +18,6 @@ from conpet_lib.errors import ConpetError
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it. A reader sees the old
     file, the new one or none; a `write` that fails leaves nothing. No folder is made: one that vanished stays gone."""
-    path = Path(path)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as work:
         file = Path(work, path.name)
         write(file)
@@ -40,11 +38,10 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str,
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return write_atomically(path, lambda name: name.write_bytes(save(flat, about)))
 
-def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Any]) -> Any:
+def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], object]) -> object:
     """What a file holds; refuses one that is gone, whose digest is not `wanted`, or that cannot be parsed."""
     try:
-        content = path.read_bytes()
-        if digest(content) == wanted:
+        if digest(content := path.read_bytes()) == wanted:
             return parse(content)
         fault = "its hash is not the recorded one, so it is torn or was changed"
     except (OSError, ValueError, SafetensorError) as error:

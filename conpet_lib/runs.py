@@ -23,7 +23,7 @@ from conpet_lib import metrics
 from conpet_lib.assets import DATA
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.corpora import Example
-from conpet_lib.errors import ConpetError, unknown
+from conpet_lib.errors import ConpetError, check_known
 from conpet_lib.features import Features
 from conpet_lib.files import digest, read_checked, write_atomically, write_json
 from conpet_lib.learners import Learner
@@ -51,8 +51,7 @@ def read_record(folder: str | Path) -> dict:
             raise ValueError("it was changed after it was written")
         if not all(re.fullmatch(r"[\w-]+(/[\w-]+)*(\.\w+)?", name) for name in names):
             raise ValueError("it names files outside of its folder")
-        if learner not in LEARNERS:
-            raise unknown("learner", learner, LEARNERS)
+        check_known("learner", learner, LEARNERS)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ConpetError(f"{path} is not a run record ({error}). Restore the file, or train in another folder."
                           ) from None

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from conpet_lib.assets import DATA
 from conpet_lib.corpora import Corpus, Example
-from conpet_lib.errors import ConpetError, unknown
+from conpet_lib.errors import ConpetError, check_known
 from conpet_lib.files import digest, numpy_generator
 
 SIDES = ("test", "valid", "train")       # the scarce sides choose first
@@ -112,8 +112,7 @@ def conpet_split(corpus: Corpus, split: str, seed: int) -> tuple[list[list[str]]
     Source: scripts and preprocess of github.com/Raincleared-Song/ConPET, as each file of `data/splits` says."""
     known = {file.stem.replace(corpus.name, "conpet").replace("_", "-"): file
              for file in (DATA / "splits").glob(f"{corpus.name}*.json")}
-    if split not in known:
-        raise unknown(f"split of the corpus {corpus.name!r}", split, known)
+    check_known(f"split of the corpus {corpus.name!r}", split, known)
     about, examples, pools = json.loads(known[split].read_text(encoding="utf-8")), corpus.examples, defaultdict(list)
     tasks, cut, labels = about["tasks"], about["rows"], about.get("order", sorted(sum(about["tasks"], [])))
     pool = [row for part in ("train", "valid", "test", None) for row, example in enumerate(examples)

@@ -7,7 +7,7 @@ import pandas as pd
 from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.corpora import ace, fewnerd, fewrel, ontonotes, table, tacred, wordnet
 from conpet_lib.corpora.example import ABOUT, Corpus, Example, ReadReport, read_corpus
-from conpet_lib.errors import ConpetError, unknown
+from conpet_lib.errors import ConpetError, check_known
 
 READERS = {"wordnet": wordnet, "fewnerd": fewnerd, "ontonotes": ontonotes, "bbn": ontonotes, "fewrel": fewrel,
            "tacred": tacred, "ace": ace, "table": table}
@@ -19,8 +19,7 @@ def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **opti
         options: "table": `text=`, `label=` and so on name columns that are not guessed. "tacred": `patch=`, Re-TACRED's
             or TACREV's files. "ontonotes", "bbn", "ace": `repeats=True` keeps repeats. "ace": `argument="extent"`.
     Raises: ConpetError for an unknown name or option, a missing path (it says what to get) or a faulty file."""
-    if name not in ABOUT:
-        raise unknown("corpus", name, ABOUT)
+    check_known("corpus", name, ABOUT)
     known = ABOUT[name].get("options", {})
     for option, value in options.items():
         if option not in known or known[option] and value not in known[option]:
