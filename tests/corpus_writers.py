@@ -1,7 +1,7 @@
 """Corpora of our own words in each layout, for the tests: from plain records to files.
 
-A typing record is `(tokens, [(start, end, label), ...])`, a relation record `(tokens, head, tail, label)`; spans count tokens,
-ends exclusive. `LAYOUTS`: name -> corpus, kind, and the function that writes the files of records.
+A typing record is `(tokens, [(start, end, label), ...])`, a relation record `(tokens, head, tail, label)`; spans count
+tokens, ends exclusive. `LAYOUTS`: name -> corpus, kind, and the function that writes the files of records.
 """
 
 import csv
@@ -18,10 +18,11 @@ from pathlib import Path
 
 LABELS = {"fewnerd": ["location-GPE", "person-artist/author", "building-theater", "other-law"],
           "ontonotes": ["/person", "/person/artist", "/location/city", "/other/art/film"],
-          "bbn": ["/GPE/CITY", "/PERSON", "/ORGANIZATION/CORPORATION", "/GPE"], "fewrel": ["P177", "P25", "P40", "P1001"],
+          "bbn": ["/GPE/CITY", "/PERSON", "/ORGANIZATION/CORPORATION", "/GPE"],
+          "fewrel": ["P177", "P25", "P40", "P1001"], "table": ["7", "warm", "NA", "Ö l"],
           "tacred": ["per:title", "org:founded_by", "per:age", "org:top_members/employees"],
-          "ace": ["Located", "Employment", "Family", "User-Owner-Inventor-Manufacturer"], "table": ["7", "warm", "NA", "Ö l"]}
-WORDS = "Maren Holt Brevik Oll Tarnholm crosses sang near the old Brücke 's 12 über of".split()
+          "ace": ["Located", "Employment", "Family", "User-Owner-Inventor-Manufacturer"]}
+WORDS = ["Maren", "Holt", "Brevik", "Oll", "Tarnholm", "crosses", "sang", "near", "the", "old", "Brücke", "'s", "12"]
 
 
 def typing_records(corpus: str, count: int, seed: int = 0) -> list:
@@ -115,13 +116,13 @@ def tacred(records) -> dict:
 
 
 def conll(records) -> dict:
-    rows = ["# index\ttoken\tsubj\tsubj_type\tobj\tobj_type\tstanford_pos\tstanford_ner\tstanford_deprel\tstanford_head"]
+    rows = ["# index\ttoken\tsubj\tsubj_type\tobj\tobj_type\tstanford_pos\tstanford_ner\tstanford_deprel"]
     for number, (tokens, head, tail, label) in enumerate(records):
         rows.append(f"# id=e77{number:017} docid=D reln={label}")
         for place, token in enumerate(tokens):
             subject = "SUBJECT\tPERSON" if head[0] <= place < head[1] else "_\t_"
             item = "OBJECT\tTITLE" if tail[0] <= place < tail[1] else "_\t_"
-            rows.append(f"{place + 1}\t{token}\t{subject}\t{item}\tNN\tO\tdep\t0")
+            rows.append(f"{place + 1}\t{token}\t{subject}\t{item}\tNN\tO\tdep")
         rows.append("")
     return {"train.conll": lines(rows)}
 
@@ -158,6 +159,16 @@ def dygie(records) -> dict:
                                     "relations": relations, "clusters": []}])}
 
 
+def oneie(records) -> dict:
+    return {"train.oneie.json": as_json(
+        {"doc_id": "D", "sent_id": f"D-{number}", "tokens": tokens, "sentence": " ".join(tokens), "entity_mentions": [
+            {"id": f"E{side}", "entity_type": "PER", "start": start, "end": end}
+            for side, (start, end) in enumerate((head, tail))], "event_mentions": [],
+         "relation_mentions": [{"id": "R", "relation_type": "PHYS", "relation_subtype": f"PHYS:{label}", "arguments": [
+             {"entity_id": "E1", "role": "Arg-2"}, {"entity_id": "E0", "role": "Arg-1"}]}]}
+        for number, (tokens, head, tail, label) in enumerate(records))}
+
+
 def rows(records) -> list[dict]:
     """Rows of a table with positions in characters."""
     found = []
@@ -181,11 +192,13 @@ def separated(delimiter: str) -> Callable:
 
 LAYOUTS = {"Few-NERD text": ("fewnerd", "typing", fewnerd),
            "OntoNotes, 5 columns": ("ontonotes", "typing", columns("\tHEAD|x ", True)),
-           "OntoNotes, 4 columns": ("ontonotes", "typing", columns("", False)), "OntoNotes, AFET": ("ontonotes", "typing", afet),
+           "OntoNotes, 4 columns": ("ontonotes", "typing", columns("", False)),
+           "OntoNotes, AFET": ("ontonotes", "typing", afet),
            "BBN, 4 columns": ("bbn", "typing", columns("", False)), "BBN, AFET": ("bbn", "typing", afet),
            "BBN, LDC": ("bbn", "typing", inline), "FewRel JSON": ("fewrel", "relation", fewrel),
            "TACRED JSON": ("tacred", "relation", tacred), "TACRED CoNLL": ("tacred", "relation", conll),
            "ACE, LDC": ("ace", "relation", ldc), "ACE, DyGIE++": ("ace", "relation", dygie),
+           "ACE, OneIE": ("ace", "relation", oneie),
            "CSV": ("table", "relation", separated(",")), "TSV": ("table", "relation", separated("\t")),
            "semicolons": ("table", "relation", separated(";")),
            "JSON lines": ("table", "relation", lambda records: {"mine.jsonl": as_json(rows(records))})}
@@ -201,7 +214,8 @@ def seen(records) -> list[tuple]:
     found = []
     for tokens, *rest in records:
         pairs = [([mention[:2]], mention[2]) for mention in rest[0]] if len(rest) == 1 else [(rest[:2], rest[2])]
-        found += [(" ".join(tokens), *(" ".join(tokens[slice(*span)]) for span in spans), label) for spans, label in pairs]
+        found += [(" ".join(tokens), *(" ".join(tokens[slice(*span)]) for span in spans), label)
+                  for spans, label in pairs]
     return sorted(found)
 
 

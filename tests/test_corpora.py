@@ -101,7 +101,7 @@ def test_fewrel_spans_are_the_words_at_the_first_occurrence(tmp_path, record, he
 def test_fewrel_a_faulty_record_is_refused_by_its_place(tmp_path, record, reason):
     with pytest.raises(cp.ConpetError) as error:
         fewrel(tmp_path, [BRIDGE, record])
-    for part in ("1 fault(s)", "train_wiki.json, P9001, record 1:", reason, "Expected: an object {relation: [records]}"):
+    for part in ("1 fault(s)", "train_wiki.json, P9001, record 1:", reason, "Expected: an object {relation: [re"):
         assert part in str(error.value)
 
 
@@ -112,7 +112,7 @@ def test_fewrel_faults_are_all_reported_at_once_and_after_twenty_by_number(tmp_p
 
 @pytest.mark.parametrize("text, reason", [
     ("{not json", "no known layout.*FewRel JSON: an object whose first key is a Wikidata property"),
-    ('[{"tokens": []}]', "no known layout"), ('{"P1": [{"tokens": [', "cannot be read: JSONDecodeError Expecting value"),
+    ('[{"tokens": []}]', "no known layout"), ('{"P1": [{"tokens": [', "cannot be read: JSONDecodeError Expecting"),
     ('{"P1": [], "P2": {"tokens": []}}', "expected an object"), ('{"place": [{"tokens": ["Oll"]}]}', "another domain")])
 def test_fewrel_a_file_of_another_layout_or_domain_is_refused(tmp_path, text, reason):
     (tmp_path / "train_wiki.json").write_text(text)

@@ -1,4 +1,4 @@
-"""Corpora, well formed and mutated: a reader gives all examples, accounts for what it leaves out, or says what is wrong.
+"""Corpora, written and mutated: a reader gives all examples, accounts for what it leaves out, or says what is wrong.
 
 A few hundred mutated files in `make test`; `make fuzz` mutates 12,000.
 """
@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 import conpet_lib as cp
 
-NASTY = [b"\0", b"\xff", b"\t", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b",", b"<", b">", b"&", b"-1", b"99999", b"1.5",
-         b"null", b"true", b"\xef\xbb\xbf", b"\xc3", b"O", b"_", b"/", b"# id=", b"NaN", b"\\ud800", b"1e999", b"P1", b"  ",
-         b"<!ENTITY a 'b'>", b"[" * 3000, b"9" * 5000, b"\xe2\x80\xa8"]
+NASTY = [b"\0", b"\xff", b"\t", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b",", b"<", b">", b"&", b"-1", b"99999",
+         b"null", b"true", b"\xef\xbb\xbf", b"\xc3", b"O", b"_", b"/", b"# id=", b"NaN", b"\\ud800", b"1e999", b"P1",
+         b"  ", b"1.5", b"<!ENTITY a 'b'>", b"[" * 3000, b"9" * 5000, b"\xe2\x80\xa8"]
 SECONDS = 20
 
 
@@ -68,12 +68,14 @@ HELD = {
     "BBN, LDC": lambda data: len(re.findall(rb"</(?:ENAMEX|NUMEX|TIMEX)\b[^<>]*>", data)),
     **dict.fromkeys(["OntoNotes, 5 columns", "OntoNotes, 4 columns", "BBN, 4 columns"],
                     lambda data: sum(bool(line.strip()) for line in decoded(data))),
-    **dict.fromkeys(["OntoNotes, AFET", "BBN, AFET"], lambda data: sum(len(one["mentions"]) for one in json_lines(data))),
+    **dict.fromkeys(["OntoNotes, AFET", "BBN, AFET"],
+                    lambda data: sum(len(one["mentions"]) for one in json_lines(data))),
     "FewRel JSON": lambda data: sum(map(len, json.loads(data.decode("utf-8-sig")).values())),
     "TACRED JSON": lambda data: len(json.loads(data.decode("utf-8-sig"))),
     "TACRED CoNLL": lambda data: sum(line.startswith("# id=") for line in decoded(data)),
     "ACE, LDC": lambda data: len(list(ElementTree.fromstring(data).iter("relation_mention"))),
     "ACE, DyGIE++": lambda data: sum(len(rows) for one in json_lines(data) for rows in one["relations"]),
+    "ACE, OneIE": lambda data: sum(len(one["relation_mentions"]) for one in json_lines(data)),
     "JSON lines": lambda data: len(json_lines(data))}
 
 

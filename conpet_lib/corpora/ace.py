@@ -1,9 +1,9 @@
-"""ACE 2005 relations: LDC2006T06 (.apf.xml beside .sgm) or DyGIE++ JSON lines; labels are bare sub-types.
+"""ACE 2005 relations: LDC2006T06 (.apf.xml beside .sgm), DyGIE++ and OneIE JSON lines; labels are bare sub-types.
 LDC: offsets count the sgm without its `<...>` tags, raw `&amp;` and line feeds too, ends inclusive; arguments are the
 heads of mentions (option `argument`), in `timex2norm` alone, one of four stages. DyGIE++: a document a line, positions
-go through it, ends inclusive. Ours: LDC's sentences end at an empty line or at `.!?` before a capital; a text is the
-sentences from one argument to the other, and joining them is counted. Left out and counted: arguments that overlap,
-since marks cannot nest, and relations without a sub-type (METONYMY)."""
+go through it, ends inclusive. OneIE: a sentence a line, ends exclusive. Ours: LDC's sentences end at an empty line or
+at `.!?` before a capital; a text is the sentences from one argument to the other, and joining them is counted. Left out
+and counted: arguments that overlap, since marks cannot nest, and relations without a sub-type (METONYMY)."""
 
 import html
 import re
@@ -19,7 +19,7 @@ SENTENCE_END = re.compile(r"\n\s*\n|(?<=[.!?])[\"')]*\s+(?=[A-Z\"'(])")
 def read_file(file: Path, report: ReadReport, argument: str) -> Found:
     """The example of each relation, or what is wrong with its record; the group is the type."""
     text, stem = text_of(file), file.name.split(".")[0]
-    find = ldc if text.lstrip().startswith("<") else dygie
+    find = ldc if text.lstrip().startswith("<") else oneie if '"entity_mentions"' in text else dygie
     for where, record in documents(text, file, argument) if find is ldc else lines_of(file):
         try:
             for place, (words, ((start, end), (other, last)), name, sentences) in enumerate(find(record)):
@@ -67,3 +67,11 @@ def dygie(line: str) -> Iterator[tuple]:
         start, end, other, final = (position - ends[first] + len(sentences[first]) for position in places)
         words = [*chain(*map(list.copy, sentences[first:last + 1]))]
         yield words, [(start, end + 1), (other, final + 1)], name, last + 1 - first
+
+def oneie(line: str) -> Iterator[tuple]:
+    """The same of the relations of a sentence, whose arguments name entities."""
+    record = load_json(line)
+    entities = {one["id"]: (one["start"], one["end"]) for one in record["entity_mentions"]}
+    for one in record["relation_mentions"]:
+        roles = {argument["role"]: entities[argument["entity_id"]] for argument in one["arguments"]}
+        yield record["tokens"], [roles["Arg-1"], roles["Arg-2"]], one.get("relation_subtype") or one["relation_type"], 1

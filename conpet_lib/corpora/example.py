@@ -13,14 +13,16 @@ import zipfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 import pandas as pd
 from conpet_lib.assets import DATA
 from conpet_lib.errors import ConpetError
+from conpet_lib.files import digest
 
 ABOUT = json.loads((DATA / "corpora.json").read_text(encoding="utf-8"))     # by a corpus' name
+LONGEST = 10_000                  # characters of a text
 PARTS = {"test": "test", "dev": "valid", "val": "valid", "valid": "valid", "validation": "valid", "train": "train"}
 FAULTS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError,
           csv.Error, SyntaxError)           # what a faulty record or file raises; the last one is that of XML
@@ -49,11 +51,13 @@ class ReadReport:
     read: int = 0
     skipped: Counter = field(default_factory=Counter)
     merged: Counter = field(default_factory=Counter)         # read as another, or made one with it
+    truncated: Counter = field(default_factory=Counter)
     unknown: Counter = field(default_factory=Counter)        # examples of labels that the authors' split lacks
     notes: list[str] = field(default_factory=list)           # what was recognised, what was not read
 
     def __str__(self) -> str:
-        counts = {"skipped": self.skipped, "merged": self.merged, "unknown to the authors' split": self.unknown}
+        counts = {"skipped": self.skipped, "merged": self.merged, "truncated": self.truncated,
+                  "unknown to the authors' split": self.unknown}
         lines = [f"{count:,} {kind}: {reason}" for kind, found in counts.items() for reason, count in found.items()]
         return "\n".join([f"{self.read:,} examples read", *lines, *self.notes])
 
@@ -110,6 +114,14 @@ def joined(words: Sequence[str], spans: Sequence[tuple[int, int]]) -> tuple[str,
     if not all(words[start:end].strip() for start, end in spans):
         raise ValueError(f"a span of blanks alone among {spans}")
     return words, tuple(spans)
+
+def shortened(example: Example) -> Example:
+    """An example with `LONGEST` characters around its spans, or all between them; the whole stays one sentence."""
+    first, last = min(example.spans, default=(0, 0))[0], max((end for _, end in example.spans), default=0)
+    begin = max(0, min(first, (first + last - LONGEST) // 2))
+    return replace(example, text=example.text[begin:max(last, begin + LONGEST)],
+                   spans=tuple((start - begin, end - begin) for start, end in example.spans),
+                   sentence=example.sentence or digest(example.text))
 
 def find_files(path: Path, work: Path) -> list[Path]:
     """The files under a path; archives are unpacked into `work`, and links in them are not followed."""
@@ -181,9 +193,10 @@ def read_corpus(name: str, path: Path | pd.DataFrame, read: Callable[..., Found]
                 elif not repeats and (one.text, one.spans, one.label) in seen:
                     report.merged["exact repeats of a mention"] += 1
                 else:
-                    examples.append(one)
                     keys.add(one.key)
                     seen.add(0 if repeats else (one.text, one.spans, one.label))
+                    report.truncated[f"texts to {LONGEST:,} characters around their spans"] += len(one.text) > LONGEST
+                    examples.append(one if len(one.text) <= LONGEST else shortened(one))
     if faults or not examples:
         shown = [f"{place}: {sum(map(len, faults.values())):,} fault(s), so nothing was read." if faults else
                  f"{place}: there is no example in it. {report}"]
@@ -196,7 +209,8 @@ def read_corpus(name: str, path: Path | pd.DataFrame, read: Callable[..., Found]
     single = [label for label, count in sorted(counts.items()) if count == 1]
     report.notes += [f"labels with one example: {', '.join(single)}"] * bool(single)
     report.notes += ["there is one label only"] * (len(counts) < 2)
-    report.read, report.skipped, report.merged = len(examples), +report.skipped, +report.merged        # no zeros
+    report.read, report.skipped, report.merged = len(examples), +report.skipped, +report.merged         # no zeros
+    report.truncated = +report.truncated
     kind = about["kind"] or ("text", "typing", "relation")[len(examples[0].spans)]
     groups = {one.label: one.group for one in examples if one.group}
     return Corpus(name if about["kind"] else place.stem, kind, examples, report, groups)
