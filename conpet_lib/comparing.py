@@ -37,10 +37,8 @@ def grid(streams: Sequence[Stream], backbone: Backbone, configs: Sequence[Vanill
     Args: folder: of the runs' folders, default the user's cache. processes: -1 for one a core. bar, cache: see `train`.
     Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why."""
     about = backbone.name, backbone.tuned_layers, backbone.exit_layer, backbone.device.type, str(backbone.dtype)[6:]
-    jobs = {}
-    for stream, config, seed in itertools.product(streams, configs, seeds):
-        name = folder_name(describe(stream, backbone, config, seed, 128))
-        jobs[Path(folder or cache_folder() / "runs") / name] = stream, about, config, seed, cache
+    jobs = {Path(folder or cache_folder() / "runs", folder_name(describe(stream, backbone, config, seed, 128))):
+            (stream, about, config, seed, cache) for stream, config, seed in itertools.product(streams, configs, seeds)}
     missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
     warnings.filterwarnings("ignore", "A worker stopped")      # joblib puts a fresh one in the place of one that grew
     work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
@@ -71,7 +69,7 @@ def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
     if isinstance(runs, (str, Path)):
         runs = sorted(path.parent for path in Path(runs).rglob("run.json"))
     for run in runs:
-        row = {"folder": str(getattr(run, "folder", run)), "problem": "", "finished": False}
+        rows.append(row := {"folder": str(getattr(run, "folder", run)), "problem": "", "finished": False})
         try:
             run = run if isinstance(run, Run) else load_run(run)
             stream, backbone = run.record["stream"], run.record["backbone"]
@@ -81,7 +79,6 @@ def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
                     **(run.summary() if run.record["stages_done"] else {})}
         except ConpetError as error:
             row["problem"] = str(error)
-        rows.append(row)
     return pd.DataFrame(rows, columns=None if rows else ["folder", "problem", "finished"])
 
 def compare(runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: str = "average accuracy") -> pd.DataFrame:

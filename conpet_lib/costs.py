@@ -93,8 +93,7 @@ class Forecast:
         measured = run.summary()
         rows = {"trained parameters": (self.trained_parameters, measured["trained parameters"]),
                 "bytes a task": (self.bytes_per_task, weights / len(run.record["stream"]["tasks"])),
-                "optimiser steps": (self.steps, measured["steps"]),
-                "minutes": (self.minutes, measured["seconds"] / 60)}
+                "optimiser steps": (self.steps, measured["steps"]), "minutes": (self.minutes, measured["seconds"] / 60)}
         return pd.DataFrame(rows, index=["predicted", "measured"]).T
 
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | dict = True) -> Forecast:
@@ -149,5 +148,4 @@ def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes
         prefix = timeit(lambda: features.fill(rows[2:]), number=1) / max(1, len(rows) - 2)
         steps = [min(repeat(partial(learner.train_on, np.resize(rows, size), fitting), number=1)) for size in sizes]
         answer = timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
-        tokens = float(np.mean([len(features.encode(row).tokens) for row in rows]))
-    return tokens, prefix, answer, steps
+    return float(np.mean([len(features.encode(row).tokens) for row in rows])), prefix, answer, steps

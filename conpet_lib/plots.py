@@ -18,6 +18,7 @@ from conpet_lib.registry import methods
 
 PALETTE = sns.color_palette("colorblind")
 LUMINANCE = np.tile([[0.2126], [0.7152], [0.0722]], 3)        # of red, green and blue (ITU-R BT.709)
+NEAR = {"textcoords": "offset points", "ha": "center", "fontsize": 10}       # of a word some points away from its place
 LOOKS = {learner: (row["name"], PALETTE[row["colour"]], row["marker"]) for learner, row in methods().iterrows()}
 
 def looks(run) -> tuple[str, tuple, str]:
@@ -93,8 +94,7 @@ def forgetting_curves(runs: Sequence) -> Axes:
         matrix, average = 100 * run.accuracy_matrix, run.average_accuracy
         for task, shade in zip(matrix, sns.color_palette("crest", len(matrix))):
             ax.plot(matrix.index, matrix[task], color=shade, linewidth=1.5, alpha=0.9, marker=".", markersize=6)
-            ax.annotate(str(task), (task, matrix.loc[task, task]), xytext=(0, 5), textcoords="offset points",
-                        fontsize=10, ha="center", color=shade)
+            ax.annotate(str(task), (task, matrix.loc[task, task]), (0, 5), color=shade, **NEAR)
         lost = f", forgets {100 * run.forgetting:.1f} points" if len(matrix) > 1 else ""
         draw_lines(ax, [(average, "", color, marker)], len(matrix), "accuracy (%)" if ax is panels[0] else "",
                    f"{name}\nends at {100 * average.iloc[-1]:.1f} %{lost}", linewidth=4, markersize=9)
@@ -134,17 +134,15 @@ def calibration(run, stage: int | None = None) -> Axes:
     ax.plot([0, 100], [0, 100], color="0.6", linestyle="--")
     ax.plot(100 * table["confidence"], 100 * table["accuracy"], color=color, marker=marker)
     for confidence, accuracy, rows in table.itertuples(index=False):
-        ax.annotate(str(rows), (100 * confidence, 100 * accuracy), xytext=(0, -18), textcoords="offset points",
-                    ha="center", fontsize=10)
+        ax.annotate(str(rows), (100 * confidence, 100 * accuracy), (0, -18), **NEAR)
     ax.set(xlim=(0, 103), ylim=(0, 103))
     return titled(ax, f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)",
                   "selector's confidence (%)", "task chosen rightly (%)")
 
 def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
     """Test rows of `selector_points`, a colour a task; crosses were sent to a wrong task; a ring marks one row."""
-    right, ax = points["task"] == points["chosen_task"], axes(9, 6.5)[0]
-    shown = points.assign(chosen=right.map({True: "right", False: "wrong"}))
-    colors = "colorblind" if points["task"].max() <= 10 else "viridis"
+    shown = points.assign(chosen=np.where(points["task"] == points["chosen_task"], "right", "wrong"))
+    ax, colors = axes(9, 6.5)[0], "colorblind" if points["task"].max() <= 10 else "viridis"
     sns.scatterplot(shown, x="x", y="y", hue="task", palette=colors, legend="full", style="chosen", ax=ax,
                     markers={"right": "o", "wrong": "X"}, size="chosen", sizes={"right": 30, "wrong": 90})
     if marked is not None:
@@ -154,13 +152,12 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
 
 def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
     """Average accuracy against a cost of `Run.summary`, a point a run: better is up and to the left."""
-    ax = axes()[0]
-    found = [(run.summary(), run) for run in runs]
+    ax, found = axes()[0], [(run.summary(), run) for run in runs]
     for number, (row, run) in enumerate(sorted(found, key=lambda pair: pair[0][cost])):     # names above, below, above
         name, color, marker = looks(run)
         place = row[cost], 100 * row["average accuracy"]
         ax.plot(*place, marker, color=color, markersize=10)
-        ax.annotate(name, place, (0, (14, -26)[number % 2]), textcoords="offset points", ha="center", fontsize=12)
+        ax.annotate(name, place, (0, (14, -26)[number % 2]), **NEAR | {"fontsize": 12})
     ax.margins(x=0.2, y=0.2)
     return titled(ax, "What a larger budget buys: up and to the left is better", cost, "average accuracy (%)")
 
@@ -202,8 +199,7 @@ def stream_picture(stream) -> Axes:
 
 def class_counts(corpus, need: int = 120) -> Axes:
     """Examples a label, most frequent first; the line is what `make_stream` asks of a label by default."""
-    labels, counts = zip(*corpus.counts().most_common())
-    ax = axes(14, 5)[0]
+    (labels, counts), ax = zip(*corpus.counts().most_common()), axes(14, 5)[0]
     ax.bar(labels, counts, color=PALETTE[0])
     ax.axhline(need, color=PALETTE[1], linestyle="--", label=f"{need} examples, what a stream needs of a type")
     ax.legend(frameon=False, fontsize=14)
@@ -217,13 +213,12 @@ def paired(one, other) -> Axes:
     first, second = (run.predictions.query("stage == stage.max()").set_index("key") for run in (one, other))
     gain = 100 * metrics.is_right(first).astype(float).sub(metrics.is_right(second))
     by_task, overall = gain.groupby(first["task"]).agg(["mean", "sem"]), gain.agg(["mean", "sem"])
-    groups = pd.concat([by_task, overall.to_frame("all").T])
-    ax = axes(9, 1.8 + 0.4 * len(groups))[0]
-    ax.errorbar(groups["mean"], groups.index.astype(str), xerr=1.96 * groups["sem"], fmt="o", capsize=4,
-                color=looks(one)[1])
+    rows, (name, color, _) = pd.concat([by_task, overall.to_frame("all").T]), looks(one)
+    ax = axes(9, 1.8 + 0.4 * len(rows))[0]
+    ax.errorbar(rows["mean"], rows.index.astype(str), xerr=1.96 * rows["sem"], fmt="o", capsize=4, color=color)
     ax.axvline(0, color="0.5", linestyle="--")
     return titled(ax, "Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)",
-                  f"{looks(one)[0]} minus {looks(other)[0]} (points)", "task")
+                  f"{name} minus {looks(other)[0]} (points)", "task")
 
 def lost_labels(run) -> pd.DataFrame:
     """Labels, most lost first: accuracy (parts of 1) when learned, at the end; "taken for": its most frequent error."""
