@@ -3,6 +3,7 @@ In: a path, and what reads one file. Out: a `Corpus`, or one ConpetError with ev
 told, and what to get, is data: `data/corpora.json`. Knows no layout itself. Start at `read_corpus`."""
 
 import csv
+import gc
 import gzip
 import json
 import re
@@ -13,16 +14,19 @@ import zipfile
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
 import pandas as pd
-from conpet_lib.assets import DATA
+import pyarrow as pa
+import pyarrow.parquet as pq
+from conpet_lib.assets import DATA, cache_folder
 from conpet_lib.errors import ConpetError
-from conpet_lib.files import digest
+from conpet_lib.files import digest, write_atomically
 
 ABOUT = json.loads((DATA / "corpora.json").read_text(encoding="utf-8"))     # by a corpus' name
 LONGEST = 10_000                  # characters of a text
+VERSION, KEPT = 1, 100_000        # raise the first when a reader gives other examples; a corpus of so many is kept
 PARTS = {"test": "test", "dev": "valid", "val": "valid", "valid": "valid", "validation": "valid", "train": "train"}
 FAULTS = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError,
           csv.Error, SyntaxError)           # what a faulty record or file raises; the last one is that of XML
@@ -76,6 +80,29 @@ class Corpus:
 
     def __repr__(self) -> str:
         return f"Corpus({self.name!r}: {len(self.examples):,} examples, {len(self.counts())} labels)"
+
+def store(file: Path, corpus: Corpus) -> None:
+    """Keep a corpus as Parquet, each page with its checksum."""
+    columns = {name: [getattr(one, name) for one in corpus.examples] for name in Example.__slots__}
+    about = json.dumps([corpus.name, corpus.kind, asdict(corpus.report), corpus.groups])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, lambda name: pq.write_table(pa.table(columns, metadata={"about": about}), name,
+                                                       write_page_checksum=True))
+
+def load_stored(file: Path) -> Corpus | None:
+    """A corpus that was kept; None if there is none, or a damaged one."""
+    gc.disable()            # half a million examples hold no cycles; looking for some doubles the time
+    try:
+        table = pq.read_table(file, page_checksum_verification=True)
+        name, kind, report, groups = json.loads(table.schema.metadata[b"about"])
+        report = {key: Counter(value) if isinstance(value, dict) else value for key, value in report.items()}
+        columns = {name: column.to_pylist() for name, column in zip(table.column_names, table.columns)}
+        columns["spans"] = (tuple(map(tuple, spans)) for spans in columns["spans"])
+        return Corpus(name, kind, [*map(Example, *columns.values())], ReadReport(**report), groups)
+    except (OSError, pa.ArrowException):
+        return None
+    finally:
+        gc.enable()
 
 def text_of(file: Path) -> str:
     """The text of a file, with line feeds. Raises: ValueError with the lines that are none."""
@@ -179,6 +206,11 @@ def read_corpus(name: str, path: Path | pd.DataFrame, read: Callable[..., Found]
             files = choose(path, find_files(path, Path(work)), name, report) if place is path else [path]
         except BROKEN as error:
             raise ConpetError(f"{path} cannot be unpacked: {error}. Is it cut? Fetch it again.") from None
+        parts = {one for file in files if place is path for one in (file, *file.parent.glob(about.get("beside", "?")))}
+        key = digest(VERSION, name, repeats, options, *(digest(one.name, one.read_bytes()) for one in sorted(parts)))
+        kept = cache_folder() / "corpora" / f"{key}.parquet"
+        if parts and (corpus := load_stored(kept)):
+            return corpus
         for file in files:
             try:
                 found = [*read(file, report, **options)]
@@ -213,4 +245,7 @@ def read_corpus(name: str, path: Path | pd.DataFrame, read: Callable[..., Found]
     report.truncated = +report.truncated
     kind = about["kind"] or ("text", "typing", "relation")[len(examples[0].spans)]
     groups = {one.label: one.group for one in examples if one.group}
-    return Corpus(name if about["kind"] else place.stem, kind, examples, report, groups)
+    corpus = Corpus(name if about["kind"] else place.stem, kind, examples, report, groups)
+    if parts and len(examples) >= KEPT:
+        store(kept, corpus)
+    return corpus
