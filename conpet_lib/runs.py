@@ -148,13 +148,12 @@ class Run:
     def summary(self) -> dict:
         """The numbers of one row of the comparison table, at the last stage; seconds and bytes."""
         seconds, record = pd.DataFrame([cost["wall"] for cost in self.costs]).sum(), self.record
-        stages = [entry for entries in record["ledgers"].values() for entry in entries]
+        trained, stages = record["trained_weights"], sum(record["ledgers"].values(), [])
         return {
             "learner": self.name, "average accuracy": self.average_accuracy.iloc[-1],
             "whole accuracy": self.whole_accuracy.iloc[-1], "forgetting": self.forgetting,
             "selector accuracy": self.selector_accuracy.iloc[-1] if record["selector"] else float("nan"),
-            "trained parameters": record["trained_weights"],
-            "share of backbone": record["trained_weights"] / record["backbone_weights"],
+            "trained parameters": trained, "share of backbone": trained / record["backbone_weights"],
             "operations": sum(sum(cost["operations"].values()) for cost in self.costs),
             "passes": sum(cost["counts"].get(f"top_rows{kind}", 0) for cost in self.costs for kind in ("", "_trained")),
             **{name: sum(entry[name.replace(" ", "_")] for entry in stages)

@@ -1,5 +1,5 @@
 """Panels that look: at examples, at runs, at what was lost, at a selector.
-In: a corpus, runs. Out: tables of keys, labels and numbers; a corpus' text on the screen only, never kept in a page."""
+In: a corpus, runs. Out: tables of keys, labels, numbers; text of a corpus on the screen only, never kept in a page."""
 
 import html
 from pathlib import Path
@@ -7,30 +7,29 @@ import numpy as np
 from IPython.display import HTML as Html
 from ipywidgets import HTML, Button, GridBox, Label, Play, jslink
 import conpet_lib as cp
-from conpet_lib import plots, prompts
+from conpet_lib import plots
+from conpet_lib.corpora import Corpus, Example
 from conpet_lib.widgets.panel import Panel, control
 
-def card(example: cp.corpora.Example, prompt: prompts.Prompt) -> str:
+def card(example: Example, prompt: cp.prompts.Prompt) -> str:
     """An example as HTML: label, text with its spans in colour, prompt."""
     text, label, asked = map(html.escape, (example.text, example.label, prompt.render(example)))
     for span in map(html.escape, example.span_texts()):
         text = text.replace(span, f"<mark style='background:#f5c77e'>{span}</mark>", 1)
     return f"<p><b>{label}</b><br>{text}<br><code>{asked}</code></p>"
 
-def examples(corpus: cp.corpora.Corpus, backbone: cp.backbone.Backbone, count: int = 10, seed: int = 0,
-             label: str = "") -> Html:
+def examples(corpus: Corpus, backbone: cp.backbone.Backbone, count: int = 10, seed: int = 0, label: str = "") -> Html:
     """Examples drawn at random, of one label or of all, spans in colour, with the prompt that the backbone reads."""
     rows = [row for row, example in enumerate(corpus.examples) if label in ("", example.label)]
     drawn = np.random.default_rng(seed).choice(rows, min(count, len(rows)), replace=False)
-    prompt = prompts.Prompt(backbone.tokenizer, corpus.kind)
+    prompt = cp.prompts.Prompt(backbone.tokenizer, corpus.kind)
     return Html("".join(card(corpus.examples[row], prompt) for row in drawn))
 
 class ExampleExplorer(Panel):
     """Look at the examples of a label, a few at a time."""
     template = "widgets.examples(corpus, backbone, count={count}, seed={seed}, label={label!r})"
 
-    def __init__(self, corpus: cp.corpora.Corpus, backbone: cp.backbone.Backbone, label: str = "", count: int = 3,
-                 seed: int = 0):
+    def __init__(self, corpus: Corpus, backbone: cp.backbone.Backbone, label: str = "", count: int = 3, seed: int = 0):
         self.corpus, self.backbone, self.cards = corpus, backbone, HTML()
         names = [(f"{name} ({number:,})", name) for name, number in corpus.counts().most_common()]
         super().__init__({"label": control(label, "label", "of one label, or of all", [("all", ""), *names]),
@@ -103,8 +102,7 @@ class SelectorExplorer(Panel):
     template = "points = cp.selector_points(run, stream)\nplots.selector_map(points, {place})"
 
     def __init__(self, run: cp.runs.Run, stream: cp.tasks.Stream, place: int = 0):
-        self.run, self.card = run, HTML()
-        self.points = cp.selector_points(run, stream)
+        self.run, self.card, self.points = run, HTML(), cp.selector_points(run, stream)
         self.example = {example.key: example for example in stream.examples}
         super().__init__({"place": control(place, "place", "0 is the surest", high=len(self.points) - 1)}, self.card)
 

@@ -8,15 +8,17 @@ from dataclasses import fields
 import pandas as pd
 from ipywidgets import Button, FloatProgress, HBox, Widget
 import conpet_lib as cp
-from conpet_lib import comparing, plots, registry
+from conpet_lib import plots
+from conpet_lib.backbone import Backbone
+from conpet_lib.corpora import Corpus
+from conpet_lib.registry import CONFIGS
 from conpet_lib.widgets.panel import Panel, call, control
 
 class StreamPanel(Panel):
     """Choose the tasks: `.stream`. Labels that are chosen by hand are cut into tasks as they are listed; else drawn.
     Args: tasks ... labels: what is shown at first. counts: `train`, `valid`, `test` of `make_stream`, if others."""
-    def __init__(self, corpus: cp.corpora.Corpus, tasks: int = 4, labels_per_task: int = 4, grouping: str = "mixed",
-                 split_seed: int = 0, order_seed: int = 0, labels: tuple[str, ...] = (),
-                 counts: dict[str, int] | None = None):
+    def __init__(self, corpus: Corpus, tasks: int = 4, labels_per_task: int = 4, grouping: str = "mixed",
+                 split_seed: int = 0, order_seed: int = 0, labels: tuple[str, ...] = (), counts: dict | None = None):
         self.corpus, self.counts, names = corpus, counts or {}, [name for name, _ in corpus.counts().most_common()]
         super().__init__({
             "tasks": control(tasks, "tasks", "how many tasks are learned, one after the other", low=1),
@@ -39,8 +41,8 @@ class StreamPanel(Panel):
 class BudgetPanel(Panel):
     """What a module budget costs, before anything is trained: `.forecast` of `.chosen`, the config, on `.backbone`.
     One module is Static ConPET, as many as tasks is Dynamic ConPET. Steps are timed once for each depth and rank."""
-    def __init__(self, stream: cp.tasks.Stream, backbone: cp.backbone.Backbone, modules: int | None = None,
-                 active: int = 1, rank: int = 4, batch_limit: int = 30, memory: int = 0):
+    def __init__(self, stream: cp.tasks.Stream, backbone: Backbone, modules: int | None = None, active: int = 1,
+                 rank: int = 4, batch_limit: int = 30, memory: int = 0):
         self.stream, self.given, self.timed, depth = stream, backbone, {}, backbone.exit_layer
         super().__init__({name: control(value, name.replace("_", " "), tip, low=int(name != "memory"), high=high)
                           for name, value, high, tip in [
@@ -63,7 +65,7 @@ class BudgetPanel(Panel):
         if several:
             raise ValueError("A fixed memory is for one module (EMR): set modules and active to 1, or memory to 0.")
         same, about = all(getattr(given, name) == depth[name] for name in depth), (given.name, *depth.values())
-        self.backbone = given if same else comparing.load_once(*about, given.device.type, str(given.dtype)[6:])
+        self.backbone = given if same else cp.comparing.load_once(*about, given.device.type, str(given.dtype)[6:])
         self.chosen = kind(**config)
         self.forecast = cp.forecast(self.stream, self.backbone, self.chosen, self.timed)
         numbers = pd.Series(vars(self.forecast), name="forecast").rename(lambda name: name.replace("_", " "))
@@ -75,9 +77,8 @@ class TrainPanel(Panel):
     Attributes: `run`, as far as it got, None before the first; `stream`; `chosen`, the config."""
     turn = threading.Lock()             # of all panels: one job at a time
 
-    def __init__(self, corpus: cp.corpora.Corpus, backbone: cp.backbone.Backbone, learner: str = "static",
-                 rank: int = 4, seed: int = 0, settings: dict | None = None, more: dict[str, Widget] | None = None,
-                 **stream: object):
+    def __init__(self, corpus: Corpus, backbone: Backbone, learner: str = "static", rank: int = 4, seed: int = 0,
+                 settings: dict | None = None, more: dict[str, Widget] | None = None, **stream: object):
         self.backbone, self.seed, self.settings, self.run = backbone, seed, settings or {}, None
         self.streams, self.worker, self.stopping = StreamPanel(corpus, **stream), threading.Thread(), threading.Event()
         self.train_button = Button(description="Train", icon="play", tooltip="train, or go on with what was stopped")
@@ -87,8 +88,7 @@ class TrainPanel(Panel):
         self.question.layout.width = "44em"
         self.ask_button = Button(description="Ask", icon="question", tooltip="what the run so far says to it")
         super().__init__({
-            **self.streams.controls,
-            "learner": control(learner, "learner", "how a stage is trained", list(registry.CONFIGS)),
+            **self.streams.controls, "learner": control(learner, "learner", "how a stage is trained", list(CONFIGS)),
             "rank": control(rank, "rank", "of the LoRA matrices: the size of a PET module", low=1), **(more or {})},
             HBox([self.train_button, self.stop_button, self.progress]), HBox([self.question, self.ask_button]))
         self.train_button.on_click(lambda button: self.start())
@@ -97,7 +97,7 @@ class TrainPanel(Panel):
 
     def show(self) -> None:
         self.held = {**{name: self.config[name] for name in ("learner", "rank")}, **self.settings}
-        self.kind, self.train_button.disabled = registry.CONFIGS[self.config["learner"]], True
+        self.kind, self.train_button.disabled = CONFIGS[self.config["learner"]], True
         made = call("cp.train", "stream", "backbone", call(f"cp.{self.kind.__name__}", **self.held), seed=self.seed)
         self.code, self.chosen = f"{self.streams.code}\nrun = {made}", self.kind(**self.held)
         if self.streams.problem:             # it has seen the change first
@@ -180,9 +180,9 @@ class AblationPanel(TrainPanel):
     """Change one setting, hold the rest, press Train: a figure and paired intervals fill in as runs end.
     Args: factor: a field of the learner's config; values: of it, as code; seeds: how many; more: as `TrainPanel`.
     Attributes: `results`, as `runs_table`; `pairs`, as `compare`, of seeds that have all values, None before."""
-    def __init__(self, corpus: cp.corpora.Corpus, backbone: cp.backbone.Backbone, factor: str = "rank",
-                 values: str = "1, 4, 16", seeds: int = 2, **more: object):
-        names = dict.fromkeys(field.name for kind in registry.CONFIGS.values() for field in fields(kind)[1:])
+    def __init__(self, corpus: Corpus, backbone: Backbone, factor: str = "rank", values: str = "1, 4, 16",
+                 seeds: int = 2, **more: object):
+        names = dict.fromkeys(field.name for kind in CONFIGS.values() for field in fields(kind)[1:])
         super().__init__(corpus, backbone, **more, more={
             "factor": control(factor, "factor", "the setting that is changed", list(names)),
             "values": control(values, "values", "two or more with commas between them; texts in quotes"),

@@ -19,9 +19,7 @@ def control(value: object, name: str, tip: str, options: Sequence = (), low: int
         return Dropdown(options=options, **looks)
     if isinstance(value, str):
         return Text(continuous_update=False, **looks)
-    if not high:
-        return BoundedIntText(min=low, max=10_000, **looks)
-    return IntSlider(min=low, max=high, continuous_update=False, **looks)
+    return (IntSlider if high else BoundedIntText)(min=low, max=high or 10_000, continuous_update=False, **looks)
 
 def call(name: str, *given: str, **settings: object) -> str:
     """The text of a call, such as `cp.make_stream(corpus, tasks=4)`."""
@@ -69,6 +67,5 @@ class Panel:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         """The live panel; where there is no kernel, tables of its settings and results, and its code."""
-        settings = pd.DataFrame([{name: str(value) for name, value in self.config.items()}])
-        still = settings.to_html(index=False, border=0) + self.table.value + self.text.value
-        return {**self.view._repr_mimebundle_(), "text/html": still, "text/plain": self.code}
+        tables = pd.DataFrame([self.config]).astype(str).to_html(index=False, border=0) + self.table.value
+        return {**self.view._repr_mimebundle_(), "text/html": tables + self.text.value, "text/plain": self.code}
