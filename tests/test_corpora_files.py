@@ -9,6 +9,7 @@ import pytest
 from conftest import quick
 
 import conpet_lib as cp
+from conpet_lib.assets import cache_folder
 
 
 def seen(corpus) -> list[tuple]:
@@ -105,10 +106,12 @@ def test_spans_may_be_marked_in_the_texts_of_a_table_if_every_text_has_them(tmp_
 
 
 def test_a_dataset_is_read_with_the_names_of_its_classes_and_its_parts():
-    frame = pd.DataFrame({"text": ["Oll is cold", "Tarn"], "label": [1, 0], "split": ["train", "validation"]})
+    frame = pd.DataFrame({"text": ["Oll is cold", "Tarn", "x"], "label": [1, 0, -1],
+                          "split": ["train", "validation", ""]})
     features = {"text": SimpleNamespace(dtype="string"), "label": SimpleNamespace(names=["town", "river"])}
     corpus = cp.load_corpus("table", SimpleNamespace(to_pandas=lambda: frame, features=features))
     assert [(one.label, one.part) for one in corpus.examples] == [("river", "train"), ("town", "valid")]
+    assert corpus.report.skipped == {"no label": 1}                 # -1 is what `datasets` has for none
     with pytest.raises(cp.ConpetError, match="cannot read a dict"):
         cp.load_corpus("table", {"text": ["Oll"]})
 
@@ -118,3 +121,26 @@ def test_a_dataset_is_read_with_the_names_of_its_classes_and_its_parts():
 def test_an_option_that_a_corpus_does_not_have_is_refused(tmp_path, options, reason):
     with pytest.raises(cp.ConpetError, match=reason):
         cp.load_corpus("bbn", tmp_path, **options)
+
+
+def test_a_large_corpus_is_kept_and_a_damaged_or_changed_one_read_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("conpet_lib.corpora.example.KEPT", 20)
+    folder = writers.write(tmp_path / "files", writers.fewrel(writers.relation_records("fewrel", 30)))
+    writers.write(folder, {"pid2name.json": b'{"P177": ["crosses", "a bridge"]}'})
+    first, kept = cp.load_corpus("fewrel", folder), cache_folder() / "corpora"
+    file, = kept.iterdir()
+    changed = file.stat().st_mtime_ns
+    again = cp.load_corpus("fewrel", folder)
+    assert again == first and repr(again.examples) == repr(first.examples)          # hashes are of what is printed
+    assert file.stat().st_mtime_ns == changed
+    monkeypatch.setattr("conpet_lib.corpora.fewrel.read_file", lambda *given: iter(["it was read anew"]))
+    assert len(cp.load_corpus("fewrel", folder).examples) == 30
+    data = bytearray(file.read_bytes())
+    data[len(data) // 3] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(cp.ConpetError, match="it was read anew"):                  # its checksum is wrong
+        cp.load_corpus("fewrel", folder)
+    file.unlink()
+    monkeypatch.undo()
+    writers.write(folder, {"pid2name.json": b'{"P177": ["spans", "a bridge"]}'})
+    assert "P177 is 'spans'" in str(cp.load_corpus("fewrel", folder).report)

@@ -32,7 +32,7 @@ def test_bbn_tags_are_scanned_though_they_nest_stand_in_tokens_and_close_as_anot
         (last, "Tarn", "/PRODUCT"), (last, "Brevik", "/FACILITY/HOTEL")]
     assert corpus.report.skipped == {"descriptions, not names": 1, "names that do not end on their line": 1,
                                      "lines without a name": 3}
-    assert corpus.report.merged == {"labels /FAC read as /FACILITY": 1}
+    assert corpus.report.merged == {"labels /FAC read as /FACILITY": 1, "labels PRODCUT read as PRODUCT": 1}
     assert corpus.report.unknown == {"/FACILITY/HOTEL": 1, "/MONEY": 1}
     assert "recognised: LDC2005T33" in str(corpus.report)
 
@@ -79,8 +79,9 @@ def test_tacred_conll_takes_a_token_hash_and_a_last_record_without_empty_line(tm
 @pytest.mark.parametrize("old, new, reason", [
     ("reln=per:title", "", "record 0: TypeError"), ("3\t#\t_\t_\t_", "3\t#\t_\t_\tOBJECT\n5\tx\t_\t_\t_", "not a run"),
     ("2\tKorr\tSUBJECT\tPERSON\t_\t_", "2\tKorr\tSUBJECT", "IndexError"),
+    ("2\tKorr\tSUBJECT\tPERSON", "2\tKorr\tPERSON", "not a run, or are marked otherwise"),
     ("SUBJECT\tPERSON\t_\t_\tNNP\n2", "_\t_\t_\t_\tNNP\n2", "e1")],
-    ids=["no relation", "two objects", "cut line", "still whole"])
+    ids=["no relation", "two objects", "cut line", "a column short", "still whole"])
 def test_tacred_a_damaged_record_of_conll_is_refused_by_its_place(tmp_path, old, new, reason):
     (tmp_path / "dev.conll").write_text(CONLL.replace(old, new, 1))
     if reason == "e1":                  # the subject is one token shorter
@@ -94,7 +95,9 @@ def test_tacred_json_and_conll_of_one_release_are_not_read_twice_and_tokens_may_
     other = {("tokens" if name == "token" else name): value for name, value in TITLE.items()}
     writers.write(tmp_path, {"data/json/train.json": json.dumps([TITLE, {**other, "id": "e9"}]).encode(),
                              "data/conll/train.conll": CONLL.encode()})
-    corpus = cp.load_corpus("tacred", tmp_path)
+    alone = writers.write(tmp_path / "alone", {"train.json": json.dumps([other]).encode()})
+    assert seen(cp.load_corpus("tacred", alone))[0][1] == "Ilse Korr"
+    corpus = cp.load_corpus("tacred", tmp_path / "data")
     assert [one.key for one in corpus.examples] == ["e1", "e9"] and "recognised: TACRED JSON" in str(corpus.report)
 
 

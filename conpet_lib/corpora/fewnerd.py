@@ -13,7 +13,7 @@ def read_file(file: Path, report: ReadReport) -> Found:
     """One example a mention, and the faulty lines; the group of a label is its coarse type."""
     for filled, sentence in groupby(enumerate(text_of(file).split("\n"), 1), key=lambda line: bool(line[1])):
         rows = [(number, line.split("\t")) for number, line in sentence if filled]
-        faults = [f"line {number}: expected token<TAB>label, found {len(row)} column(s)"
+        faults = [f"line {number}: expected token<TAB>label, found {row}"
                   for number, row in rows if len(row) != 2 or not all(row)]
         if faults or not filled:
             yield from faults

@@ -54,6 +54,7 @@ def named(line: str, report: ReadReport) -> tuple[str, list[tuple[int, int, list
             opened.append((len(text), tag[3]))
         elif tag[1] and opened:
             start, kind = opened.pop()                                  # whichever name it closes
+            report.merged["labels PRODCUT read as PRODUCT"] += "PRODCUT" in kind
             kind = kind.replace("PRODCUT", "PRODUCT").removesuffix(":OTHER").replace(":", "/")
             report.skipped["descriptions, not names"] += "_DESC" in kind
             found += [(start, len(text), [f"/{kind}"])] * ("_DESC" not in kind)

@@ -20,9 +20,9 @@ def frame_of(table: object) -> object:
     """A Dataset as a DataFrame; its `features` may name the classes of a column. Anything else as it is."""
     if not hasattr(table, "to_pandas"):
         return table
-    named = {column: kind.names for column, kind in table.features.items() if getattr(kind, "names", None)}
-    frame = table.to_pandas()
-    return frame.assign(**{column: [names[number] for number in frame[column]] for column, names in named.items()})
+    frame, kinds = table.to_pandas(), {column: getattr(kind, "names", None) for column, kind in table.features.items()}
+    return frame.assign(**{column: [names[number] if number >= 0 else None for number in frame[column]]      # -1: none
+                           for column, names in kinds.items() if names})
 
 def rows_of(file: Path | pd.DataFrame) -> Iterator[tuple[str, object]]:
     """Where each row stands, as if a table's line 1 had the columns' names, and the row, or what is wrong with it."""

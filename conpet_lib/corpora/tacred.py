@@ -17,8 +17,9 @@ def read_file(file: Path, report: ReadReport, patch: dict[str, str] | None) -> F
     text, patch = text_of(file), patch or {}
     conll = text.startswith(("# id=", "# index"))
     records = re.split(r"(?m)^(?=# id=)", text)[1:] if conll else load_json(text)
-    whole = [one for one in records if isinstance(one, dict) and isinstance(one.get("token"), list)]
-    places = [(one.get(f"{side}_start"), one.get(f"{side}_end"), len(one["token"])) for one in whole for side in SIDES]
+    whole = [(one, one.get("token") or one.get("tokens")) for one in records if isinstance(one, dict)]
+    places = [(one.get(f"{side}_start"), one.get(f"{side}_end"), len(tokens)) for one, tokens in whole for side in SIDES
+              if isinstance(tokens, list)]
     inclusive, exclusive = (any(one[place] == one[1] for one in places) for place in (0, 2))
     if not conll and inclusive == exclusive:
         raise ValueError("expected an array of records with signs of inclusive ends or of exclusive ones, not of both")
@@ -42,10 +43,10 @@ def parsed(block: str) -> dict:
     """A record of CoNLL as one of JSON; only `# id=` opens one, since a token may be `#`."""
     head, *rows = (line.split("\t") for line in block.rstrip("\n").split("\n"))
     found = {name: re.search(rf"\b{field}=(\S+)", head[0])[1] for name, field in (("id", "id"), ("relation", "reln"))}
-    for side, column in zip(SIDES, (2, 4)):
+    for side, column, mark in zip(SIDES, (2, 4), ("SUBJECT", "OBJECT")):
         places = [place for place, row in enumerate(rows) if row[column] != "_"]
-        if places != [*range(places[0], places[-1] + 1)]:
-            raise ValueError(f"the tokens marked {side} are not a run")
+        if places != [*range(places[0], places[-1] + 1)] or {row[column] for row in rows} - {"_", mark}:
+            raise ValueError(f"the tokens marked {mark} are not a run, or are marked otherwise")
         found |= {f"{side}_start": places[0], f"{side}_end": places[-1]}
     return found | {"token": [row[1] for row in rows]}
 
