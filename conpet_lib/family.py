@@ -1,25 +1,20 @@
 """Family: the learners that ConPET is compared with, each an overridden step or two of `Learner`.
-
 In and out: as `learners`. Loss and replay are independent: a name with a star has the same loss over the full history.
-May import `learners`. Knows nothing of folders or plots. Start at `EMR`.
-"""
+May import `learners`. Knows nothing of folders or plots. Start at `EMR`."""
 
 import copy
 from dataclasses import replace
 from functools import partial
-
 import numpy as np
 import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, normalize
-
 from conpet_lib.files import numpy_generator
 from conpet_lib.learners import Fitting, Learner, Vanilla
 from conpet_lib.modules import PetModule
 from conpet_lib.replay import CHOOSERS, Rows, dynamic_replay
 from conpet_lib.tasks import Task
-
 
 class Joint(Learner):
     """At stage k a new module is trained on all k tasks at once, with k times the batches: the upper bound."""
@@ -35,12 +30,10 @@ class Joint(Learner):
         return dynamic_replay(union, [], self.config.batch_size, 1.0, limit and limit * stage,
                               numpy_generator(self.seed, self.name, "batches", stage, epoch))
 
-
 class Linear(Learner):
     """A linear head on the features of the backbone as it is, with dynamic replay: what does tuning add at all?"""
     def new_module(self, number: int) -> PetModule:
         return PetModule(self.features.backbone, None, self.seed, self.name, number)
-
 
 class ClassMean(Linear):
     """The nearest class mean on the features of the backbone as it is: what is lost is lost to new labels alone.
@@ -57,11 +50,9 @@ class ClassMean(Linear):
     def batches(self, stage: int, epoch: int) -> list[Rows]:
         return [self.stream[stage - 1].train[:0]]
 
-
 def label_means(features: Tensor, numbers: np.ndarray) -> Tensor:
     """`(labels, hidden)` means of features `(rows, hidden)` by label, in the order of the labels' `(rows,)` numbers."""
     return torch.stack([features[numbers == number].mean(0) for number in np.unique(numbers)])
-
 
 class EMR(Learner):
     """Episodic memory replay: the same loss and number of replayed rows as Static ConPET, but from a fixed memory.
@@ -108,7 +99,6 @@ class EMR(Learner):
                 memory = np.concatenate([memory, new[mine][choose(features[mine], min(budget, mine.sum()), generator)]])
         self.kept["memory"] = torch.from_numpy(memory)
 
-
 class EAEMR(EMR):
     """EMR with embedding alignment: after a stage, old embeddings are brought back to where they were.
     A linear map B takes the memory's features after the stage to `kept["features"]`, `(rows, hidden)`, those before it,
@@ -122,12 +112,10 @@ class EAEMR(EMR):
             module.head.data = module.head.data @ alignment(now, self.kept["features"]).to(module.head)
         self.kept["features"] = self.features.features_of(self.memory, module)
 
-
 def alignment(now: Tensor, before: Tensor) -> Tensor:
     """B, `(hidden, hidden)`, that lowers the mean of |B now - before|^2 + |B - 1|^2; both are `(rows, hidden)`."""
     fitted = Ridge(alpha=float(len(now)), fit_intercept=False).fit(now.numpy(), (before - now).numpy())
     return torch.eye(now.shape[1]) + torch.from_numpy(fitted.coef_).float()
-
 
 class CRL(EMR):
     """Consistent representation learning: contrast instead of cross entropy, and the relations of old labels kept.
@@ -166,7 +154,6 @@ class CRL(EMR):
             loss = loss + kl_div(now.log_softmax(1), before.softmax(1), reduction="batchmean")
         return loss
 
-
 def contrast(features: Tensor, labels: Tensor, prototypes: Tensor, temperature: float) -> Tensor:
     """Supervised contrast of `(batch, hidden)` features to each other and to `(labels, hidden)` prototypes, in nats.
     The mean over features of minus the mean log probability of those with the same label (the prototype among them)
@@ -177,7 +164,6 @@ def contrast(features: Tensor, labels: Tensor, prototypes: Tensor, temperature: 
     logits = (features @ others.T / temperature).masked_fill(itself, -torch.inf)
     pulled = (labels[:, None] == owner) & ~itself
     return -(logits.log_softmax(1).masked_fill(~pulled, 0).sum(1) / pulled.sum(1)).mean()
-
 
 class EWC(Vanilla):
     """Elastic weight consolidation: no replay; weights that mattered to past tasks are held by springs.
@@ -204,7 +190,6 @@ class EWC(Vanilla):
             value[:len(past)] += past
             self.kept |= {f"fisher.{name}": value, f"anchor.{name}": weight.detach().cpu().clone()}
 
-
 def diagonal_fisher(module: torch.nn.Module, losses: list) -> dict[str, Tensor]:
     """Mean over losses (functions of nothing, one a row) of the squared gradient of each of a module's weights."""
     weights = dict(module.requires_grad_(True).named_parameters())
@@ -215,7 +200,6 @@ def diagonal_fisher(module: torch.nn.Module, losses: list) -> dict[str, Tensor]:
             fisher[name] += gradient.square() / len(losses)
     module.requires_grad_(False)
     return fisher
-
 
 class LwF(Vanilla):
     """Learning without forgetting: no replay; on new rows the old labels keep the probabilities they had.

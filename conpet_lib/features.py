@@ -1,9 +1,7 @@
 """Features: what learners see of examples, the two caches behind it, and the count of what it cost.
-
 In: rows of a stream. Out: answer features and scores of a module, by a short top pass over the prefix cache: hidden
 states at the boundary, computed once and kept on disk, real tokens only, in half precision where they fit into it.
-Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`.
-"""
+Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`."""
 
 import json
 import sqlite3
@@ -11,12 +9,10 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone
 from conpet_lib.corpora import Example
@@ -31,9 +27,7 @@ WRITE_BYTES = 16 * 2**20                    # written at once
 INFERENCE_ROWS = 64                         # rows of one pass without gradients
 PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30    # limits of the caches on disk
 TYPES = {str(dtype): dtype for dtype in (torch.float16, torch.float32)}
-
 Tokens = Sequence[int]
-
 
 class Store:
     """Tensors `(rows, width)` in one SQLite file, by keys that hash all that a value depends on: a write is whole or
@@ -41,9 +35,8 @@ class Store:
     above `limit` bytes on disk the oldest values go. Attributes: `hits`: values read; `misses`: computed and put,
     `written` bytes of them; `evicted`: dropped for the limit; `damaged`: of a wrong checksum, or no database."""
     def __init__(self, file: Path, limit: int):
-        self.file, self.limit = Path(file), limit
+        self.file, self.limit, self.base = Path(file), limit, None
         self.hits = self.misses = self.written = self.damaged = self.evicted = 0
-        self.base: sqlite3.Connection | None = None
 
     def missing(self, keys: Collection[str]) -> list[str]:
         """The distinct keys that have no value."""
@@ -69,8 +62,7 @@ class Store:
         self._do("INSERT OR REPLACE INTO kept VALUES (?, ?, ?, ?, ?)", rows, many=True)
         self.misses += len(rows)
         self.written += sum(value.nbytes for value in values.values())
-        while self.bytes > self.limit and (count := self._do("SELECT COUNT(*) FROM kept")[0][0]):
-            oldest = count // 10 + 1
+        while self.bytes > self.limit and (oldest := self._do("SELECT COUNT(*) / 10 + (COUNT(*) > 0) FROM kept")[0][0]):
             self._do("DELETE FROM kept WHERE rowid IN (SELECT rowid FROM kept ORDER BY rowid LIMIT ?)", [oldest])
             self.evicted += oldest
 
@@ -87,19 +79,17 @@ class Store:
 
     def _do(self, statement: str, values: Sequence = (), many: bool = False) -> list[tuple]:
         """The rows of a statement, `many`: done for each of `values`; a file that is no database is begun anew."""
-        def work(base: sqlite3.Connection) -> list[tuple]:
-            with base:              # one transaction
-                return (base.executemany if many else base.execute)(statement, values).fetchall()
         try:
             try:
-                return work(self.base or self._connect())
+                with self.base or self._connect() as base:          # one transaction
+                    return (base.executemany if many else base.execute)(statement, values).fetchall()
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
                 self.damaged, self.base = self.damaged + 1, None
                 self.file.replace(self.file.with_suffix(".damaged"))
                 Path(f"{self.file}-journal").unlink(missing_ok=True)        # SQLite would roll the new file back by it
-                return work(self._connect())
+                return self._do(statement, values, many)
         except (sqlite3.OperationalError, OSError) as error:
             self.base = None
             raise ConpetError(f"{self.file}: this cache cannot be used ({error}). Free some disk space, or set "
@@ -116,7 +106,6 @@ class Store:
         self.base = base
         return base
 
-
 def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
     """A padded length and the keys of `GROUP` prompts that have it, a last key repeated to fill a group: one shape a
     length, as matrix kernels give other last digits for other shapes, and a value must depend on its prompt alone."""
@@ -124,17 +113,14 @@ def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
     for key, tokens in prompts.items():
         keys_of[-(-len(tokens) // BUCKET) * BUCKET].append(key)
     for length, keys in sorted(keys_of.items()):
-        for start in range(0, len(keys), GROUP):
-            part = keys[start:start + GROUP]
-            yield length, part + part[-1:] * (GROUP - len(part))
-
+        keys += keys[-1:] * (-len(keys) % GROUP)
+        yield from ((length, keys[start:start + GROUP]) for start in range(0, len(keys), GROUP))
 
 def padded(prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
     """Token numbers `(batch, tokens)`, padded to `length` or more, and `(batch, tokens)`: real tokens."""
     length = max(length, *map(len, prompts))
     ids = torch.tensor([[*tokens, *[0] * (length - len(tokens))] for tokens in prompts])
     return ids, torch.arange(length) < torch.tensor([[len(tokens)] for tokens in prompts])
-
 
 class PrefixCache:
     """Hidden states at the boundary of one backbone, in a store that other backbones may share.
@@ -151,19 +137,17 @@ class PrefixCache:
         """Compute and keep what is missing; `on_group(done, total)` reports progress. Returns what was put last."""
         wanted = {self.key(tokens): tokens for tokens in prompts}
         missing = {key: wanted[key] for key in self.store.missing(wanted)}
-        fresh, done = {}, 0
+        fresh, written, done = {}, {}, 0
         for length, keys in groups(missing):
-            if sum(state.nbytes for state in fresh.values()) > WRITE_BYTES:
-                self.store.put(fresh)
-                fresh = {}
             states = dict(zip(keys, self.compute([missing[key] for key in keys], length)))
             self.wide += sum(state.dtype == torch.float32 for state in states.values())
             fresh |= states
             done += len(states)
             on_group(done, len(missing))
-        if fresh:
-            self.store.put(fresh)
-        return fresh
+            if done == len(missing) or sum(state.nbytes for state in fresh.values()) > WRITE_BYTES:
+                self.store.put(fresh)
+                fresh, written = {}, fresh
+        return written
 
     def compute(self, prompts: list[Tokens], length: int) -> list[Tensor]:
         """`(tokens, hidden)` states of each prompt, padded to `length` for one pass; half precision if it can."""
@@ -180,12 +164,10 @@ class PrefixCache:
         """States `(batch, tokens, hidden)` float32, padded to `length` or more, and `(batch, tokens)`: real tokens."""
         keys = [self.key(tokens) for tokens in prompts]
         found = self.store.get(keys)
-        lacking = {key: tokens for key, tokens in zip(keys, prompts) if key not in found}
-        if lacking:                                         # never filled, damaged, or dropped for the limit
-            found |= self.fill(lacking.values()) | self.store.get(lacking)
+        if lacking := {key: tokens for key, tokens in zip(keys, prompts) if key not in found}:
+            found |= self.fill(lacking.values()) | self.store.get(lacking)  # never filled, damaged, or over the limit
         real = padded(prompts, length)[1]
         return torch.stack([pad(found[key].float(), (0, 0, 0, real.shape[1] - len(found[key]))) for key in keys]), real
-
 
 class Features:
     """Rows of a list of examples as answer features; a row is read when it is asked for.
@@ -196,8 +178,7 @@ class Features:
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens)
         self.prefixes = PrefixCache(backbone, Store(cache / "prefix.sqlite", PREFIX_BYTES))
         self.logits = Store(cache / "logits.sqlite", LOGIT_BYTES)            # the logit cache
-        self.passes: Counter = Counter()
-        self.encoded: dict[int, Encoded] = {}
+        self.passes, self.encoded = Counter(), {}           # what `counts` tells; by row what `encode` gave
 
     @property
     def counts(self) -> Counter:
@@ -244,11 +225,10 @@ class Features:
         names = self.backbone.exit_layer, module.fingerprint       # with the prefix's key all that a score depends on
         keys = [digest(*names, self.prefixes.key(prompt.tokens), prompt.answer) for prompt in map(self.encode, rows)]
         found, row_of = self.logits.get(keys), dict(zip(keys, rows))
-        lacking = {key: self.encode(row).tokens for key, row in row_of.items() if key not in found}
-        for length, part in groups(lacking):
-            scores = self.scores([row_of[key] for key in part], module, length).float().cpu()
-            found |= zip(part, scores[:, None])
-        if lacking:
+        if lacking := {key: self.encode(row).tokens for key, row in row_of.items() if key not in found}:
+            for length, part in groups(lacking):
+                scores = self.scores([row_of[key] for key in part], module, length).float().cpu()
+                found |= zip(part, scores[:, None])
             self.logits.put({key: found[key] for key in lacking})
         return torch.cat([found[key] for key in keys])
 

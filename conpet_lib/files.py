@@ -1,9 +1,7 @@
 """Files: atomic writes, hashes of what is in them, reads that check them, and the draws that a hash seeds.
-
 In: bytes, text or tensors. Out: a file that is whole or absent. Every random choice has names that say what it is for:
 the same ones give the same draws, whatever was drawn before, so a resumed run need not store a random state; others
-give independent ones. Knows nothing of corpora, backbones or runs.
-"""
+give independent ones. Knows nothing of corpora, backbones or runs."""
 
 import hashlib
 import json
@@ -11,20 +9,15 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save
-
 from conpet_lib.errors import ConpetError
-
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     """Let `write(temporary_path)` make a file beside `path`, flush it to disk, then rename it. A reader sees the old
     file, the new one or none; a `write` that fails leaves nothing. No folder is made: one that vanished stays gone."""
-    path = Path(path)
     with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as work:
         file = Path(work, path.name)
         write(file)
@@ -36,29 +29,24 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     os.close(folder)
     return path
 
-
 def write_json(path: Path, value: object) -> Path:
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     return write_atomically(path, lambda name: name.write_text(text, encoding="utf-8"))
-
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], about: dict[str, str] | None = None) -> Path:
     """Write tensors as safetensors, atomically; `about` is kept in the file's header."""
     flat = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     return write_atomically(path, lambda name: name.write_bytes(save(flat, about)))
 
-
-def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], Any]) -> Any:
+def read_checked(path: Path, wanted: str | None, parse: Callable[[bytes], object]) -> object:
     """What a file holds; refuses one that is gone, whose digest is not `wanted`, or that cannot be parsed."""
     try:
-        content = path.read_bytes()
-        if digest(content) == wanted:
+        if digest(content := path.read_bytes()) == wanted:
             return parse(content)
         fault = "its hash is not the recorded one, so it is torn or was changed"
     except (OSError, ValueError, SafetensorError) as error:
         fault = str(error)
     raise ConpetError(f"{path} cannot be read: {fault}. Restore the file, or train again in another folder.")
-
 
 def digest(*parts: object) -> str:
     """A 128-bit hash, in hexadecimal, of texts, bytes, numbers and tensors, in their order."""
@@ -73,11 +61,9 @@ def digest(*parts: object) -> str:
         state.update(part)
     return state.hexdigest()
 
-
 def numpy_generator(seed: int, *names: object) -> np.random.Generator:
     """A numpy generator, such as `numpy_generator(0, "batches", stage, epoch)`: its draw is named under the seed 0."""
     return np.random.default_rng(int(digest(seed, *names), 16))
-
 
 def torch_generator(seed: int, *names: object) -> torch.Generator:
     """The same for torch (on the CPU, so that a GPU run starts from the same weights)."""

@@ -1,5 +1,4 @@
 """Learners: how a stage is trained. `Learner` is Static ConPET; a method overrides one or two of its steps.
-
 In: a stream, its features, a config, a seed. Out: trained modules and answers to rows. May import `features`,
 `modules`, `replay`, `config`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.
 
@@ -12,17 +11,14 @@ In: a stream, its features, a config, a seed. Out: trained modules and answers t
       loss(rows, stage)      scalar, in nats                                           <- EWC, LwF, CRL
         logits(rows, stage)  (batch, seen_labels)                                      <- Dynamic
         targets(rows)        (batch,) int64, the right columns                         <- Selector
-      close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC
-"""
+      close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-
 from conpet_lib.config import VanillaConfig
 from conpet_lib.errors import ConpetError
 from conpet_lib.features import Features
@@ -30,7 +26,6 @@ from conpet_lib.files import numpy_generator
 from conpet_lib.modules import PetModule, WholeModule
 from conpet_lib.replay import Rows, dynamic_replay, spread
 from conpet_lib.tasks import Stream, Task
-
 
 @dataclass(frozen=True)
 class Step:
@@ -42,7 +37,6 @@ class Step:
     total: int
     loss: float | None = None
 
-
 @dataclass
 class Fitting:
     """The state of a stage in training, kept until all parts of the learner are trained and written."""
@@ -53,7 +47,6 @@ class Fitting:
     best_score: tuple[float, float] | None = None           # (accuracy, minus loss) on the validation rows
     best: dict[str, Tensor] = field(default_factory=dict)   # the weights that had it
     drawn: Rows | None = None                               # the training rows, in all their repeats
-
 
 class Learner:
     """Static ConPET: one module whose head grows, trained stage by stage with dynamic replay from the full history.
@@ -208,11 +201,9 @@ class Learner:
             table["true_module_active"] = True
         return table
 
-
 def sum_by(scores: Tensor, group: np.ndarray) -> Tensor:
     """Sum columns by group: `(rows, columns)` and `(columns,)` group numbers to `(rows, groups)`."""
     return torch.zeros(len(scores), int(group.max()) + 1).index_add_(1, torch.from_numpy(group), scores)
-
 
 class Vanilla(Learner):
     """No replay: a stage sees its own task alone. The lower bound of every plot."""

@@ -2,16 +2,13 @@
 
 import math
 from pathlib import Path
-
 import torch
 from peft import LoraConfig
 from safetensors.torch import load_file
 from torch import Tensor, nn
-
 from conpet_lib.backbone import Backbone
 from conpet_lib.errors import ConpetError
 from conpet_lib.files import digest, torch_generator, write_json, write_tensors
-
 
 class PetModule(nn.Module):
     """LoRA weights and a head that can grow. Attributes: adapter: `{name: tensor}`, LoRA's A `(rank, in)` and B `(out,
@@ -73,7 +70,6 @@ class PetModule(nn.Module):
         self.head, self.bias = (nn.Parameter(head[name].to(self.head.device)) for name in ("weight", "bias"))
         self.owner = head["owner"].tolist()
         return self.requires_grad_(False)
-
 
 class WholeModule(PetModule):
     """All weights of the backbone with a head: what full tuning trains. ConpetError where the boundary is not 0."""

@@ -1,32 +1,25 @@
 """Prompts: from an example to token numbers with an answer position, known by construction and never searched for.
-
-The prompt is built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
-"""
+The prompt is built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`."""
 
 import json
 import re
 from typing import NamedTuple
-
 from transformers import PreTrainedTokenizerBase
-
 from conpet_lib.assets import DATA
 from conpet_lib.corpora import Example
 
 MASK = "[MASK]"
 # Per kind of corpus: the template of an encoder (of "typing" and "relation" the authors'), then that of a decoder.
 TEMPLATES = json.loads((DATA / "templates.json").read_text(encoding="utf-8"))
-# Around each span in the text: the authors' unused tokens where the vocabulary has them, else words.
-UNUSED_MARKS = (("[unused0]", "[unused1]"), ("[unused2]", "[unused3]"))
-WORD_MARKS = ((" [", " ]"), (" {", " }"))
+UNUSED_MARKS = (("[unused0]", "[unused1]"), ("[unused2]", "[unused3]"))     # around the spans, as the authors have it,
+WORD_MARKS = ((" [", " ]"), (" {", " }"))                                   # or these, if the vocabulary lacks those
 SPANS = {"{span}": 0, "{head}": 0, "{tail}": 1}      # which span of the example a template's field stands for
-
 
 class Encoded(NamedTuple):
     """A prompt as the model reads it."""
     tokens: tuple[int, ...]
     answer: int                 # a position in `tokens`
     cut: int                    # tokens of the text that were lost
-
 
 class Prompt:
     """A template with its tokenizer: the encoder's if that has a mask token, else the decoder's.
@@ -63,18 +56,15 @@ class Prompt:
 
     def numbers(self, piece: str) -> list[int]:
         """Token numbers of one piece; a mark or the mask is one token where the vocabulary has it."""
-        if piece == MASK and self.encoder:
-            return [self.tokenizer.mask_token_id]
-        if re.fullmatch(r"\[unused\d\]", piece):
-            return [self.tokenizer.convert_tokens_to_ids(piece)]
+        if (piece == MASK and self.encoder) or re.fullmatch(r"\[unused\d\]", piece):
+            return [self.tokenizer.convert_tokens_to_ids(self.tokenizer.mask_token if piece == MASK else piece)]
         return self.tokenizer(piece, add_special_tokens=False)["input_ids"]
 
     def text_pieces(self, example: Example) -> list[tuple[str, bool]]:
         """The text in pieces, each with whether it must be kept (spans and marks) or may be cut."""
         known = self.tokenizer.convert_tokens_to_ids("[unused0]") not in (None, self.tokenizer.unk_token_id)
-        marks, gap = (UNUSED_MARKS, "") if known else (WORD_MARKS, " ")
-        if self.kind == "definition":               # begins with its noun, which needs no mark
-            marks, gap = [("", "")], ""
+        bare = self.kind == "definition"            # begins with its noun, which needs no mark
+        marks, gap = ([("", "")], "") if bare else (UNUSED_MARKS, "") if known else (WORD_MARKS, " ")
         pieces, position = [], 0
         for number, (start, end) in sorted(enumerate(example.spans), key=lambda item: item[1]):
             before, (opening, closing) = example.text[position:start], marks[number]
@@ -85,12 +75,9 @@ class Prompt:
 
     def question(self, example: Example) -> list[tuple[str, bool]]:
         """The template behind the text in pieces, each with whether it is a span's words."""
-        words, filled = example.span_texts(), []
-        for piece in filter(None, re.split(r"( ?\{\w+\})| ?(\[MASK\])", self.template.removeprefix("{text}"))):
-            field = piece.strip()
-            filled.append((piece.replace(field, words[SPANS[field]]), True) if field in SPANS else (piece, False))
-        return filled
-
+        words, asked = example.span_texts(), self.template.removeprefix("{text}")
+        return [(piece.replace(field, words[SPANS[field]]), True) if (field := piece.strip()) in SPANS else
+                (piece, False) for piece in re.split(r"( ?\{\w+\})| ?(\[MASK\])", asked) if piece]
 
 def shorten(pieces: list[tuple[list[int], bool]], room: int) -> list[list[int]]:
     """Cut token lists, at the far end from the spans, until all fit into `room` tokens; long spans keep their start."""

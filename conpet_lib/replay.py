@@ -1,17 +1,13 @@
 """Replay: which rows a stage sees, new ones and past ones, and which of a label a fixed memory keeps.
-
 In: rows of the new task, rows of past tasks, a generator. Out: batches of rows, which are positions in the stream's
 examples. `CHOOSERS` take the features of a label's rows and give the places of those to keep, the most important first,
-since a memory that must shrink drops the last. Knows nothing of backbones or losses. Start at `dynamic_replay`.
-"""
+since a memory that must shrink drops the last. Knows nothing of backbones or losses. Start at `dynamic_replay`."""
 
 from collections.abc import Sequence
-
 import numpy as np
 from sklearn.cluster import KMeans
 
 Rows = np.ndarray        # (rows,) int64
-
 
 def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_share: float, batch_limit: int | None,
                    generator: np.random.Generator) -> list[Rows]:
@@ -35,7 +31,6 @@ def dynamic_replay(new: Rows, history: Sequence[Rows], batch_size: int, new_shar
                 for batch in zip(tasks, places)]
     return list(np.hstack([fresh, np.array(replayed, dtype=np.int64)]))         # each (batch,)
 
-
 def spread(history: Sequence[Rows], count: int, generator: np.random.Generator) -> Rows:
     """At most `count` different rows, spread evenly over past tasks: a fixed validation set of bounded size."""
     piles = [list(generator.permutation(rows)) for rows in history]
@@ -43,7 +38,6 @@ def spread(history: Sequence[Rows], count: int, generator: np.random.Generator) 
     while len(chosen) < count and any(piles):
         chosen += [piles[place].pop() for place in generator.permutation(len(piles)) if piles[place]]
     return np.array(chosen[:count], dtype=np.int64)
-
 
 def k_means(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """The row nearest to each of `count` centres, the largest first. Source: Wang et al. 2019 (EA-EMR), section 4."""
@@ -54,7 +48,6 @@ def k_means(features: np.ndarray, count: int, generator: np.random.Generator) ->
         distance[chosen] = np.inf                                               # each row at most once
     return np.array(chosen)
 
-
 def herding(features: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """Rows whose running mean stays nearest to the mean of all. Source: Rebuffi et al. 2017 (iCaRL), algorithm 4."""
     mean, total, chosen = features.mean(axis=0), np.zeros(features.shape[1]), []
@@ -64,7 +57,6 @@ def herding(features: np.ndarray, count: int, generator: np.random.Generator) ->
         chosen.append(int(distance.argmin()))
         total += features[chosen[-1]]
     return np.array(chosen)
-
 
 CHOOSERS = {"k-means": k_means, "herding": herding,
             "random": lambda features, count, generator: generator.permutation(len(features))[:count]}

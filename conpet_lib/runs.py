@@ -1,5 +1,4 @@
 """Runs: a folder with all that one training left; what people cite, load and ask.
-
 In: a folder that `train` wrote. Out: a `Run`: accuracy matrix, predictions, costs, answers to new text.
 May import everything left of it in the data flow; training, plots and widgets import it. Start at `load_run`.
 
@@ -8,26 +7,23 @@ May import everything left of it in the data flow; training, plots and widgets i
     replay/stage-01.parquet      which rows were drawn, how often
     modules/0-stage-1/           weights as a PEFT folder, the head beside them; selector likewise
     kept/stage-01.safetensors    what some methods keep beside them, such as the rows of a memory
-    checkpoint.safetensors       the stage in training
-"""
+    checkpoint.safetensors       the stage in training"""
 
 import json
 import re
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from safetensors.torch import load
-
 from conpet_lib import metrics
 from conpet_lib.assets import DATA
 from conpet_lib.backbone import Backbone, load_backbone
 from conpet_lib.corpora import Example
-from conpet_lib.errors import ConpetError, unknown
+from conpet_lib.errors import ConpetError, check_known
 from conpet_lib.features import Features
 from conpet_lib.files import digest, read_checked, write_atomically, write_json
 from conpet_lib.learners import Learner
@@ -36,11 +32,9 @@ from conpet_lib.tasks import Stream, Task
 
 FORMAT = 3          # 1: without hashes; 2: with the ledgers a second time, among the costs
 
-
 def seal(record: dict) -> str:
     """The hash of a record's content, which it carries as `digest`."""
     return digest(json.dumps({name: value for name, value in record.items() if name != "digest"}))
-
 
 def read_record(folder: str | Path) -> dict:
     """`run.json` of a folder, checked: format, hash, and that no name in it leads out of the folder."""
@@ -57,13 +51,11 @@ def read_record(folder: str | Path) -> dict:
             raise ValueError("it was changed after it was written")
         if not all(re.fullmatch(r"[\w-]+(/[\w-]+)*(\.\w+)?", name) for name in names):
             raise ValueError("it names files outside of its folder")
-        if learner not in LEARNERS:
-            raise unknown("learner", learner, LEARNERS)
+        check_known("learner", learner, LEARNERS)
     except (ValueError, KeyError, TypeError, OSError) as error:
         raise ConpetError(f"{path} is not a run record ({error}). Restore the file, or train in another folder."
                           ) from None
     return record
-
 
 def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cache: Path | None = None) -> Learner:
     """The learner as the record's last stage left it (a new one if there is none)."""
@@ -81,7 +73,6 @@ def restore(folder: Path, record: dict, stream: Stream, backbone: Backbone, cach
         names = record["modules"] if part is learner else filter(None, [record["selector"]])
         part.modules = [part.new_module(number).load(folder / "modules" / name) for number, name in enumerate(names)]
     return learner
-
 
 class Run:
     """A recorded run; accuracies are parts of 1. Has `folder`, `record` (its run.json), `name` (the learner's),
@@ -157,13 +148,12 @@ class Run:
     def summary(self) -> dict:
         """The numbers of one row of the comparison table, at the last stage; seconds and bytes."""
         seconds, record = pd.DataFrame([cost["wall"] for cost in self.costs]).sum(), self.record
-        stages = [entry for entries in record["ledgers"].values() for entry in entries]
+        trained, stages = record["trained_weights"], sum(record["ledgers"].values(), [])
         return {
             "learner": self.name, "average accuracy": self.average_accuracy.iloc[-1],
             "whole accuracy": self.whole_accuracy.iloc[-1], "forgetting": self.forgetting,
             "selector accuracy": self.selector_accuracy.iloc[-1] if record["selector"] else float("nan"),
-            "trained parameters": record["trained_weights"],
-            "share of backbone": record["trained_weights"] / record["backbone_weights"],
+            "trained parameters": trained, "share of backbone": trained / record["backbone_weights"],
             "operations": sum(sum(cost["operations"].values()) for cost in self.costs),
             "passes": sum(cost["counts"].get(f"top_rows{kind}", 0) for cost in self.costs for kind in ("", "_trained")),
             **{name: sum(entry[name.replace(" ", "_")] for entry in stages)
@@ -231,9 +221,8 @@ class Run:
 
     def __repr__(self) -> str:
         done, all_stages = self.record["stages_done"], len(self.record["stream"]["tasks"])
-        state = (f"average accuracy {self.average_accuracy.iloc[-1]:.1%}" if done else "nothing trained yet")
+        state = f"average accuracy {self.average_accuracy.iloc[-1]:.1%}" if done else "nothing trained yet"
         return f"Run({self.name!r}: stage {done} of {all_stages}, {state}, folder={str(self.folder)!r})"
-
 
 def marked(text: str, kind: str) -> Example:
     """An example from a marked string; see `Run.predict`."""
@@ -245,7 +234,6 @@ def marked(text: str, kind: str) -> Example:
     bare = partial(re.sub, r"[\[\]{}]", "") if "[" in hint else str
     spans = tuple((len(bare(text[:match.start(1)])), len(bare(text[:match.end(1)]))) for match in found)
     return Example(key="given", text=bare(text), spans=spans, label="")
-
 
 def load_run(folder: str | Path, backbone: Backbone | None = None) -> Run:
     """A run from its folder, refused if its format is another one; `backbone` is loaded when needed if not given."""

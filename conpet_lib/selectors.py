@@ -1,7 +1,5 @@
 """Selectors: the selector of a run beside other ways to choose on the same modules, and a map of what it sees.
-
-In: a run of Dynamic ConPET and its stream. Out: tables. May import `runs`. Start at `compare_selectors`.
-"""
+In: a run of Dynamic ConPET and its stream. Out: tables. May import `runs`. Start at `compare_selectors`."""
 
 import numpy as np
 import pandas as pd
@@ -9,7 +7,6 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from torch.nn.functional import one_hot
-
 from conpet_lib.dynamic import FLOOR, DynamicConPET, choose_active
 from conpet_lib.errors import ConpetError
 from conpet_lib.family import label_means
@@ -19,7 +16,6 @@ from conpet_lib.replay import Rows
 from conpet_lib.runs import Run
 from conpet_lib.tasks import Stream
 
-
 def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
     """The learner over its stream's examples, and the test rows of its last stage."""
     if run.record["stream"]["fingerprint"] != stream.fingerprint:
@@ -27,7 +23,6 @@ def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
     if not run.record["selector"]:
         raise ConpetError(f"{run.folder} has no selector: it takes DynamicConfig, and two stages or more.")
     return run.reading(stream.examples), np.concatenate([task.test for task in stream[:run.record["stages_done"]]])
-
 
 def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
     """The test rows after the last stage, the surest first, with the two main directions `x`, `y` of their features.
@@ -38,7 +33,6 @@ def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
     last = run.predictions.query("stage == stage.max()")
     last = last[["key", "label", "predicted", "task", "chosen_task", "task_confidence"]].join(points, "key")
     return last.sort_values("task_confidence", ascending=False, kind="stable", ignore_index=True)
-
 
 def compare_selectors(run: Run, stream: Stream, seed: int = 0) -> pd.DataFrame:
     """Other ways to choose the active modules of a run: their accuracy on the test rows after the last stage.

@@ -1,22 +1,21 @@
 """Tasks: cut a corpus into an ordered stream of tasks with disjoint labels.
 
 In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:stage]` all that has been seen. A row is
-a position in `stream.examples`. Knows nothing of prompts, backbones or learners. Start at `make_stream`.
-"""
+a position in `stream.examples`. Knows nothing of prompts, backbones or learners. Start at `make_stream`."""
 
+import json
+import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-
 import numpy as np
-
+from conpet_lib.assets import DATA
 from conpet_lib.corpora import Corpus, Example
-from conpet_lib.errors import ConpetError
+from conpet_lib.errors import ConpetError, check_known
 from conpet_lib.files import digest, numpy_generator
 
 SIDES = ("test", "valid", "train")       # the scarce sides choose first
-
 
 @dataclass(frozen=True, eq=False)
 class Task:
@@ -25,7 +24,6 @@ class Task:
     train: np.ndarray
     valid: np.ndarray
     test: np.ndarray
-
 
 @dataclass(frozen=True, eq=False)
 class Stream(Sequence):
@@ -68,39 +66,78 @@ class Stream(Sequence):
                  f"{len(task.test)} test)" for stage, task in enumerate(self.tasks, 1)]
         return "\n".join([f"Stream({self.corpus!r}: {len(self)} tasks, {len(self.labels)} labels)", *lines])
 
-
 def make_stream(corpus: Corpus, tasks: int = 8, labels_per_task: int = 4, train: int | None = 60,
                 valid: int | None = 20, test: int | None = 40, split_seed: int = 0, order_seed: int | None = 0,
-                grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None) -> Stream:
+                grouping: str = "mixed", labels: Sequence[Sequence[str]] | None = None,
+                split: str | None = None) -> Stream:
     """Cut a corpus into tasks with disjoint labels, and draw their rows so that no sentence stands on two sides.
     Args: tasks, labels_per_task: the shape of the stream; or labels: explicit label lists, one a task.
         train, valid, test: examples a label, from the official part of that name where the corpus has parts. None takes
             all: the part or, without parts, a tenth for validation, a tenth for test and the rest for training.
         split_seed: chooses the labels and the rows. order_seed: only the order of the tasks; None: as they are listed.
         grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
+        split: "conpet" ("conpet-p8", "conpet-p20"): the authors' tasks and rows, of which only the seeds can be chosen
+            (0: theirs); sentences may stand on two sides, and the report counts them. See `conpet_split`.
     Raises: ConpetError when there are too few labels or examples; it lists what there is."""
+    if split and (tasks, labels_per_task, train, valid, test, grouping, labels) != (8, 4, 60, 20, 40, "mixed", None):
+        raise ConpetError("split= brings its own tasks and rows: leave out all but split_seed and order_seed.")
     counts, wanted = corpus.counts(), {"test": test, "valid": valid, "train": train}
     need = max(1, sum(count or 0 for count in wanted.values()))
     few = {label: count for label, count in counts.items() if count < need}
     if labels is not None:
         check_labels(labels, counts, few, need)
-    while True:
+    if split:
+        chosen, rows, report = conpet_split(corpus, split, split_seed)
+    while not split:
         chosen = labels or draw_labels(corpus, few, need, tasks, labels_per_task, grouping, split_seed)
         rows, crossing, lacking = draw_rows(corpus, [label for group in chosen for label in group], wanted, split_seed)
-        if labels or not lacking:
+        report = {"labels with too few examples": dict(sorted(few.items())),
+                  "rows left out, their sentence stands on another side": crossing}
+        if not lacking:
             break
+        if labels:
+            raise ConpetError("Too few examples once no sentence stands on two sides (and official parts are kept): "
+                              f"{'; '.join(text for _, text in lacking)}. Ask for fewer.")
         few |= {label: counts[label] for label, _ in lacking}       # draw again without them
-    if lacking:
-        raise ConpetError("Too few examples once no sentence stands on two sides (and official parts are kept): "
-                          f"{'; '.join(text for _, text in lacking)}. Ask for fewer.")
-    report = {"labels with too few examples": dict(sorted(few.items())),
-              "rows left out, their sentence stands on another side": crossing}
-    if order_seed is not None:
+    if order_seed or order_seed == 0 and not split:
         chosen = [chosen[place] for place in numpy_generator(order_seed, "order of tasks").permutation(len(chosen))]
     made = (Task(tuple(group), **{side: np.concatenate([rows[label, side] for label in group]) for side in SIDES})
             for group in chosen)
     return Stream(corpus.name, corpus.kind, corpus.examples, tuple(made), report)
 
+def conpet_split(corpus: Corpus, split: str, seed: int) -> tuple[list[list[str]], dict, dict]:
+    """The ConPET authors' label lists, the rows of each (label, side), and a report of sentences on two sides. Rows are
+    cut by official parts, or 80/10/10 of each label, or of all ("pooled"), in the files' order, by Python's generator
+    with their seed; `seed` 0 is theirs, another draws labels and rows by the same recipe.
+    Source: scripts and preprocess of github.com/Raincleared-Song/ConPET, as each file of `data/splits` says."""
+    known = {file.stem.replace(corpus.name, "conpet").replace("_", "-"): file
+             for file in (DATA / "splits").glob(f"{corpus.name}*.json")}
+    check_known(f"split of the corpus {corpus.name!r}", split, known)
+    about, examples, pools = json.loads(known[split].read_text(encoding="utf-8")), corpus.examples, defaultdict(list)
+    tasks, cut, labels = about["tasks"], about["rows"], about.get("order", sorted(sum(about["tasks"], [])))
+    pool = [row for part in ("train", "valid", "test", None) for row, example in enumerate(examples)
+            if example.part == part and example.label in labels]
+    lacking = {*labels} - {examples[row].label for row in pool}
+    if lacking or seed and not about["seed"] or cut == "parts" and None in {examples[row].part for row in pool}:
+        raise ConpetError(f"split={split!r} of {corpus.name} needs{' its parts and' * (cut == 'parts')} all its labels "
+                          f"(lacking: {sorted(lacking)}){', split_seed=0: no recipe is known' * (not about['seed'])}.")
+    generator, numbers = random.Random(seed or about["seed"]), [*range(len(labels))]
+    generator.shuffle(pool if cut == "pooled" else [])
+    generator.shuffle(numbers)
+    if seed:
+        tasks = [[labels[number] for number in sorted(numbers.pop(0) for _ in task)] for task in tasks]
+    for row in pool:
+        pools["" if cut == "pooled" else examples[row].label].append(row)
+    rows, standing = {(label, side): [] for label in labels for side in SIDES}, defaultdict(set)
+    for pool in [pools[label] for label in ([""] if cut == "pooled" else sum(tasks, []))]:
+        generator.shuffle(pool if cut == "by label" else [])
+        train, valid = int(len(pool) * 0.8), int(len(pool) * 0.8) + int(len(pool) * 0.1)
+        for place, row in enumerate(pool):
+            side = examples[row].part if cut == "parts" else SIDES[2 - (place >= train) - (place >= valid)]
+            rows[examples[row].label, side].append(row)
+            standing[examples[row].sentence or examples[row].text].add(side)
+    return tasks, {where: np.array(found, dtype=np.int64) for where, found in rows.items()}, {
+        "sentences on two sides": sum(len(sides) > 1 for sides in standing.values())}
 
 def check_labels(labels: Sequence[Sequence[str]], counts: dict[str, int], few: dict[str, int], need: int) -> None:
     """Refuse explicit label lists with unknown, repeated or too small labels, all named at once."""
@@ -113,7 +150,6 @@ def check_labels(labels: Sequence[Sequence[str]], counts: dict[str, int], few: d
     if faults:
         known = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
         raise ConpetError(f"labels=: {'; '.join(faults)}. The corpus has: {known}.")
-
 
 def draw_labels(corpus: Corpus, few: dict[str, int], need: int, tasks: int, labels_per_task: int, grouping: str,
                 seed: int) -> list[list[str]]:
@@ -134,7 +170,6 @@ def draw_labels(corpus: Corpus, few: dict[str, int], need: int, tasks: int, labe
                           f"{corpus.name} has {len(enough)} labels with so many, enough for {len(pool)} tasks "
                           f"({grouping}). Ask for fewer tasks, labels or examples. Labels with too few: {small}.")
     return pool[:tasks]
-
 
 def draw_rows(corpus: Corpus, labels: list[str], wanted: dict[str, int | None], seed: int) -> tuple[dict, int, list]:
     """Rows of each (label, side), how many were left out for their sentence, and what is lacking: (label, in words)."""

@@ -1,8 +1,6 @@
 """Training: one call makes a run, stage by stage, and can be repeated.
-
 In: a stream, a backbone, a config, a seed, a folder. Out: a `Run` in the folder. A stage ends with its files and then
-`run.json`, which has their hashes; within it a `Checkpoint` keeps what was trained. Start at `train`.
-"""
+`run.json`, which has their hashes; within it a `Checkpoint` keeps what was trained. Start at `train`."""
 
 import json
 import os
@@ -20,13 +18,11 @@ from functools import partial
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
-
 import filelock
 import numpy as np
 import pandas as pd
 from safetensors import SafetensorError, safe_open
 from tqdm.auto import tqdm
-
 from conpet_lib.assets import cache_folder
 from conpet_lib.backbone import Backbone
 from conpet_lib.config import VanillaConfig
@@ -38,7 +34,6 @@ from conpet_lib.runs import FORMAT, Run, load_run, read_record, restore, seal
 from conpet_lib.tasks import Stream
 
 CHECKPOINT = 2      # format of a checkpoint; 1 counted epochs and steps in them
-
 
 class Checkpoint:
     """A stage in training in one file, from which it goes on to the same bits: weights, best so far and moments of each
@@ -92,7 +87,6 @@ class Checkpoint:
                     number: groups[f"{part.name}/{number}"] for number in optimiser["param_groups"][0]["params"]}})
         return state["spent"]
 
-
 def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int = 0, folder: str | Path | None = None,
           on_step: Callable[[Step], object] | None = None, bar: bool = True, cache: Path | None = None,
           max_tokens: int = 128, threads: int = 1, checkpoint_every: float = 10.0) -> Run:
@@ -127,7 +121,6 @@ def train(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int =
         raise KeyboardInterrupt(f"The run in {folder} was interrupted; the same call goes on from there.") from None
     return load_run(folder, backbone)
 
-
 def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: int, max_tokens: int) -> dict:
     """What a run is of, as plain values: two runs with the same description give the same result."""
     return {
@@ -138,11 +131,9 @@ def describe(stream: Stream, backbone: Backbone, config: VanillaConfig, seed: in
         "backbone": {**{key: getattr(backbone, key) for key in ("name", "exit_layer", "tuned_layers", "fingerprint")},
                      "device": backbone.device.type, "dtype": str(backbone.dtype), "max_tokens": max_tokens}}
 
-
 def folder_name(about: dict) -> str:
     """The name of a run's folder among others: the learner, and a hash of what the run is of."""
     return f"{about['config']['learner']}-{digest(FORMAT, json.dumps(about))[:16]}".replace("*", "-star")
-
 
 def open_record(folder: Path, about: dict) -> dict:
     """The record of the run in a folder, or a new one; refuses a run of other arguments by the field that differs."""
@@ -161,7 +152,6 @@ def open_record(folder: Path, about: dict) -> dict:
                           "Choose another folder=, or the same arguments to load it.")
     return record
 
-
 def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
          on_step: Callable[[Step], object] | None, bar: bool) -> None:
     """Train, test and write the stages that are missing, each from its checkpoint where there is one."""
@@ -171,7 +161,6 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
     names = [part.name for part in learner.parts]
     progress = tqdm(total=len(learner.stream), initial=record["stages_done"], disable=not bar,
                     bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]")
-
     def tell(step: Step) -> None:
         """What the learner calls at each step: books time, moves the bar, keeps a checkpoint, asks whether to stop."""
         clock.tick(step.doing)
@@ -186,7 +175,6 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
             clock.tick("checkpoint")
         if stop:
             raise CancelledError
-
     for part in learner.parts:
         part.tell = tell
     try:
@@ -203,7 +191,6 @@ def work(folder: Path, record: dict, learner: Learner, checkpoint: Checkpoint,
         for part in learner.parts:      # a learner that holds what holds it keeps its mapped cache until much later
             part.tell = None
 
-
 def evaluate(learner: Learner, stage: int) -> pd.DataFrame:
     """The ledger of a stage: the answer to every test row of the tasks seen."""
     sides, examples = [task.test for task in learner.stream[:stage]], learner.stream.examples
@@ -212,7 +199,6 @@ def evaluate(learner: Learner, stage: int) -> pd.DataFrame:
     return pd.DataFrame({
         "stage": stage, "key": [examples[row].key for row in rows], "task": tasks + 1,
         "label": [examples[row].label for row in rows], **learner.answer(rows, tasks).drop(columns="ranking")})
-
 
 def write_stage(folder: Path, record: dict, learner: Learner, stage: int, answers: pd.DataFrame, costs: dict) -> None:
     """Write a stage's files under new names, then the record that has their hashes, then drop what it replaced."""
@@ -249,13 +235,11 @@ def write_stage(folder: Path, record: dict, learner: Learner, stage: int, answer
     for part in trained:
         part.fitting = None
 
-
 def write_record(folder: Path, record: dict) -> None:
     """Write run.json, then delete what it does not name."""
     write_json(folder / "run.json", {**record, "digest": seal(record)})
     for place in leftovers(folder, record):
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-
 
 def leftovers(folder: Path, record: dict) -> list[Path]:
     """What a kill leaves beside a record's files: half of a file, replaced modules, the last stage's checkpoint."""

@@ -9,7 +9,7 @@ import torch
 from safetensors import safe_open
 
 import conpet_lib as cp
-from conpet_lib.errors import unknown
+from conpet_lib.errors import check_known
 from conpet_lib.files import digest, numpy_generator, torch_generator, write_atomically, write_json, write_tensors
 from conpet_lib.registry import CONFIGS
 
@@ -79,9 +79,11 @@ def test_drawing_leaves_the_global_generators_alone():
 
 
 def test_an_unknown_name_gets_the_nearest_and_the_whole_list():
-    assert str(unknown("learner", "dynmic", ["vanilla", "static", "dynamic"])) == (
-        "Unknown learner 'dynmic'. Did you mean 'dynamic'? Known: dynamic, static, vanilla.")
-    assert "Did you mean" not in str(unknown("learner", "xyz", ["vanilla"]))
+    check_known("learner", "dynamic", ["dynamic"])
+    for name, hint in {"dynmic": " Did you mean 'dynamic'?", "xyz": ""}.items():
+        with pytest.raises(cp.ConpetError) as error:
+            check_known("learner", name, ["vanilla", "static", "dynamic"])
+        assert str(error.value) == f"Unknown learner {name!r}.{hint} Known: dynamic, static, vanilla."
 
 
 @pytest.mark.parametrize("learner", CONFIGS)

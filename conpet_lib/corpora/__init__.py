@@ -1,30 +1,36 @@
 """Corpora: labelled examples from files, all in one form.
+In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s and a report of what was left out. A
+reader a corpus; what they share is in `example`. Knows nothing of tasks or backbones. Start at `load_corpus`."""
 
-In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s and a report of what was skipped.
-A file for each family of layouts. Knows nothing of tasks or backbones. Start at `load_corpus`.
-"""
-
-from functools import partial
 from pathlib import Path
-
 import pandas as pd
-
 from conpet_lib.assets import ASSETS, asset_folder
 from conpet_lib.corpora import ace, fewnerd, fewrel, ontonotes, table, tacred, wordnet
 from conpet_lib.corpora.example import ABOUT, Corpus, Example, ReadReport, read_corpus
-from conpet_lib.errors import ConpetError, unknown
+from conpet_lib.errors import ConpetError, check_known
 
 READERS = {"wordnet": wordnet, "fewnerd": fewnerd, "ontonotes": ontonotes, "bbn": ontonotes, "fewrel": fewrel,
            "tacred": tacred, "ace": ace, "table": table}
 
-
-def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **columns: str) -> Corpus:
-    """Read a corpus; its `report` says what was skipped and why.
-    Args: path: the file or folder as it was handed out. "wordnet" needs none: it is fetched. "table" takes a DataFrame.
-        columns: for "table" only, column names such as `text="sentence"` where they cannot be guessed.
-    Raises: ConpetError for an unknown name, a missing path or a faulty file."""
-    if name not in READERS:
-        raise unknown("corpus", name, READERS)
+def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **options) -> Corpus:
+    """Read a corpus; its `report` says what was left out or read as another, and why.
+    Args: path: the file or folder as it was handed out, zip, tar and gz too. "wordnet" needs none: it is fetched.
+            "table" takes a DataFrame or a Hugging Face Dataset too.
+        options: "table": `text=`, `label=` and so on name columns that are not guessed. "tacred": `patch=`, Re-TACRED's
+            or TACREV's files. "ontonotes", "bbn", "ace": `repeats=True` keeps repeats. "ace": `argument="extent"`.
+    Raises: ConpetError for an unknown name or option, a missing path (it says what to get) or a faulty file."""
+    check_known("corpus", name, ABOUT)
+    known = ABOUT[name].get("options", {})
+    for option, value in options.items():
+        if option not in known or known[option] and value not in known[option]:
+            raise ConpetError(f"{option}={value!r} is no option of {name!r}; known: {known or 'none'}.")
+    options = {option: values[0] if values else None for option, values in known.items()} | options
     if path is None and name not in ASSETS:
         raise ConpetError(f"load_corpus needs path= for this corpus. {ABOUT[name]['wanted']}")
-    return read_corpus(name, asset_folder(name) if path is None else path, partial(READERS[name].read_file, **columns))
+    if path is None or isinstance(path, (str, Path)):
+        path = asset_folder(name) if path is None else Path(path)
+    elif name != "table" or not isinstance(path := table.frame_of(path), pd.DataFrame):
+        raise ConpetError(f"load_corpus({name!r}) cannot read a {type(path).__name__}. {ABOUT[name]['wanted']}")
+    if options.get("patch"):
+        options["patch"] = tacred.read_patch(options["patch"])
+    return read_corpus(name, path, READERS[name].read_file, options)

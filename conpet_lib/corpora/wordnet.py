@@ -1,50 +1,39 @@
 """WordNet as entity typing: a noun with its definition; the label is its type.
-
 Layout: `data.noun` of WordNet 3.0, documented as wndb(5WN): one synset a line, pointers `@` and `@i` lead to its
-hypernyms, the gloss stands behind `|`. The types are data: `data/wordnet_types.csv`.
-"""
+hypernyms, the gloss stands behind `|`. The types are data: `data/wordnet_types.csv`."""
 
 import re
 from graphlib import TopologicalSorter
 from pathlib import Path
-
 import pandas as pd
-
 from conpet_lib.assets import DATA
-from conpet_lib.corpora.example import Example, Found, ReadReport
+from conpet_lib.corpora.example import Example, Found, ReadReport, text_of
 
 TYPES = DATA / "wordnet_types.csv"
 SYNSET = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+?)(?:\(\w+\))? ([^|]*)\|([^;]*)")      # number, word, links, gloss
 HYPERNYM = re.compile(r"@i? (\d{8}) n ")
-
 
 def read_file(file: Path, report: ReadReport) -> Found:
     """One example a synset under one type: its first word, and its definition (the `sentence`) up to a semicolon; lines
     that cannot be read, and types that are not in the file."""
     columns = pd.read_csv(TYPES, dtype=str, index_col="synset").to_dict()
     types, parents, nouns = columns["name"], {}, {}
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text_of(file).split("\n"), 1):
         if fields := SYNSET.match(line):
             synset, noun, links, definition = fields.groups()
             parents[synset] = HYPERNYM.findall(links)
             nouns[synset] = noun.replace("_", " "), definition.strip()
-        elif not line.startswith("  "):        # the licence stands at the top of the file
+        elif line and not line.startswith("  "):        # the licence stands at the top of the file
             yield f"line {number}: not a line of wndb(5WN)"
     yield from (f"type {name!r}: synset {synset} is not in the file (another version of WordNet?)"
                 for synset, name in types.items() if synset not in parents)
     above: dict[str, set[str]] = {}          # synset -> the types among it and all that lies above it
     for synset in TopologicalSorter(parents).static_order():
         above[synset] = ({synset} & types.keys()).union(*(above[up] for up in parents.get(synset, ())))
-    seen = set()
     for synset, (noun, definition) in nouns.items():
         found = above[synset]
-        if synset in types or not found:
-            report.skipped["under none of the types"] += 1
-        elif len(found) > 1:
-            report.skipped["under two types"] += 1
-        elif (noun, definition) in seen:
-            report.skipped["same noun and same definition"] += 1
+        if synset in types or len(found) != 1:
+            report.skipped["under two types" if found and synset not in types else "under none of the types"] += 1
         else:
-            seen.add((noun, definition))
-            yield Example(key=f"n{synset}", text=f"{noun}: {definition}.", spans=((0, len(noun)),), sentence=definition,
-                          label=types[kind := found.pop()], group=columns["group"][kind], source=f"data.noun {synset}")
+            yield Example(f"n{synset}", f"{noun}: {definition}.", ((0, len(noun)),), types[kind := found.pop()],
+                          None, f"data.noun {synset}", definition, columns["group"][kind])

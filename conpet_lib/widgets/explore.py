@@ -1,46 +1,35 @@
 """Panels that look: at examples, at runs, at what was lost, at a selector.
-
-In: a corpus, runs. Out: tables of keys, labels and numbers; text of a corpus on the screen only, never kept in a page.
-"""
+In: a corpus, runs. Out: tables of keys, labels, numbers; text of a corpus on the screen only, never kept in a page."""
 
 import html
 from pathlib import Path
-
 import numpy as np
 from IPython.display import HTML as Html
 from ipywidgets import HTML, Button, GridBox, Label, Play, jslink
-
 import conpet_lib as cp
 from conpet_lib import plots
-from conpet_lib.backbone import Backbone
 from conpet_lib.corpora import Corpus, Example
-from conpet_lib.prompts import Prompt
-from conpet_lib.runs import Run
-from conpet_lib.tasks import Stream
 from conpet_lib.widgets.panel import Panel, control
 
-
-def card(example: Example, prompt: Prompt) -> str:
+def card(example: Example, prompt: cp.prompts.Prompt) -> str:
     """An example as HTML: label, text with its spans in colour, prompt."""
     text, label, asked = map(html.escape, (example.text, example.label, prompt.render(example)))
     for span in map(html.escape, example.span_texts()):
         text = text.replace(span, f"<mark style='background:#f5c77e'>{span}</mark>", 1)
     return f"<p><b>{label}</b><br>{text}<br><code>{asked}</code></p>"
 
-
-def examples(corpus: Corpus, backbone: Backbone, count: int = 10, seed: int = 0, label: str = "") -> Html:
+def examples(corpus: Corpus, backbone: cp.backbone.Backbone, count: int = 10, seed: int = 0, label: str = "") -> Html:
     """Examples drawn at random, of one label or of all, spans in colour, with the prompt that the backbone reads."""
     rows = [row for row, example in enumerate(corpus.examples) if label in ("", example.label)]
     drawn = np.random.default_rng(seed).choice(rows, min(count, len(rows)), replace=False)
-    prompt = Prompt(backbone.tokenizer, corpus.kind)
+    prompt = cp.prompts.Prompt(backbone.tokenizer, corpus.kind)
     return Html("".join(card(corpus.examples[row], prompt) for row in drawn))
-
 
 class ExampleExplorer(Panel):
     """Look at the examples of a label, a few at a time."""
     template = "widgets.examples(corpus, backbone, count={count}, seed={seed}, label={label!r})"
 
-    def __init__(self, corpus: Corpus, backbone: Backbone, label: str = "", count: int = 3, seed: int = 0):
+    def __init__(self, corpus: Corpus, backbone: cp.backbone.Backbone, label: str = "", count: int = 3, seed: int = 0):
         self.corpus, self.backbone, self.cards = corpus, backbone, HTML()
         names = [(f"{name} ({number:,})", name) for name, number in corpus.counts().most_common()]
         super().__init__({"label": control(label, "label", "of one label, or of all", [("all", ""), *names]),
@@ -49,7 +38,6 @@ class ExampleExplorer(Panel):
 
     def show(self) -> None:
         self.cards.value = examples(self.corpus, self.backbone, **self.config).data
-
 
 class RunBrowser(Panel):
     """List the runs under a folder by their places in it, choose some, compare them: `.runs`; `.all_runs` has all."""
@@ -79,12 +67,11 @@ class RunBrowser(Panel):
             self.code = f"runs = [cp.load_run(folder) for folder in {folders!r}]\nplots.average_curves(runs)"
             self.draw(plots.average_curves(self.runs))
 
-
 class MatrixExplorer(Panel):
     """The accuracy matrix (%) as buttons: press one to list what was lost there: `.lost`, with keys and labels."""
     template = "run.forgotten(task={task}, stage={stage})"
 
-    def __init__(self, run: Run, stage: int = 0, task: int = 1):
+    def __init__(self, run: cp.runs.Run, stage: int = 0, task: int = 1):
         self.run, self.buttons, matrix = run, {}, (100 * run.accuracy_matrix).round()
         colours, last = plots.sns.color_palette("cividis", 101).as_hex(), len(matrix)
         names = [Label(f"task {number}", layout={"grid_area": f"1 / {number + 1}"}) for number in matrix]
@@ -110,14 +97,12 @@ class MatrixExplorer(Panel):
         self.tabulate(self.lost)
         self.status.value = f"After stage {stage}, {len(self.lost)} test rows of task {task} that were right are wrong."
 
-
 class SelectorExplorer(Panel):
     """A map of the selector's features; a slider goes from the surest test row to the least sure and shows it."""
     template = "points = cp.selector_points(run, stream)\nplots.selector_map(points, {place})"
 
-    def __init__(self, run: Run, stream: Stream, place: int = 0):
-        self.run, self.card = run, HTML()
-        self.points = cp.selector_points(run, stream)
+    def __init__(self, run: cp.runs.Run, stream: cp.tasks.Stream, place: int = 0):
+        self.run, self.card, self.points = run, HTML(), cp.selector_points(run, stream)
         self.example = {example.key: example for example in stream.examples}
         super().__init__({"place": control(place, "place", "0 is the surest", high=len(self.points) - 1)}, self.card)
 
@@ -127,12 +112,11 @@ class SelectorExplorer(Panel):
         self.tabulate(row.drop(["x", "y"]).to_frame("row"))
         self.draw(plots.selector_map(self.points, self.config["place"]))
 
-
 class Playback(Panel):
     """A recorded run as if it were trained now, a stage after the other: for a room that has no time to train."""
     template = "plots.average_curves([run], upto={stage})"
 
-    def __init__(self, run: Run, stage: int = 1, milliseconds: int = 1000):
+    def __init__(self, run: cp.runs.Run, stage: int = 1, milliseconds: int = 1000):
         self.run, stages = run, run.record["stages_done"]
         controls = {"stage": control(stage, "stage", "stages done", low=1, high=stages)}
         self.play = Play(min=1, max=stages, interval=milliseconds, tooltip="play the stages")

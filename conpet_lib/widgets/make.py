@@ -1,33 +1,24 @@
 """Panels that make something: a stream, a forecast, a run.
-
-In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker.
-"""
+In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker."""
 
 import html
 import threading
 from ast import literal_eval
 from dataclasses import fields
-
 import pandas as pd
 from ipywidgets import Button, FloatProgress, HBox, Widget
-
 import conpet_lib as cp
 from conpet_lib import plots
 from conpet_lib.backbone import Backbone
-from conpet_lib.comparing import load_once
 from conpet_lib.corpora import Corpus
 from conpet_lib.registry import CONFIGS
-from conpet_lib.runs import Run
-from conpet_lib.tasks import Stream
 from conpet_lib.widgets.panel import Panel, call, control
-
 
 class StreamPanel(Panel):
     """Choose the tasks: `.stream`. Labels that are chosen by hand are cut into tasks as they are listed; else drawn.
     Args: tasks ... labels: what is shown at first. counts: `train`, `valid`, `test` of `make_stream`, if others."""
     def __init__(self, corpus: Corpus, tasks: int = 4, labels_per_task: int = 4, grouping: str = "mixed",
-                 split_seed: int = 0, order_seed: int = 0, labels: tuple[str, ...] = (),
-                 counts: dict[str, int] | None = None):
+                 split_seed: int = 0, order_seed: int = 0, labels: tuple[str, ...] = (), counts: dict | None = None):
         self.corpus, self.counts, names = corpus, counts or {}, [name for name, _ in corpus.counts().most_common()]
         super().__init__({
             "tasks": control(tasks, "tasks", "how many tasks are learned, one after the other", low=1),
@@ -47,12 +38,11 @@ class StreamPanel(Panel):
         names = pd.Series([", ".join(task.labels) for task in self.stream], range(1, len(self.stream) + 1))
         self.tabulate(names.rename_axis("task").to_frame("labels"))
 
-
 class BudgetPanel(Panel):
     """What a module budget costs, before anything is trained: `.forecast` of `.chosen`, the config, on `.backbone`.
     One module is Static ConPET, as many as tasks is Dynamic ConPET. Steps are timed once for each depth and rank."""
-    def __init__(self, stream: Stream, backbone: Backbone, modules: int | None = None, active: int = 1, rank: int = 4,
-                 batch_limit: int = 30, memory: int = 0):
+    def __init__(self, stream: cp.tasks.Stream, backbone: Backbone, modules: int | None = None, active: int = 1,
+                 rank: int = 4, batch_limit: int = 30, memory: int = 0):
         self.stream, self.given, self.timed, depth = stream, backbone, {}, backbone.exit_layer
         super().__init__({name: control(value, name.replace("_", " "), tip, low=int(name != "memory"), high=high)
                           for name, value, high, tip in [
@@ -75,12 +65,11 @@ class BudgetPanel(Panel):
         if several:
             raise ValueError("A fixed memory is for one module (EMR): set modules and active to 1, or memory to 0.")
         same, about = all(getattr(given, name) == depth[name] for name in depth), (given.name, *depth.values())
-        self.backbone = given if same else load_once(*about, given.device.type, str(given.dtype)[6:])
+        self.backbone = given if same else cp.comparing.load_once(*about, given.device.type, str(given.dtype)[6:])
         self.chosen = kind(**config)
         self.forecast = cp.forecast(self.stream, self.backbone, self.chosen, self.timed)
         numbers = pd.Series(vars(self.forecast), name="forecast").rename(lambda name: name.replace("_", " "))
         self.tabulate(numbers.map(lambda number: f"{number:,.0f}" if number > 99 else f"{number:.3g}").to_frame())
-
 
 class TrainPanel(Panel):
     """Choose a stream, a learner and a rank, press Train, watch the curve grow; stop, ask, and go on.
@@ -99,8 +88,7 @@ class TrainPanel(Panel):
         self.question.layout.width = "44em"
         self.ask_button = Button(description="Ask", icon="question", tooltip="what the run so far says to it")
         super().__init__({
-            **self.streams.controls,
-            "learner": control(learner, "learner", "how a stage is trained", list(CONFIGS)),
+            **self.streams.controls, "learner": control(learner, "learner", "how a stage is trained", list(CONFIGS)),
             "rank": control(rank, "rank", "of the LoRA matrices: the size of a PET module", low=1), **(more or {})},
             HBox([self.train_button, self.stop_button, self.progress]), HBox([self.question, self.ask_button]))
         self.train_button.on_click(lambda button: self.start())
@@ -126,7 +114,7 @@ class TrainPanel(Panel):
             self.worker = threading.Thread(target=self.work, daemon=True)
             self.worker.start()
 
-    def train(self) -> Run | None:
+    def train(self) -> cp.runs.Run | None:
         """Start, or join a worker that is at work, and wait; the run as far as it got."""
         self.start()
         if self.worker.is_alive():
@@ -163,7 +151,7 @@ class TrainPanel(Panel):
         self.status.value = f"Stage {step.stage} of {step.stages}: {step.doing}, {step.done} of {step.total}"
         return self.stopping.is_set()
 
-    def keep(self, run: Run) -> None:
+    def keep(self, run: cp.runs.Run) -> None:
         self.run = run
         if run.record["stages_done"]:
             self.draw(plots.average_curves([run]))
@@ -187,7 +175,6 @@ class TrainPanel(Panel):
         for widget in (self.train_button, *self.controls.values()):
             widget.disabled = now
         self.stop_button.disabled = not now
-
 
 class AblationPanel(TrainPanel):
     """Change one setting, hold the rest, press Train: a figure and paired intervals fill in as runs end.

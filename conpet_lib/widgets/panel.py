@@ -1,18 +1,13 @@
 """Panel: controls with plain values, words for what is wrong, and the code of the present settings.
-
 In: widgets by name. Out: `.config`, `.code`, `.problem`, `.view`. Results come as trait updates, never by print or
-pyplot, so that a panel works in every notebook front end. Knows nothing of what a panel is for. Start at `Panel`.
-"""
+pyplot, so that a panel works in every notebook front end. Knows nothing of what a panel is for. Start at `Panel`."""
 
 import html
 from collections.abc import Sequence
-
 import pandas as pd
 from ipywidgets import HTML, BoundedIntText, Dropdown, HBox, Image, IntSlider, SelectMultiple, Text, VBox, Widget
-
 from conpet_lib import plots
 from conpet_lib.errors import ConpetError
-
 
 def control(value: object, name: str, tip: str, options: Sequence = (), low: int = 0, high: int = 0) -> Widget:
     """The widget of a value: of a tuple or one of `options`, a text, a number from `low` (a slider if to `high`)."""
@@ -24,15 +19,11 @@ def control(value: object, name: str, tip: str, options: Sequence = (), low: int
         return Dropdown(options=options, **looks)
     if isinstance(value, str):
         return Text(continuous_update=False, **looks)
-    if not high:
-        return BoundedIntText(min=low, max=10_000, **looks)
-    return IntSlider(min=low, max=high, continuous_update=False, **looks)
-
+    return (IntSlider if high else BoundedIntText)(min=low, max=high or 10_000, continuous_update=False, **looks)
 
 def call(name: str, *given: str, **settings: object) -> str:
     """The text of a call, such as `cp.make_stream(corpus, tasks=4)`."""
     return f"{name}({', '.join([*given, *(f'{key}={value!r}' for key, value in settings.items())])})"
-
 
 class Panel:
     """Controls beside what they show: `controls`, widgets by setting; `config`, their plain values; `code`, the calls
@@ -76,6 +67,5 @@ class Panel:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         """The live panel; where there is no kernel, tables of its settings and results, and its code."""
-        settings = pd.DataFrame([{name: str(value) for name, value in self.config.items()}])
-        still = settings.to_html(index=False, border=0) + self.table.value + self.text.value
-        return {**self.view._repr_mimebundle_(), "text/html": still, "text/plain": self.code}
+        tables = pd.DataFrame([self.config]).astype(str).to_html(index=False, border=0) + self.table.value
+        return {**self.view._repr_mimebundle_(), "text/html": tables + self.text.value, "text/plain": self.code}
