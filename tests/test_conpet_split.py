@@ -105,6 +105,12 @@ def test_the_conpet_split_reports_the_sentences_on_two_sides():
     sides = [{stream.examples[row].text for row in rows_of(stream, side)} for side in SIDES]
     train, valid, test = sides
     assert stream.report["sentences on two sides"] == 5 == len(train & valid | train & test | valid & test)
+    corpus = labelled("ace", rows=30)
+    first, second = SPLITS["ace"]["tasks"][0][:2]                        # whose texts are the same, so on two at most
+    twins = [replace(one, text=one.text.replace(second, first)) for one in corpus.examples]
+    stream = cp.make_stream(replace(corpus, examples=twins), split="conpet")
+    train, valid, test = ({stream.examples[row].text for row in rows_of(stream, side)} for side in SIDES)
+    assert stream.report["sentences on two sides"] == len(train & valid | train & test | valid & test) > 0
 
 
 def test_the_order_seed_changes_the_order_of_the_conpet_tasks_alone():
