@@ -77,19 +77,19 @@ class Store:
     def _select(self, what: str, keys: Collection[str]) -> list[tuple]:
         return self._do(f"SELECT {what} FROM kept WHERE key IN (SELECT value FROM json_each(?))", [json.dumps([*keys])])
 
-    def _do(self, statement: str, values: Sequence = (), many: bool = False) -> list[tuple]:
+    def _do(self, statement: str, values: Sequence = (), many: bool = False, again: bool = True) -> list[tuple]:
         """The rows of a statement, `many`: done for each of `values`; a file that is no database is begun anew."""
         try:
             try:
                 with self.base or self._connect() as base:          # one transaction
                     return (base.executemany if many else base.execute)(statement, values).fetchall()
-            except sqlite3.OperationalError:
-                raise
-            except sqlite3.DatabaseError:
+            except sqlite3.DatabaseError as error:
+                if not again or isinstance(error, sqlite3.OperationalError):
+                    raise
                 self.damaged, self.base = self.damaged + 1, None
                 self.file.replace(self.file.with_suffix(".damaged"))
                 Path(f"{self.file}-journal").unlink(missing_ok=True)        # SQLite would roll the new file back by it
-                return self._do(statement, values, many)
+                return self._do(statement, values, many, again=False)
         except (sqlite3.OperationalError, OSError) as error:
             self.base = None
             raise ConpetError(f"{self.file}: this cache cannot be used ({error}). Free some disk space, or set "
