@@ -144,3 +144,16 @@ def test_a_large_corpus_is_kept_and_a_damaged_or_changed_one_read_anew(tmp_path,
     monkeypatch.undo()
     writers.write(folder, {"pid2name.json": b'{"P177": ["spans", "a bridge"]}'})
     assert "P177 is 'spans'" in str(cp.load_corpus("fewrel", folder).report)
+
+
+def test_folders_and_files_of_any_name_beside_a_corpus_do_no_harm_and_what_was_read_is_not_called_unread(tmp_path):
+    document = writers.ldc(writers.records_of("ACE, LDC", 3))
+    writers.write(tmp_path, {**document, "a/b": b"x", "old.gz/notes": b"y", "c": b"z"})
+    writers.write(tmp_path / "towns", {"mine.txt": b"Oll\tlocation-GPE\n", "a/b": b"x"})
+    assert len(cp.load_corpus("fewnerd", tmp_path / "towns" / "mine.txt").examples) == 1
+    (tmp_path / "towns" / "mine.txt").unlink()
+    report = cp.load_corpus("ace", tmp_path).report
+    assert report.read == 3 and "files not read: b, c, notes, b" in report.notes
+    (tmp_path / "none").mkdir()
+    with pytest.raises(cp.ConpetError, match="(?s)in 0 files. Tried.*- DyGIE.. JSON lines: an object a line"):
+        cp.load_corpus("ace", tmp_path / "none")

@@ -20,7 +20,7 @@ def read_file(file: Path, report: ReadReport, argument: str) -> Found:
     """The example of each relation, or what is wrong with its record; the group is the type."""
     text, stem = text_of(file), file.name.split(".")[0]
     find = ldc if text.lstrip().startswith("<") else oneie if '"entity_mentions"' in text else dygie
-    for where, record in documents(text, file, argument) if find is ldc else lines_of(file):
+    for where, record in documents(text, file, argument) if find is ldc else lines_of(text):
         try:
             for place, (words, ((start, end), (other, last)), name, sentences) in enumerate(find(record)):
                 kind, _, label = name.replace(":", ".").rpartition(".")

@@ -91,6 +91,7 @@ def store(file: Path, corpus: Corpus) -> None:
 
 def load_stored(file: Path) -> Corpus | None:
     """A corpus that was kept; None if there is none, or a damaged one."""
+    collecting = gc.isenabled()
     gc.disable()            # half a million examples hold no cycles; looking for some doubles the time
     try:
         table = pq.read_table(file, page_checksum_verification=True)
@@ -102,7 +103,7 @@ def load_stored(file: Path) -> Corpus | None:
     except (OSError, pa.ArrowException):
         return None
     finally:
-        gc.enable()
+        (gc.enable if collecting else gc.disable)()
 
 def text_of(file: Path) -> str:
     """The text of a file, with line feeds. Raises: ValueError with the lines that are none."""
@@ -112,9 +113,9 @@ def text_of(file: Path) -> str:
                          "if it is Latin-1 or UTF-16, save it as UTF-8")
     return text
 
-def lines_of(file: Path) -> Iterator[tuple[str, str]]:
+def lines_of(text: str) -> Iterator[tuple[str, str]]:
     """Where each line stands that is not blank, and the line."""
-    return ((f"line {number}", line) for number, line in enumerate(text_of(file).split("\n"), 1) if line.strip())
+    return ((f"line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip())
 
 def load_json(text: str) -> object:
     """The value of a JSON text. Raises: ValueError if it is none, or has a key twice (json keeps the last)."""
@@ -152,32 +153,32 @@ def shortened(example: Example) -> Example:
 
 def find_files(path: Path, work: Path) -> list[Path]:
     """The files under a path; archives are unpacked into `work`, and links in them are not followed."""
-    files, found = [], [path] if path.is_file() else sorted(path.rglob("[!.]*"))
+    files, found = [], [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("[!.]*")))
     for place, file in enumerate(found):                      # grows by what is in an archive
         inside = work / f"{place}"
         if zipfile.is_zipfile(file):
             shutil.unpack_archive(file, inside, "zip")        # a link becomes a file that holds its target's name
-        elif file.is_file() and tarfile.is_tarfile(file):
+        elif tarfile.is_tarfile(file):
             shutil.unpack_archive(file, inside, "tar", filter="data")
         elif file.suffix == ".gz":
             inside.mkdir()
             (inside / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
         else:
-            files += [file] * file.is_file()
-        found += sorted(inside.rglob("[!.]*"))
+            files.append(file)
+        found += sorted(filter(Path.is_file, inside.rglob("[!.]*")))
     return files
 
 def choose(path: Path, files: list[Path], name: str, report: ReadReport) -> list[Path]:
     """The files to read, of a layout that is told by content, the scarce parts first: of several folders the preferred
     one, of parts the official ones. Raises: ConpetError with what each layout lacks, or what is in the way."""
-    about, known, lacking = ABOUT[name], {}, {}
+    about, known, near = ABOUT[name], {}, {}
     official, stems = about.get("official", PARTS), {file: file.name.split(".")[0] for file in files}
     for file in files:
         with open(file, encoding="utf-8-sig", errors="replace") as stream:
             head = stream.read(1 << 20)
         for layout, signs in reversed(about["layouts"].items()):
             lacks = [words for words, sign in signs.items() if not re.search(sign, head)]
-            lacking[layout] = min(lacking.get(layout, lacks), lacks, key=len)
+            near[layout] = min(near.get(layout, lacks), lacks, key=len)
             known |= {} if lacks else {file: layout}
     used = list(known)
     for word in about.get("prefer", ()):
@@ -188,9 +189,9 @@ def choose(path: Path, files: list[Path], name: str, report: ReadReport) -> list
         said = [f"{path}: {', '.join(names[:9])}: {' and '.join(sorted(forms))}: another corpus, or more than one. "
                 "Give the file or folder that is meant." if used else
                 f"{path}: no known layout of {name!r} in {len(files):,} files. Tried, with what is lacking:"]
-        said += [f"- {layout}: {', '.join(lacks)}" for layout, lacks in reversed(lacking.items()) if not used]
+        said += [f"- {one}: {', '.join(near.get(one, signs))}" for one, signs in about["layouts"].items()] * (not used)
         raise ConpetError("\n".join([*said, about["wanted"]]))
-    left = [file.name for file in files if file not in used and file.name != about.get("beside")]
+    left = [file.name for file in files if file not in used and not any(map(file.match, about.get("beside", ())))]
     report.notes += [f"recognised: {forms.pop()}", *[f"files not read: {', '.join(left[:9])}"] * bool(left)]
     return sorted(used, key=lambda file: ([*PARTS, stems[file]].index(stems[file]), file))
 
@@ -206,7 +207,8 @@ def read_corpus(name: str, path: Path | pd.DataFrame, read: Callable[..., Found]
             files = choose(path, find_files(path, Path(work)), name, report) if place is path else [path]
         except BROKEN as error:
             raise ConpetError(f"{path} cannot be unpacked: {error}. Is it cut? Fetch it again.") from None
-        parts = {one for file in files if place is path for one in (file, *file.parent.glob(about.get("beside", "?")))}
+        parts = {*files} if place is path else set()
+        parts |= {one for file in parts for pattern in about.get("beside", ()) for one in file.parent.glob(pattern)}
         key = digest(VERSION, name, repeats, options, *(digest(one.name, one.read_bytes()) for one in sorted(parts)))
         kept = cache_folder() / "corpora" / f"{key}.parquet"
         if parts and (corpus := load_stored(kept)):

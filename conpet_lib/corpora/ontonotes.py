@@ -16,8 +16,8 @@ TAG = re.compile(r'<(/?)(\w+)(?:\s+TYPE\s*=\s*"([^"]+)")?[^<>]*>')
 
 def read_file(file: Path, report: ReadReport) -> Found:
     """One example a mention, or what is wrong with its line; the root is the group."""
-    json_lines = text_of(file).lstrip().startswith("{")
-    for where, line in lines_of(file):
+    json_lines = (whole := text_of(file)).lstrip().startswith("{")
+    for where, line in lines_of(whole):
         try:
             if json_lines:
                 record = load_json(line)

@@ -29,7 +29,7 @@ def rows_of(file: Path | pd.DataFrame) -> Iterator[tuple[str, object]]:
     if isinstance(file, pd.DataFrame):
         yield from ((f"line {line}", row) for line, row in enumerate(file.to_dict("records"), 2))
     elif (text := text_of(file)).lstrip().startswith("{"):
-        for where, line in lines_of(file):
+        for where, line in lines_of(text):
             try:
                 yield where, load_json(line)
             except FAULTS as error:

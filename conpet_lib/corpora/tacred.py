@@ -17,13 +17,11 @@ def read_file(file: Path, report: ReadReport, patch: dict[str, str] | None) -> F
     text, patch = text_of(file), patch or {}
     conll = text.startswith(("# id=", "# index"))
     records = re.split(r"(?m)^(?=# id=)", text)[1:] if conll else load_json(text)
-    whole = [(one, one.get("token") or one.get("tokens")) for one in records if isinstance(one, dict)]
-    places = [(one.get(f"{side}_start"), one.get(f"{side}_end"), len(tokens)) for one, tokens in whole for side in SIDES
-              if isinstance(tokens, list)]
-    inclusive, exclusive = (any(one[place] == one[1] for one in places) for place in (0, 2))
+    places = [(one.get(f"{side}_start"), one.get(f"{side}_end"), len(tokens)) for one in records for side in SIDES
+              if isinstance(one, dict) and isinstance(tokens := one.get("token") or one.get("tokens"), list)]
+    inclusive, exclusive = (conll or any(one[place] == one[1] for one in places) for place in (0, 2))
     if not conll and inclusive == exclusive:
         raise ValueError("expected an array of records with signs of inclusive ends or of exclusive ones, not of both")
-    inclusive |= conll
     for place, one in enumerate(records):
         try:
             one = parsed(one) if conll else one

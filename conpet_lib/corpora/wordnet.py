@@ -7,7 +7,7 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 import pandas as pd
 from conpet_lib.assets import DATA
-from conpet_lib.corpora.example import Example, Found, ReadReport, text_of
+from conpet_lib.corpora.example import Example, Found, ReadReport, lines_of, text_of
 
 TYPES = DATA / "wordnet_types.csv"
 SYNSET = re.compile(r"(\d{8}) \d\d n [0-9a-f]{2} (\S+?)(?:\(\w+\))? ([^|]*)\|([^;]*)")      # number, word, links, gloss
@@ -18,13 +18,13 @@ def read_file(file: Path, report: ReadReport) -> Found:
     that cannot be read, and types that are not in the file."""
     columns = pd.read_csv(TYPES, dtype=str, index_col="synset").to_dict()
     types, parents, nouns = columns["name"], {}, {}
-    for number, line in enumerate(text_of(file).split("\n"), 1):
+    for where, line in lines_of(text_of(file)):
         if fields := SYNSET.match(line):
             synset, noun, links, definition = fields.groups()
             parents[synset] = HYPERNYM.findall(links)
             nouns[synset] = noun.replace("_", " "), definition.strip()
-        elif line and not line.startswith("  "):        # the licence stands at the top of the file
-            yield f"line {number}: not a line of wndb(5WN)"
+        elif not line.startswith("  "):        # the licence stands at the top of the file
+            yield f"{where}: not a line of wndb(5WN)"
     yield from (f"type {name!r}: synset {synset} is not in the file (another version of WordNet?)"
                 for synset, name in types.items() if synset not in parents)
     above: dict[str, set[str]] = {}          # synset -> the types among it and all that lies above it
