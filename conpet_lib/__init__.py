@@ -1,27 +1,85 @@
 """ConPET workbench: continual learning of a frozen language model, to learn, take apart and extend.
 
     import conpet_lib as cp
-    corpus   = cp.load_corpus("wordnet")
-    stream   = cp.make_stream(corpus, tasks=8, labels_per_task=4)
+
+    corpus = cp.load_corpus("wordnet")
+    stream = cp.make_stream(corpus, tasks=8, labels_per_task=4)
     backbone = cp.load_backbone("minilm-l6")
-    run      = cp.train(stream, backbone, cp.DynamicConfig(active=1), seed=0, folder="runs/dynamic-0")
+    run = cp.train(stream, backbone, cp.DynamicConfig(active=1), seed=0, folder="runs/dynamic-0")
     run.average_accuracy
 
-README.md lists the files in the order of the data flow, which is that of reading them.
-Axis words of our tensors: `batch` (rows of one pass), `tokens` (of a prompt, padded), `hidden` (the backbone's
-width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order), `stages`, `seeds`."""
+The rooms of the library follow the data flow, and each imports only from rooms before it: `core`,
+`corpora`, `streams`, `models`, `learners`, `runs`, `plots`, `analysis`, `widgets`. README.md lists
+their files in the order in which they are best read.
 
-from conpet_lib import metrics, plots
-from conpet_lib.assets import check_machine
-from conpet_lib.backbone import load_backbone
-from conpet_lib.comparing import compare, compare_costs, grid, runs_table
-from conpet_lib.config import DynamicConfig, EWCConfig, LwFConfig, MemoryConfig, StaticConfig, VanillaConfig, paper
-from conpet_lib.corpora import load_corpus
-from conpet_lib.costs import forecast
-from conpet_lib.errors import ConpetError
-from conpet_lib.learners import Step
-from conpet_lib.registry import LEARNERS, methods
-from conpet_lib.runs import load_run
-from conpet_lib.selectors import compare_selectors, selector_points
-from conpet_lib.tasks import make_stream
-from conpet_lib.training import train
+Axis words of our tensors: `batch` (rows of one pass), `tokens` (of a prompt, padded), `hidden` (the
+backbone's width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, in that order),
+`stages`, `seeds`.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("conpet-workbench")
+except PackageNotFoundError:  # a checkout that is on the path without being installed
+    __version__ = "0+unknown"
+
+# Where each public name lives. A room is imported when one of its names is first used, so that
+# loading a run or computing a metric does not wait for transformers, peft and seaborn.
+_HOMES = {
+    "ConpetError": "core.errors",
+    "check_machine": "core.machine",
+    "load_corpus": "corpora",
+    "make_stream": "streams.drawing",
+    "load_backbone": "models.backbone",
+    "VanillaConfig": "learners.config",
+    "StaticConfig": "learners.config",
+    "DynamicConfig": "learners.config",
+    "MemoryConfig": "learners.config",
+    "EWCConfig": "learners.config",
+    "LwFConfig": "learners.config",
+    "paper": "learners.config",
+    "Step": "learners.base",
+    "LEARNERS": "learners.methods",
+    "methods": "learners.methods",
+    "train": "runs.training",
+    "load_run": "runs.run",
+    "grid": "analysis.grid",
+    "runs_table": "analysis.tables",
+    "compare": "analysis.comparing",
+    "compare_costs": "analysis.comparing",
+    "forecast": "analysis.forecast",
+    "compare_selectors": "analysis.selectors",
+    "selector_points": "analysis.selectors",
+}
+_ROOMS = (
+    "core",
+    "corpora",
+    "streams",
+    "models",
+    "learners",
+    "runs",
+    "plots",
+    "analysis",
+    "widgets",
+    "metrics",
+)
+
+__all__ = [*_HOMES, "metrics", "plots", "widgets", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name, or a room, when it is first used."""
+    if name in _HOMES:
+        value = getattr(import_module(f"conpet_lib.{_HOMES[name]}"), name)
+    elif name in _ROOMS:
+        value = import_module(f"conpet_lib.{name}")
+    else:
+        raise AttributeError(f"module 'conpet_lib' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

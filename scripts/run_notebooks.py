@@ -18,13 +18,17 @@ import nbformat
 import psutil
 from nbformat import NotebookNode
 
-from conpet_lib.assets import cache_folder
-from conpet_lib.files import write_atomically
+from conpet_lib.core.assets import cache_folder
+from conpet_lib.core.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-NEEDS = re.compile(r"\*\*What it needs\*\*.*")       # one line of a page's first cell, written by `execute`
-ROW = re.compile(r"^(\| (\d\d) [^|]+\|[^|]+\|) [\d.]+ \|$", re.MULTILINE)      # of the map: page, what, minutes
-HIDDEN = "no-output"                                 # tag of cells that show corpus text: not kept
+NEEDS = re.compile(
+    r"\*\*What it needs\*\*.*"
+)  # one line of a page's first cell, written by `execute`
+ROW = re.compile(
+    r"^(\| (\d\d) [^|]+\|[^|]+\|) [\d.]+ \|$", re.MULTILINE
+)  # of the map: page, what, minutes
+HIDDEN = "no-output"  # tag of cells that show corpus text: not kept
 WIDGET = "application/vnd.jupyter.widget-view+json"  # a view without its state breaks a page on code hosts
 
 
@@ -35,24 +39,43 @@ def execute(path: Path, cache: Path | None = None, timeout: int = 600) -> Notebo
         `timeout`, seconds a cell may take.
     Raises: nbclient's CellExecutionError if a cell fails.
     """
-    page, peak, ended, start = nbformat.read(path, as_version=4), [0], threading.Event(), time.perf_counter()
+    page, peak, ended, start = (
+        nbformat.read(path, as_version=4),
+        [0],
+        threading.Event(),
+        time.perf_counter(),
+    )
     with tempfile.TemporaryDirectory() as own:
         if cache is None:
             cache = Path(own)
             (cache_folder() / "assets").mkdir(parents=True, exist_ok=True)
             (cache / "assets").symlink_to((cache_folder() / "assets").resolve())
-        client = nbclient.NotebookClient(page, timeout=timeout, kernel_name="python3", coalesce_streams=True,
-                                         resources={"metadata": {"path": str(path.parent)}})
+        client = nbclient.NotebookClient(
+            page,
+            timeout=timeout,
+            kernel_name="python3",
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(path.parent)}},
+        )
         threading.Thread(target=watch, args=(client, peak, ended), daemon=True).start()
-        try:        # tqdm.auto draws a text bar where a variable starts with SPYDER; a widget bar could not be kept
-            client.execute(env={**os.environ, "CONPET_CACHE": str(cache), "MPLBACKEND": "agg", "SPYDER_BARS": "text"})
+        try:  # tqdm.auto draws a text bar where a variable starts with SPYDER; a widget bar could not be kept
+            client.execute(
+                env={
+                    **os.environ,
+                    "CONPET_CACHE": str(cache),
+                    "MPLBACKEND": "agg",
+                    "SPYDER_BARS": "text",
+                }
+            )
         finally:
             ended.set()
         minutes = (time.perf_counter() - start) / 60
         tidy(page, {str(cache): "<cache>", str(FOLDER.parent): "<project>", str(Path.home()): "~"})
     page.cells[0].source = NEEDS.sub(
         f"**What it needs**: {minutes:.1f} minutes on {os.cpu_count()} cores when it is the first page you run (less "
-        f"afterwards: runs are kept and loaded), {peak[0] / 2**30:.1f} GiB of memory.", page.cells[0].source)
+        f"afterwards: runs are kept and loaded), {peak[0] / 2**30:.1f} GiB of memory.",
+        page.cells[0].source,
+    )
     nbformat.validate(page)
     return page
 
@@ -67,15 +90,17 @@ def watch(client: nbclient.NotebookClient, peak: list[int], ended: threading.Eve
 
 def tidy(page: NotebookNode, places: dict[str, str]) -> None:
     """Drop what differs from machine to machine, what breaks a code host's view, and corpus text."""
-    page.metadata = NotebookNode(kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
-                                 language_info={"name": "python"})
+    page.metadata = NotebookNode(
+        kernelspec={"display_name": "Python 3", "language": "python", "name": "python3"},
+        language_info={"name": "python"},
+    )
     for cell in page.cells:
         cell.metadata.pop("execution", None)
         if HIDDEN in cell.metadata.get("tags", []):
             cell.outputs = []
         for output in cell.get("outputs", []):
             if output.output_type == "stream":
-                output.name = "stdout"          # a progress bar is no error
+                output.name = "stdout"  # a progress bar is no error
             output.get("data", {}).pop(WIDGET, None)
             texts = output.get("data", output)
             for kind in [kind for kind in texts if kind.startswith("text")]:
@@ -85,8 +110,12 @@ def tidy(page: NotebookNode, places: dict[str, str]) -> None:
 
 def needed(folder: Path = FOLDER) -> dict[str, str]:
     """The minutes that each page says it needs, by the page's number."""
-    return {path.stem[:2]: re.search(r"needs\*\*: (\d+\.\d) minutes", path.read_text(encoding="utf-8"))[1]
-            for path in sorted(folder.glob("*.ipynb"))}
+    return {
+        path.stem[:2]: re.search(r"needs\*\*: (\d+\.\d) minutes", path.read_text(encoding="utf-8"))[
+            1
+        ]
+        for path in sorted(folder.glob("*.ipynb"))
+    }
 
 
 def write_map(folder: Path = FOLDER) -> None:

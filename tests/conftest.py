@@ -9,16 +9,44 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
 
 import conpet_lib as cp
-from conpet_lib.assets import asset_folder, cache_folder
+from conpet_lib.core.assets import asset_folder, cache_folder
 from conpet_lib.corpora import Corpus, Example, ReadReport
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 torch.set_num_threads(1)
 
-MAIN = ("vanilla", "static", "dynamic")       # the learners of `make run`; the others are in test_family.py
+MAIN = (
+    "vanilla",
+    "static",
+    "dynamic",
+)  # the learners of `make run`; the others are in test_family.py
 SHARED = Path(__file__).parents[2] / "shared"
-WORDS = ["amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath", "inlet", "jetty", "knoll", "ledge",
-         "marsh", "north", "ocean", "plain", "quarry", "ridge", "shore", "trail", "upland", "vale", "wharf", "yard"]
+WORDS = [
+    "amber",
+    "birch",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "heath",
+    "inlet",
+    "jetty",
+    "knoll",
+    "ledge",
+    "marsh",
+    "north",
+    "ocean",
+    "plain",
+    "quarry",
+    "ridge",
+    "shore",
+    "trail",
+    "upland",
+    "vale",
+    "wharf",
+    "yard",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +77,23 @@ def shared_data():
     return SHARED / "data"
 
 
-def make_corpus(labels: int = 8, rows: int = 12, kind: str = "typing", name: str = "tiny") -> Corpus:
+def make_corpus(
+    labels: int = 8, rows: int = 12, kind: str = "typing", name: str = "tiny"
+) -> Corpus:
     """A corpus that can be learned: each of up to 500 labels has words of its own in every text."""
-    words = [*WORDS, *(f"{one} {other}" for one in WORDS for other in WORDS if one != other)][:labels]
-    examples = [Example(key=f"{name}:{label}:{row}", text=f"{word} {WORDS[(label + 7 * row) % 24]} number {row}",
-                        spans=((0, len(word)),) if kind == "typing" else (), label=f"type {label:02}")
-                for label, word in enumerate(words) for row in range(rows)]
+    words = [*WORDS, *(f"{one} {other}" for one in WORDS for other in WORDS if one != other)][
+        :labels
+    ]
+    examples = [
+        Example(
+            key=f"{name}:{label}:{row}",
+            text=f"{word} {WORDS[(label + 7 * row) % 24]} number {row}",
+            spans=((0, len(word)),) if kind == "typing" else (),
+            label=f"type {label:02}",
+        )
+        for label, word in enumerate(words)
+        for row in range(rows)
+    ]
     groups = {f"type {label:02}": f"group {label // 4}" for label in range(labels)}
     return Corpus(name, kind, examples, ReadReport(read=len(examples)), groups)
 
@@ -62,7 +101,9 @@ def make_corpus(labels: int = 8, rows: int = 12, kind: str = "typing", name: str
 def make_stream(tasks: int = 4, labels_per_task: int = 2, rows: int = 12, **more):
     """A stream over `make_corpus`: 6 training, 3 validation and 3 test rows a label."""
     counts = {"train": rows // 2, "valid": rows // 4, "test": rows // 4, **more}
-    return cp.make_stream(make_corpus(tasks * labels_per_task, rows), tasks, labels_per_task, **counts)
+    return cp.make_stream(
+        make_corpus(tasks * labels_per_task, rows), tasks, labels_per_task, **counts
+    )
 
 
 @pytest.fixture(scope="session")
@@ -73,11 +114,37 @@ def tiny_models(tmp_path_factory) -> dict[str, str]:
 
 def save_tiny_models(place: Path) -> dict[str, str]:
     """Folders of two tiny random models: "bert" (an encoder) and "llama" (a decoder), 4 layers of width 16."""
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused0]", "[unused1]", "[unused2]", "[unused3]"]
+    specials = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "[unused0]",
+        "[unused1]",
+        "[unused2]",
+        "[unused3]",
+    ]
     words = (
         specials
         + WORDS
-        + ["in", "this", "short", "sentence", ",", "is", "a", "kind", "of", "the", "relation", "to", ".", ":", "number"]
+        + [
+            "in",
+            "this",
+            "short",
+            "sentence",
+            ",",
+            "is",
+            "a",
+            "kind",
+            "of",
+            "the",
+            "relation",
+            "to",
+            ".",
+            ":",
+            "number",
+        ]
         + [str(number) for number in range(60)]
     )
     vocabulary = {word: place for place, word in enumerate(dict.fromkeys(words))}
@@ -85,16 +152,29 @@ def save_tiny_models(place: Path) -> dict[str, str]:
     for name in ("bert", "llama"):
         tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-        marks = {"mask_token": "[MASK]", "cls_token": "[CLS]", "sep_token": "[SEP]"} if name == "bert" else {}
+        marks = (
+            {"mask_token": "[MASK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+            if name == "bert"
+            else {}
+        )
         torch.manual_seed(0)
-        sizes = {"vocab_size": len(vocabulary), "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
-                 "intermediate_size": 32, "max_position_embeddings": 160, "pad_token_id": 0}
+        sizes = {
+            "vocab_size": len(vocabulary),
+            "hidden_size": 16,
+            "num_hidden_layers": 4,
+            "num_attention_heads": 2,
+            "intermediate_size": 32,
+            "max_position_embeddings": 160,
+            "pad_token_id": 0,
+        }
         model = (
             BertModel(BertConfig(**sizes))
             if name == "bert"
             else LlamaModel(LlamaConfig(num_key_value_heads=1, **sizes))
         )
-        with torch.no_grad():       # random models are nearly linear at their usual scale; make layers matter
+        with (
+            torch.no_grad()
+        ):  # random models are nearly linear at their usual scale; make layers matter
             for weight in model.parameters():
                 if weight.dim() == 2:
                     weight.mul_(8)
@@ -121,11 +201,18 @@ def bert(tiny_models):
 
 def quick(kind: str = "static", **more):
     """A config that trains in a blink."""
-    from conpet_lib.registry import CONFIGS
+    from conpet_lib.learners.methods import CONFIGS
 
     return CONFIGS[kind](
-        **{"learner": kind, "batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2,
-           **more}
+        **{
+            "learner": kind,
+            "batch_size": 8,
+            "batch_limit": 4,
+            "epochs": 2,
+            "valid_examples": 12,
+            "learning_rate": 1e-2,
+            **more,
+        }
     )
 
 
@@ -141,9 +228,11 @@ def wordnet():
 
 # --- the right half: modules, learners, runs -------------------------------------------------------
 
+
 def make_module(backbone, seed: int = 0, rank: int = 4, labels: int = 2, trained: bool = False):
     """A PET module with a head of `labels` rows; `trained` gives LoRA's B random weights, so that features change."""
-    from conpet_lib.modules import PetModule
+    from conpet_lib.models.modules import PetModule
+
     module = PetModule(backbone, backbone.lora(rank, 8.0), seed, "test")
     module.grow(list(range(labels)))
     generator = torch.Generator().manual_seed(seed)
@@ -155,13 +244,19 @@ def make_module(backbone, seed: int = 0, rank: int = 4, labels: int = 2, trained
 
 def make_learner(kind: str, stream, backbone, seed: int = 0, tell=lambda step: None, **more):
     """A learner that has seen nothing yet."""
-    from conpet_lib.features import Features
-    return cp.LEARNERS[kind](stream, Features(stream.examples, stream.kind, backbone), quick(kind, **more), seed, tell)
+    from conpet_lib.models.features import Features
+
+    return cp.LEARNERS[kind](
+        stream, Features(stream.examples, stream.kind, backbone), quick(kind, **more), seed, tell
+    )
 
 
 def module_bytes(run) -> dict[str, bytes]:
     """The weight files of a run, selector included."""
-    return {str(path.relative_to(run.folder)): path.read_bytes() for path in run.folder.rglob("*.safetensors")}
+    return {
+        str(path.relative_to(run.folder)): path.read_bytes()
+        for path in run.folder.rglob("*.safetensors")
+    }
 
 
 @pytest.fixture(scope="session")
@@ -174,6 +269,14 @@ def learnable():
 def learned(tiny_models, learnable, tmp_path_factory) -> dict:
     """A run of every learner on `learnable`, trained long enough to be right about what is not forgotten."""
     backbone = cp.load_backbone(tiny_models["bert"], tuned_layers=2, device="cpu")
-    return {kind: cp.train(learnable, backbone, quick(kind, batch_limit=10, epochs=4), bar=False,
-                           folder=tmp_path_factory.mktemp(kind), cache=tmp_path_factory.mktemp("prefix"))
-            for kind in MAIN}
+    return {
+        kind: cp.train(
+            learnable,
+            backbone,
+            quick(kind, batch_limit=10, epochs=4),
+            bar=False,
+            folder=tmp_path_factory.mktemp(kind),
+            cache=tmp_path_factory.mktemp("prefix"),
+        )
+        for kind in MAIN
+    }

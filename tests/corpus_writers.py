@@ -16,21 +16,41 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-LABELS = {"fewnerd": ["location-GPE", "person-artist/author", "building-theater", "other-law"],
-          "ontonotes": ["/person", "/person/artist", "/location/city", "/other/art/film"],
-          "bbn": ["/GPE/CITY", "/PERSON", "/ORGANIZATION/CORPORATION", "/GPE"],
-          "fewrel": ["P177", "P25", "P40", "P1001"], "table": ["7", "warm", "NA", "Ö l"],
-          "tacred": ["per:title", "org:founded_by", "per:age", "org:top_members/employees"],
-          "ace": ["Located", "Employment", "Family", "User-Owner-Inventor-Manufacturer"]}
-WORDS = ["Maren", "Holt", "Brevik", "Oll", "Tarnholm", "crosses", "sang", "near", "the", "old", "Brücke", "'s", "12"]
+LABELS = {
+    "fewnerd": ["location-GPE", "person-artist/author", "building-theater", "other-law"],
+    "ontonotes": ["/person", "/person/artist", "/location/city", "/other/art/film"],
+    "bbn": ["/GPE/CITY", "/PERSON", "/ORGANIZATION/CORPORATION", "/GPE"],
+    "fewrel": ["P177", "P25", "P40", "P1001"],
+    "table": ["7", "warm", "NA", "Ö l"],
+    "tacred": ["per:title", "org:founded_by", "per:age", "org:top_members/employees"],
+    "ace": ["Located", "Employment", "Family", "User-Owner-Inventor-Manufacturer"],
+}
+WORDS = [
+    "Maren",
+    "Holt",
+    "Brevik",
+    "Oll",
+    "Tarnholm",
+    "crosses",
+    "sang",
+    "near",
+    "the",
+    "old",
+    "Brücke",
+    "'s",
+    "12",
+]
 
 
 def typing_records(corpus: str, count: int, seed: int = 0) -> list:
     """Sentences with one or two mentions, a word between them; each label has a word of its own."""
     draw, labels, records = random.Random(seed), LABELS[corpus], []
     for number in range(count):
-        tokens, mentions = [draw.choice(WORDS) for _ in range(draw.randint(6, 12))] + [f"w{number}"], []
-        for start in (1, 4)[:draw.randint(1, 2)]:
+        tokens, mentions = (
+            [draw.choice(WORDS) for _ in range(draw.randint(6, 12))] + [f"w{number}"],
+            [],
+        )
+        for start in (1, 4)[: draw.randint(1, 2)]:
             label = labels[(number + start) % len(labels)]
             tokens[start] = f"Name{labels.index(label)}"
             mentions.append((start, start + draw.randint(1, 2), label))
@@ -75,16 +95,30 @@ def fewnerd(records) -> dict:
 
 
 def columns(more: str, above: bool) -> Callable:
-    return lambda records: {"train.txt": lines(
-        f"{start}\t{end}\t{' '.join(tokens)}\t{' '.join(path_of(label)[:None if above else 1])}{more}"
-        for tokens, mentions in records for start, end, label in mentions)}
+    return lambda records: {
+        "train.txt": lines(
+            f"{start}\t{end}\t{' '.join(tokens)}\t{' '.join(path_of(label)[: None if above else 1])}{more}"
+            for tokens, mentions in records
+            for start, end, label in mentions
+        )
+    }
 
 
 def afet(records) -> dict:
-    return {"train.json": as_json(
-        {"tokens": tokens, "senid": number, "fileid": "D", "mentions": [
-            {"start": start, "end": end, "labels": path_of(label)} for start, end, label in mentions]}
-        for number, (tokens, mentions) in enumerate(records))}
+    return {
+        "train.json": as_json(
+            {
+                "tokens": tokens,
+                "senid": number,
+                "fileid": "D",
+                "mentions": [
+                    {"start": start, "end": end, "labels": path_of(label)}
+                    for start, end, label in mentions
+                ],
+            }
+            for number, (tokens, mentions) in enumerate(records)
+        )
+    }
 
 
 def inline(records) -> dict:
@@ -102,21 +136,39 @@ def inline(records) -> dict:
 def fewrel(records) -> dict:
     found: dict[str, list] = {}
     for tokens, head, tail, label in records:
-        sides = {side: [" ".join(tokens[slice(*span)]).lower(), "Q1", [list(range(*span))]]
-                 for side, span in (("h", head), ("t", tail))}
+        sides = {
+            side: [" ".join(tokens[slice(*span)]).lower(), "Q1", [list(range(*span))]]
+            for side, span in (("h", head), ("t", tail))
+        }
         found.setdefault(label, []).append({"tokens": tokens, **sides})
     return {"train_wiki.json": json.dumps(found).encode()}
 
 
 def tacred(records) -> dict:
-    return {"train.json": json.dumps([
-        {"id": f"e77{number:017}", "docid": "D", "relation": label, "token": tokens, "subj_start": head[0],
-         "subj_end": head[1] - 1, "obj_start": tail[0], "obj_end": tail[1] - 1, "subj_type": "PERSON"}
-        for number, (tokens, head, tail, label) in enumerate(records)]).encode()}
+    return {
+        "train.json": json.dumps(
+            [
+                {
+                    "id": f"e77{number:017}",
+                    "docid": "D",
+                    "relation": label,
+                    "token": tokens,
+                    "subj_start": head[0],
+                    "subj_end": head[1] - 1,
+                    "obj_start": tail[0],
+                    "obj_end": tail[1] - 1,
+                    "subj_type": "PERSON",
+                }
+                for number, (tokens, head, tail, label) in enumerate(records)
+            ]
+        ).encode()
+    }
 
 
 def conll(records) -> dict:
-    rows = ["# index\ttoken\tsubj\tsubj_type\tobj\tobj_type\tstanford_pos\tstanford_ner\tstanford_deprel"]
+    rows = [
+        "# index\ttoken\tsubj\tsubj_type\tobj\tobj_type\tstanford_pos\tstanford_ner\tstanford_deprel"
+    ]
     for number, (tokens, head, tail, label) in enumerate(records):
         rows.append(f"# id=e77{number:017} docid=D reln={label}")
         for place, token in enumerate(tokens):
@@ -131,52 +183,118 @@ def ldc(records, name: str = "XXX_ENG_20990101.0001", subtype: bool = True) -> d
     """ACE's .sgm and its .apf.xml; a sentence ends at an empty line."""
     sgm, parts = f"<DOC>\n<DOCID> {name} </DOCID>\n<BODY>\n<TEXT>\n", []
     for number, (tokens, head, tail, label) in enumerate(records):
-        words, at = [html.escape(token, quote=False) for token in tokens], len(re.sub("<[^<>]+>", "", sgm))
+        words, at = (
+            [html.escape(token, quote=False) for token in tokens],
+            len(re.sub("<[^<>]+>", "", sgm)),
+        )
         starts = [at + sum(len(word) + 1 for word in words[:place]) for place in range(len(words))]
         sgm += " ".join(words) + "\n\n"
         for side, (start, end) in enumerate((head, tail), 1):
-            mark = (f'<charseq START="{starts[start]}" END="{starts[end - 1] + len(words[end - 1]) - 1}">'
-                    f'{html.escape(" ".join(tokens[start:end]))}</charseq>')
-            parts.append(f'<entity ID="{name}-E{number}{side}" TYPE="PER"><entity_mention ID="{name}-{number}-{side}" '
-                         f'TYPE="NAM"><extent>{mark}</extent><head>{mark}</head></entity_mention></entity>')
+            mark = (
+                f'<charseq START="{starts[start]}" END="{starts[end - 1] + len(words[end - 1]) - 1}">'
+                f"{html.escape(' '.join(tokens[start:end]))}</charseq>"
+            )
+            parts.append(
+                f'<entity ID="{name}-E{number}{side}" TYPE="PER"><entity_mention ID="{name}-{number}-{side}" '
+                f'TYPE="NAM"><extent>{mark}</extent><head>{mark}</head></entity_mention></entity>'
+            )
         kind = f' SUBTYPE="{html.escape(label)}"' if subtype else ""
-        parts.append(f'<relation ID="{name}-R{number}" TYPE="PHYS"{kind}><relation_argument REFID="{name}-E{number}1" '
-                     f'ROLE="Arg-1"/><relation_mention ID="{name}-R{number}-1">' + "".join(
-                         f'<relation_mention_argument REFID="{name}-{number}-{side}" ROLE="Arg-{side}"/>'
-                         for side in (1, 2)) + "</relation_mention></relation>")
-    apf = ('<?xml version="1.0"?>\n<!DOCTYPE source_file SYSTEM "apf.v5.1.1.dtd">\n<source_file URI="x" TYPE="text">\n'
-           f'<document DOCID="{name}">\n' + "\n".join(parts) + "\n</document>\n</source_file>\n")
-    return {f"{name}.sgm": (sgm + "</TEXT>\n</BODY>\n</DOC>\n").encode(), f"{name}.apf.xml": apf.encode()}
+        parts.append(
+            f'<relation ID="{name}-R{number}" TYPE="PHYS"{kind}><relation_argument REFID="{name}-E{number}1" '
+            f'ROLE="Arg-1"/><relation_mention ID="{name}-R{number}-1">'
+            + "".join(
+                f'<relation_mention_argument REFID="{name}-{number}-{side}" ROLE="Arg-{side}"/>'
+                for side in (1, 2)
+            )
+            + "</relation_mention></relation>"
+        )
+    apf = (
+        '<?xml version="1.0"?>\n<!DOCTYPE source_file SYSTEM "apf.v5.1.1.dtd">\n<source_file URI="x" TYPE="text">\n'
+        f'<document DOCID="{name}">\n' + "\n".join(parts) + "\n</document>\n</source_file>\n"
+    )
+    return {
+        f"{name}.sgm": (sgm + "</TEXT>\n</BODY>\n</DOC>\n").encode(),
+        f"{name}.apf.xml": apf.encode(),
+    }
 
 
 def dygie(records) -> dict:
     sentences, relations, base = [], [], 0
     for tokens, head, tail, label in records:
         sentences.append(tokens)
-        relations.append([[base + head[0], base + head[1] - 1, base + tail[0], base + tail[1] - 1, f"PHYS.{label}"]])
+        relations.append(
+            [
+                [
+                    base + head[0],
+                    base + head[1] - 1,
+                    base + tail[0],
+                    base + tail[1] - 1,
+                    f"PHYS.{label}",
+                ]
+            ]
+        )
         base += len(tokens)
-    return {"train.json": as_json([{"doc_key": "D", "sentences": sentences, "ner": [[]] * len(sentences),
-                                    "relations": relations, "clusters": []}])}
+    return {
+        "train.json": as_json(
+            [
+                {
+                    "doc_key": "D",
+                    "sentences": sentences,
+                    "ner": [[]] * len(sentences),
+                    "relations": relations,
+                    "clusters": [],
+                }
+            ]
+        )
+    }
 
 
 def oneie(records) -> dict:
-    return {"train.oneie.json": as_json(
-        {"doc_id": "D", "sent_id": f"D-{number}", "tokens": tokens, "sentence": " ".join(tokens), "entity_mentions": [
-            {"id": f"E{side}", "entity_type": "PER", "start": start, "end": end}
-            for side, (start, end) in enumerate((head, tail))], "event_mentions": [],
-         "relation_mentions": [{"id": "R", "relation_type": "PHYS", "relation_subtype": f"PHYS:{label}", "arguments": [
-             {"entity_id": "E1", "role": "Arg-2"}, {"entity_id": "E0", "role": "Arg-1"}]}]}
-        for number, (tokens, head, tail, label) in enumerate(records))}
+    return {
+        "train.oneie.json": as_json(
+            {
+                "doc_id": "D",
+                "sent_id": f"D-{number}",
+                "tokens": tokens,
+                "sentence": " ".join(tokens),
+                "entity_mentions": [
+                    {"id": f"E{side}", "entity_type": "PER", "start": start, "end": end}
+                    for side, (start, end) in enumerate((head, tail))
+                ],
+                "event_mentions": [],
+                "relation_mentions": [
+                    {
+                        "id": "R",
+                        "relation_type": "PHYS",
+                        "relation_subtype": f"PHYS:{label}",
+                        "arguments": [
+                            {"entity_id": "E1", "role": "Arg-2"},
+                            {"entity_id": "E0", "role": "Arg-1"},
+                        ],
+                    }
+                ],
+            }
+            for number, (tokens, head, tail, label) in enumerate(records)
+        )
+    }
 
 
 def rows(records) -> list[dict]:
     """Rows of a table with positions in characters."""
     found = []
     for tokens, *spans, label in records:
-        ends = [end for start, stop in spans
-                for end in (len(" ".join(tokens[:start])) + bool(start), len(" ".join(tokens[:stop])))]
-        found.append({"text": " ".join(tokens), "label": label,
-                      **dict(zip(("head_start", "head_end", "tail_start", "tail_end"), ends))})
+        ends = [
+            end
+            for start, stop in spans
+            for end in (len(" ".join(tokens[:start])) + bool(start), len(" ".join(tokens[:stop])))
+        ]
+        found.append(
+            {
+                "text": " ".join(tokens),
+                "label": label,
+                **dict(zip(("head_start", "head_end", "tail_start", "tail_end"), ends)),
+            }
+        )
     return found
 
 
@@ -187,21 +305,29 @@ def separated(delimiter: str) -> Callable:
         table.writeheader()
         table.writerows(rows(records))
         return {"mine.csv": stream.getvalue().encode()}
+
     return write
 
 
-LAYOUTS = {"Few-NERD text": ("fewnerd", "typing", fewnerd),
-           "OntoNotes, 5 columns": ("ontonotes", "typing", columns("\tHEAD|x ", True)),
-           "OntoNotes, 4 columns": ("ontonotes", "typing", columns("", False)),
-           "OntoNotes, AFET": ("ontonotes", "typing", afet),
-           "BBN, 4 columns": ("bbn", "typing", columns("", False)), "BBN, AFET": ("bbn", "typing", afet),
-           "BBN, LDC": ("bbn", "typing", inline), "FewRel JSON": ("fewrel", "relation", fewrel),
-           "TACRED JSON": ("tacred", "relation", tacred), "TACRED CoNLL": ("tacred", "relation", conll),
-           "ACE, LDC": ("ace", "relation", ldc), "ACE, DyGIE++": ("ace", "relation", dygie),
-           "ACE, OneIE": ("ace", "relation", oneie),
-           "CSV": ("table", "relation", separated(",")), "TSV": ("table", "relation", separated("\t")),
-           "semicolons": ("table", "relation", separated(";")),
-           "JSON lines": ("table", "relation", lambda records: {"mine.jsonl": as_json(rows(records))})}
+LAYOUTS = {
+    "Few-NERD text": ("fewnerd", "typing", fewnerd),
+    "OntoNotes, 5 columns": ("ontonotes", "typing", columns("\tHEAD|x ", True)),
+    "OntoNotes, 4 columns": ("ontonotes", "typing", columns("", False)),
+    "OntoNotes, AFET": ("ontonotes", "typing", afet),
+    "BBN, 4 columns": ("bbn", "typing", columns("", False)),
+    "BBN, AFET": ("bbn", "typing", afet),
+    "BBN, LDC": ("bbn", "typing", inline),
+    "FewRel JSON": ("fewrel", "relation", fewrel),
+    "TACRED JSON": ("tacred", "relation", tacred),
+    "TACRED CoNLL": ("tacred", "relation", conll),
+    "ACE, LDC": ("ace", "relation", ldc),
+    "ACE, DyGIE++": ("ace", "relation", dygie),
+    "ACE, OneIE": ("ace", "relation", oneie),
+    "CSV": ("table", "relation", separated(",")),
+    "TSV": ("table", "relation", separated("\t")),
+    "semicolons": ("table", "relation", separated(";")),
+    "JSON lines": ("table", "relation", lambda records: {"mine.jsonl": as_json(rows(records))}),
+}
 
 
 def records_of(layout: str, count: int, seed: int = 0) -> list:
@@ -213,9 +339,15 @@ def seen(records) -> list[tuple]:
     """Text, words of the spans, label: what should be read, sorted."""
     found = []
     for tokens, *rest in records:
-        pairs = [([mention[:2]], mention[2]) for mention in rest[0]] if len(rest) == 1 else [(rest[:2], rest[2])]
-        found += [(" ".join(tokens), *(" ".join(tokens[slice(*span)]) for span in spans), label)
-                  for spans, label in pairs]
+        pairs = (
+            [([mention[:2]], mention[2]) for mention in rest[0]]
+            if len(rest) == 1
+            else [(rest[:2], rest[2])]
+        )
+        found += [
+            (" ".join(tokens), *(" ".join(tokens[slice(*span)]) for span in spans), label)
+            for spans, label in pairs
+        ]
     return sorted(found)
 
 

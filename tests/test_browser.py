@@ -31,14 +31,18 @@ stream = cp.make_stream(corpus, **tiny, **counts)
 dynamic = cp.train(stream, backbone, cp.DynamicConfig(epochs=1, **settings), folder="runs/dynamic", bar=False)
 static = cp.train(stream, backbone, cp.StaticConfig(epochs=1, **settings), folder="runs/static", bar=False)"""
 PANELS = {
-    "streams": "widgets.StreamPanel(corpus, **tiny, counts=counts)", "budget": "widgets.BudgetPanel(stream, backbone)",
+    "streams": "widgets.StreamPanel(corpus, **tiny, counts=counts)",
+    "budget": "widgets.BudgetPanel(stream, backbone)",
     "train": "widgets.TrainPanel(corpus, backbone, **tiny, counts=counts, settings={'epochs': 1, **settings})",
     "stop": "widgets.TrainPanel(corpus, backbone, **tiny, counts=counts, settings={'epochs': 40, **settings})",
     "ablation": "widgets.AblationPanel(corpus, backbone, values='1, 2', **tiny, counts=counts, "
-                "settings={'epochs': 1, **settings})",
-    "examples": "widgets.ExampleExplorer(corpus, backbone)", "runs": "widgets.RunBrowser('runs')",
-    "matrix": "widgets.MatrixExplorer(dynamic)", "selector": "widgets.SelectorExplorer(dynamic, stream)",
-    "playback": "widgets.Playback(static, milliseconds=200)"}
+    "settings={'epochs': 1, **settings})",
+    "examples": "widgets.ExampleExplorer(corpus, backbone)",
+    "runs": "widgets.RunBrowser('runs')",
+    "matrix": "widgets.MatrixExplorer(dynamic)",
+    "selector": "widgets.SelectorExplorer(dynamic, stream)",
+    "playback": "widgets.Playback(static, milliseconds=200)",
+}
 LONG = 'cp.train(stream, backbone, cp.StaticConfig(epochs=40, **settings), folder="runs/long").finished'
 
 
@@ -46,35 +50,72 @@ LONG = 'cp.train(stream, backbone, cp.StaticConfig(epochs=40, **settings), folde
 def lab(tmp_path_factory, pages_cache):
     """Root folder and addresses of a JupyterLab of its own, with the pages and a cache that has only the assets."""
     place = tmp_path_factory.mktemp("lab")
-    shutil.copytree(FOLDER, place / "root", ignore=shutil.ignore_patterns(".ipynb_checkpoints", "runs"))
-    (place / "data").symlink_to(ROOT / "data")          # pages read ../data
-    news = place / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    shutil.copytree(
+        FOLDER, place / "root", ignore=shutil.ignore_patterns(".ipynb_checkpoints", "runs")
+    )
+    (place / "data").symlink_to(ROOT / "data")  # pages read ../data
+    news = (
+        place
+        / "settings"
+        / "@jupyterlab"
+        / "apputils-extension"
+        / "notification.jupyterlab-settings"
+    )
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    own = {"IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings",
-           "JUPYTERLAB_WORKSPACES_DIR": "workspaces", "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "own-data",
-           "JUPYTER_RUNTIME_DIR": "runtime"}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CONPET_CACHE": str(pages_cache),
-                   **{name: str(place / own[name]) for name in own}}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--notebook-dir={place / 'root'}",
-               "--LabApp.expose_app_in_browser=True"]       # the last lets the tests ask it what runs
+    own = {
+        "IPYTHONDIR": "ipython",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "own-data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+    }
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "CONPET_CACHE": str(pages_cache),
+        **{name: str(place / own[name]) for name in own},
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        f"--notebook-dir={place / 'root'}",
+        "--LabApp.expose_app_in_browser=True",
+    ]  # the last lets the tests ask it what runs
     with (place / "log.txt").open("w") as log:
-        server = psutil.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        server = psutil.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
         try:
             until = time.monotonic() + 90
-            while not (about := "".join(file.read_text() for file in (place / "runtime").glob("jpserver-*.json"))):
-                assert server.poll() is None and time.monotonic() < until, (place / "log.txt").read_text()
+            while not (
+                about := "".join(
+                    file.read_text() for file in (place / "runtime").glob("jpserver-*.json")
+                )
+            ):
+                assert server.poll() is None and time.monotonic() < until, (
+                    place / "log.txt"
+                ).read_text()
                 time.sleep(0.2)
-            about = json.loads(about)       # the server chose a free port and a token
-            yield place / "root", f"{about['url']}lab/workspaces/{{0}}/tree/{{0}}.ipynb?token={about['token']}"
+            about = json.loads(about)  # the server chose a free port and a token
+            yield (
+                place / "root",
+                f"{about['url']}lab/workspaces/{{0}}/tree/{{0}}.ipynb?token={about['token']}",
+            )
         finally:
             started = [server, *server.children(recursive=True)] if server.poll() is None else []
-            server.terminate() if started else None         # it ends its kernels, if it can
+            server.terminate() if started else None  # it ends its kernels, if it can
             for process in psutil.wait_procs(started, timeout=20)[1]:
                 process.kill()
 
 
-@pytest.fixture(scope="module")     # not of the session: Playwright's event loop would be in the way of other tests
+@pytest.fixture(
+    scope="module"
+)  # not of the session: Playwright's event loop would be in the way of other tests
 def chromium():
     """A headless Chromium of the system."""
     if not (shutil.which("chromium") and sync_playwright):
@@ -82,7 +123,9 @@ def chromium():
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     expect.set_options(timeout=60_000)
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         yield browser
         browser.close()
 
@@ -93,30 +136,42 @@ class Page:
     def __init__(self, screen, address: str, name: str):
         self.screen, self.name, self.faults = screen, name, []
         screen.on("pageerror", lambda error: self.faults.append(str(error)))
-        screen.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
+        screen.on(
+            "console", lambda said: self.faults.append(said.text) if said.type == "error" else None
+        )
         screen.goto(address.format(name))
         screen.wait_for_function(
             f"window.jupyterapp && {NOTEBOOK}?.context?.path === '{name}.ipynb' && {NOTEBOOK}.context.isReady && "
-            f"{NOTEBOOK}.sessionContext.session?.kernel?.connectionStatus === 'connected'", timeout=120_000)
+            f"{NOTEBOOK}.sessionContext.session?.kernel?.connectionStatus === 'connected'",
+            timeout=120_000,
+        )
 
     def run(self, wait: bool = True) -> None:
         """Run all cells, and wait until the kernel has nothing to do: a page trains for minutes."""
-        self.screen.evaluate("() => { window.ended = false; window.jupyterapp.commands"
-                             ".execute('notebook:run-all-cells').finally(() => window.ended = true) }")
+        self.screen.evaluate(
+            "() => { window.ended = false; window.jupyterapp.commands"
+            ".execute('notebook:run-all-cells').finally(() => window.ended = true) }"
+        )
         idle = f"window.ended && {NOTEBOOK}.sessionContext.session.kernel.status === 'idle'"
         self.screen.wait_for_function(idle if wait else "true", timeout=1_800_000)
 
     def keep_picture(self) -> None:
         """The whole page, however long."""
-        tall = self.screen.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollHeight + 100")
+        tall = self.screen.evaluate(
+            "document.querySelector('.jp-WindowedPanel-outer').scrollHeight + 100"
+        )
         self.screen.set_viewport_size({"width": 1400, "height": min(tall, 16_000)})
         self.screen.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
         self.screen.wait_for_timeout(1000)
-        self.screen.locator(".jp-NotebookPanel").screenshot(path=ROOT / "tests" / "artefacts" / f"{self.name}.png")
+        self.screen.locator(".jp-NotebookPanel").screenshot(
+            path=ROOT / "tests" / "artefacts" / f"{self.name}.png"
+        )
 
     def check(self) -> None:
         """No cell and no script failed since the last check."""
-        outputs = self.screen.evaluate(f"[...{NOTEBOOK}.content.model.cells].flatMap(c => c.outputs?.toJSON() ?? [])")
+        outputs = self.screen.evaluate(
+            f"[...{NOTEBOOK}.content.model.cells].flatMap(c => c.outputs?.toJSON() ?? [])"
+        )
         faults, self.faults = self.faults, []
         assert faults + [output for output in outputs if output["output_type"] == "error"] == []
 
@@ -125,7 +180,9 @@ class Page:
 def opened(browser, lab, name: str, *cells: str):
     """A notebook on the screen, for a while; with cells, one that is written first. Its kernel ends with it."""
     if cells:
-        page = nbformat.v4.new_notebook(metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+        page = nbformat.v4.new_notebook(
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+        )
         page.cells = [nbformat.v4.new_code_cell(cell.strip()) for cell in cells]
         nbformat.write(page, lab[0] / f"{name}.ipynb")
     page = Page(browser.new_page(viewport={"width": 1400, "height": 900}), lab[1], name)
@@ -180,7 +237,7 @@ def test_sliders_move_by_the_keyboard_and_show_something_else(panel):
     expect(panel("budget").get_by_text("rank=5")).to_be_visible()
     slider(panel("examples"), "examples").press("ArrowLeft")
     expect(panel("examples").get_by_text("[MASK]")).to_have_count(2)
-    before = panel("selector").get_by_role("paragraph").text_content()      # as `expect` reads it
+    before = panel("selector").get_by_role("paragraph").text_content()  # as `expect` reads it
     slider(panel("selector"), "place").press("End")
     expect(panel("selector").get_by_role("paragraph")).not_to_have_text(before)
     expect(panel("selector").get_by_role("img")).to_be_visible()
@@ -192,7 +249,9 @@ def test_train_draws_a_curve_and_answers_what_is_asked(panel):
     train.get_by_role("button", name="Train").press("Enter")
     expect(train.get_by_text("Done: ")).to_be_visible()
     expect(train.get_by_role("img")).to_be_visible()
-    train.get_by_label("ask", exact=True).fill("marsh fiddle: a wooden instrument with four strings, played with a bow")
+    train.get_by_label("ask", exact=True).fill(
+        "marsh fiddle: a wooden instrument with four strings, played with a bow"
+    )
     train.get_by_role("button", name="Ask").click()
     expect(train.get_by_role("columnheader", name="marsh fiddle")).to_be_visible()
 
@@ -229,9 +288,14 @@ def test_a_choice_that_cannot_be_is_said_in_words_and_not_trained(panel):
 
 
 def test_a_cell_of_the_accuracy_matrix_lists_what_was_lost(panel):
-    one, below, beside = [panel("matrix").get_by_title(f"after stage {stage}, task {task}:").bounding_box()
-                          for stage, task in ((1, 1), (2, 1), (2, 2))]
-    assert below["x"] == one["x"] < beside["x"] < one["x"] + 2 * one["width"] and below["y"] == beside["y"] > one["y"]
+    one, below, beside = [
+        panel("matrix").get_by_title(f"after stage {stage}, task {task}:").bounding_box()
+        for stage, task in ((1, 1), (2, 1), (2, 2))
+    ]
+    assert (
+        below["x"] == one["x"] < beside["x"] < one["x"] + 2 * one["width"]
+        and below["y"] == beside["y"] > one["y"]
+    )
     panel("matrix").get_by_title("after stage 2, task 1:").click()
     expect(panel("matrix").get_by_text("run.forgotten(task=1, stage=2)")).to_be_visible()
 
@@ -243,7 +307,7 @@ def test_runs_are_chosen_and_compared_and_a_recorded_one_plays(panel):
     runs.get_by_label("only with").fill("static")
     runs.get_by_label("only with").press("Enter")
     expect(runs.get_by_role("option")).to_have_count(1)
-    expect(runs.get_by_role("img")).to_be_hidden()      # a curve of runs that are no longer chosen
+    expect(runs.get_by_role("img")).to_be_hidden()  # a curve of runs that are no longer chosen
     panel("playback").get_by_role("button").first.click()
     expect(panel("playback").get_by_text("upto=3")).to_be_visible()
 
@@ -255,7 +319,9 @@ def test_the_notebooks_stop_button_says_what_is_kept_and_the_same_cell_goes_on(c
         expect(cell).to_contain_text("static 1/3 module")
         page.screen.get_by_role("button", name="Interrupt").click()
         expect(cell).to_contain_text("was interrupted; the same call goes on from there")
-        page.screen.wait_for_function(f"window.ended && {NOTEBOOK}.sessionContext.session.kernel.status === 'idle'")
+        page.screen.wait_for_function(
+            f"window.ended && {NOTEBOOK}.sessionContext.session.kernel.status === 'idle'"
+        )
         cell.get_by_role("textbox").press("Control+Enter")
         expect(cell.locator(".jp-OutputArea-output").last).to_have_text("True")
         page.check()

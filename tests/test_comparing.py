@@ -17,30 +17,49 @@ from conftest import make_stream, quick
 from pytest import approx
 
 import conpet_lib as cp
-from conpet_lib import comparing
-from conpet_lib.comparing import intervals
+from conpet_lib.analysis import grid as comparing
+from conpet_lib.analysis.comparing import intervals
 
 
 @pytest.fixture
 def grid(bert, tmp_path):
     """A call of `cp.grid` in one process, unless said otherwise."""
+
     def call(configs, seeds=(0, 1), streams=None, backbone=bert, **more):
-        return cp.grid(streams or [make_stream(2)], backbone, configs, seeds, folder=tmp_path / "grid",
-                       cache=tmp_path / "cache", **{"processes": 1, "bar": False, **more})
+        return cp.grid(
+            streams or [make_stream(2)],
+            backbone,
+            configs,
+            seeds,
+            folder=tmp_path / "grid",
+            cache=tmp_path / "cache",
+            **{"processes": 1, "bar": False, **more},
+        )
+
     return call
 
 
 def test_a_grid_trains_what_is_missing_and_nothing_twice(grid, monkeypatch, tmp_path):
     trained, train = [], comparing.train
-    monkeypatch.setattr(comparing, "train", lambda stream, backbone, config, seed, *rest, **more: trained.append(
-        (config.learner, seed)) or train(stream, backbone, config, seed, *rest, **more))
+    monkeypatch.setattr(
+        comparing,
+        "train",
+        lambda stream, backbone, config, seed, *rest, **more: (
+            trained.append((config.learner, seed))
+            or train(stream, backbone, config, seed, *rest, **more)
+        ),
+    )
     first = grid([quick()], [0])
     table = grid([quick(), quick("vanilla")], [0, 1])
     assert trained == [("static", 0), ("static", 1), ("vanilla", 0), ("vanilla", 1)]
     assert table["finished"].all() and table["problem"].eq("").all()
     assert first.iloc[0].equals(table.iloc[0][first.columns])
-    assert cp.runs_table(tmp_path).set_index("folder")["seed"].sort_index().equals(
-        table.set_index("folder")["seed"].sort_index())
+    assert (
+        cp.runs_table(tmp_path)
+        .set_index("folder")["seed"]
+        .sort_index()
+        .equals(table.set_index("folder")["seed"].sort_index())
+    )
     grid([quick(), quick("vanilla")], [0, 1])
     assert len(trained) == 4
 
@@ -53,7 +72,9 @@ def test_a_grid_says_how_many_runs_were_there(grid, capsys):
 
 def test_a_run_that_fails_is_reported_at_the_end_and_the_others_are_kept(grid):
     bad = quick(targets=("nothing",))
-    with pytest.warns(UserWarning, match="2 of 4 runs did not finish; the same call tries them again") as told:
+    with pytest.warns(
+        UserWarning, match="2 of 4 runs did not finish; the same call tries them again"
+    ) as told:
         table = grid([bad, quick()])
     assert str(told[0].message).count("No Linear module is named nothing") == 2
     assert table["problem"].str.contains("No Linear module").tolist() == [True, True, False, False]
@@ -75,8 +96,16 @@ def test_a_grid_in_several_processes_gives_the_same_runs(grid, tmp_path, capfd):
 
 
 def long_grid(backbone, place, processes: int) -> pd.DataFrame:
-    return cp.grid([make_stream(2)], backbone, [quick(batch_limit=100), quick("dynamic", batch_limit=100)], [0],
-                   folder=place / "grid", bar=False, cache=place / "cache", processes=processes)
+    return cp.grid(
+        [make_stream(2)],
+        backbone,
+        [quick(batch_limit=100), quick("dynamic", batch_limit=100)],
+        [0],
+        folder=place / "grid",
+        bar=False,
+        cache=place / "cache",
+        processes=processes,
+    )
 
 
 def grid_to_be_killed(model: str, place) -> None:
@@ -103,11 +132,18 @@ def test_a_grid_that_is_killed_goes_on_and_its_workers_let_go(tiny_models, bert,
 @pytest.mark.long
 def test_the_same_call_runs_on_a_dask_cluster(grid, tmp_path):
     distributed = pytest.importorskip("distributed")
-    with (distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
-          distributed.Client(cluster) as client):
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+
         def loaded():
             import sys
-            return "conpet_lib.comparing" in sys.modules
+
+            return "conpet_lib.analysis.grid" in sys.modules
+
         assert not any(client.run(loaded).values())
         with joblib.parallel_config(backend="dask"):
             table = grid([quick(), quick("dynamic")], processes=-1)
@@ -127,7 +163,10 @@ def test_a_table_of_runs_has_a_row_for_each_also_for_those_that_cannot_be_read(l
                 target.write_bytes(path.read_bytes())
     (tmp_path / "deep" / "vanilla" / "run.json").write_text("{")
     table = cp.runs_table(tmp_path).set_index(pd.Index(["dynamic", "static", "vanilla"]))
-    assert table.loc["vanilla", "problem"].count("is not a run record") == 1 and table["problem"].eq("").sum() == 2
+    assert (
+        table.loc["vanilla", "problem"].count("is not a run record") == 1
+        and table["problem"].eq("").sum() == 2
+    )
     for kind in ("dynamic", "static"):
         for name, value in learned[kind].summary().items():
             assert table.loc[kind, name] == value or np.isnan(value)
@@ -137,44 +176,78 @@ def test_a_table_of_runs_has_a_row_for_each_also_for_those_that_cannot_be_read(l
 
 def table_of(**sides: list[float]) -> pd.DataFrame:
     """Finished runs of one stream, a seed a value."""
-    fields = {"problem": "", "finished": True, "stream": "s", "fingerprint": "b", "exit_layer": 1, "tuned_layers": 1,
-              "max_tokens": 9, "learner": "static", **asdict(quick("static"))}
-    return pd.DataFrame([{**fields, "folder": f"{learner}-{seed}", "learner": learner, "seed": seed,
-                          "average accuracy": value}
-                         for learner, values in sides.items() for seed, value in enumerate(values)])
+    fields = {
+        "problem": "",
+        "finished": True,
+        "stream": "s",
+        "fingerprint": "b",
+        "exit_layer": 1,
+        "tuned_layers": 1,
+        "max_tokens": 9,
+        "learner": "static",
+        **asdict(quick("static")),
+    }
+    return pd.DataFrame(
+        [
+            {
+                **fields,
+                "folder": f"{learner}-{seed}",
+                "learner": learner,
+                "seed": seed,
+                "average accuracy": value,
+            }
+            for learner, values in sides.items()
+            for seed, value in enumerate(values)
+        ]
+    )
 
 
 def test_a_paired_comparison_worked_by_hand():
-    row = cp.compare(table_of(static=[.80, .70, .90], vanilla=[.10, .04, .16])).iloc[0]
+    row = cp.compare(table_of(static=[0.80, 0.70, 0.90], vanilla=[0.10, 0.04, 0.16])).iloc[0]
     # differences .70, .66, .74: mean .70, standard error .04 / sqrt(3), t(2, 97.5 %) 4.3027 (Student's table)
-    assert row["difference"] == approx(.70) and (row["one"], row["other"]) == ("static", "vanilla")
-    assert (row["low"], row["high"]) == approx((.70 - 4.3027 * .04 / 3 ** .5, .70 + 4.3027 * .04 / 3 ** .5), abs=1e-5)
-    assert (row["bootstrap low"], row["bootstrap high"]) == approx((.66, .74)) and row["agree"]
+    assert row["difference"] == approx(0.70) and (row["one"], row["other"]) == ("static", "vanilla")
+    assert (row["low"], row["high"]) == approx(
+        (0.70 - 4.3027 * 0.04 / 3**0.5, 0.70 + 4.3027 * 0.04 / 3**0.5), abs=1e-5
+    )
+    assert (row["bootstrap low"], row["bootstrap high"]) == approx((0.66, 0.74)) and row["agree"]
     assert row["pairs"] == row["seeds"] == 3 and row["not held equal"] == ""
-    assert cp.compare(table_of(vanilla=[.1, .2], static=[.2, .1])).iloc[0]["difference"] == approx(0)
+    assert cp.compare(table_of(vanilla=[0.1, 0.2], static=[0.2, 0.1])).iloc[0][
+        "difference"
+    ] == approx(0)
 
 
 def test_intervals_that_disagree_are_shown_as_such():
-    assert not intervals(np.array([.01, .05, .03]))["agree"]             # t holds zero, the bootstrap does not
-    assert intervals(np.array([.01, -.05, .03]))["agree"]
-    same = intervals(np.array([.2, .2, .2]))
-    assert (same["low"], same["high"], same["bootstrap low"], same["bootstrap high"]) == approx((.2,) * 4)
-    assert np.isnan(intervals(np.array([.2]))["low"])
+    assert not intervals(np.array([0.01, 0.05, 0.03]))[
+        "agree"
+    ]  # t holds zero, the bootstrap does not
+    assert intervals(np.array([0.01, -0.05, 0.03]))["agree"]
+    same = intervals(np.array([0.2, 0.2, 0.2]))
+    assert (same["low"], same["high"], same["bootstrap low"], same["bootstrap high"]) == approx(
+        (0.2,) * 4
+    )
+    assert np.isnan(intervals(np.array([0.2]))["low"])
 
 
 def test_the_t_interval_covers_the_truth_as_often_as_it_says():
     draw, hits = np.random.default_rng(0), []
     for _ in range(300):
         found = intervals(draw.normal(0.1, 0.05, size=5))
-        hits.append([found["low"] <= 0.1 <= found["high"], found["bootstrap low"] <= 0.1 <= found["bootstrap high"]])
+        hits.append(
+            [
+                found["low"] <= 0.1 <= found["high"],
+                found["bootstrap low"] <= 0.1 <= found["bootstrap high"],
+            ]
+        )
     t, bootstrap = np.mean(hits, axis=0)
-    assert .92 < t < .98 and bootstrap < .92         # so few pairs are too few for the bootstrap
+    assert 0.92 < t < 0.98 and bootstrap < 0.92  # so few pairs are too few for the bootstrap
 
 
 def test_runs_of_other_data_are_not_paired():
-    table = table_of(static=[.8, .7], vanilla=[.1, .2])
+    table = table_of(static=[0.8, 0.7], vanilla=[0.1, 0.2])
     other = table.assign(stream=["s", "s", "s", "other"])
-    with pytest.raises(cp.ConpetError, match=r"(?s)paired by learner.*static +vanilla.*other +1 +0 +1"):
+    with pytest.raises(
+        cp.ConpetError, match=r"(?s)paired by learner.*static +vanilla.*other +1 +0 +1"
+    ):
         cp.compare(other)
     with pytest.raises(cp.ConpetError, match=r"(?s)static +vanilla.*s +1 +1 +0"):
         cp.compare(table.drop(3))
@@ -185,29 +258,40 @@ def test_runs_of_other_data_are_not_paired():
 
 
 def test_orders_are_streams_of_their_own_and_paired_by_seed():
-    table = table_of(static=[.8, .7], vanilla=[.5, .6]).assign(stream=["s", "s", "other", "other"], learner="static",
-                                                              order_seed=[0, 0, 1, 1])
+    table = table_of(static=[0.8, 0.7], vanilla=[0.5, 0.6]).assign(
+        stream=["s", "s", "other", "other"], learner="static", order_seed=[0, 0, 1, 1]
+    )
     row = cp.compare(table, by="order_seed").iloc[0]
-    assert (row["one"], row["other"], row["pairs"]) == ("0", "1", 2) and row["difference"] == approx((.3 + .1) / 2)
-    with pytest.raises(cp.ConpetError, match="paired by order_seed. Each value needs one finished run on each seed,"):
+    assert (row["one"], row["other"], row["pairs"]) == ("0", "1", 2) and row[
+        "difference"
+    ] == approx((0.3 + 0.1) / 2)
+    with pytest.raises(
+        cp.ConpetError,
+        match="paired by order_seed. Each value needs one finished run on each seed,",
+    ):
         cp.compare(table.drop(3), by="order_seed")
     mixed = table.assign(corpus=["wordnet", "wordnet", "fewrel", "fewrel"])
     assert cp.compare(mixed, by="order_seed").iloc[0]["not held equal"] == "corpus"
 
 
 def test_what_was_not_held_equal_is_named(learned):
-    table = table_of(static=[.8, .7], vanilla=[.1, .2])
+    table = table_of(static=[0.8, 0.7], vanilla=[0.1, 0.2])
     table.loc[:1, "rank"] = 8
     table.loc[1, "later_learning_rate"] = 1e-4
-    table.loc[0, "new_share"] = 0.25                     # vanilla has no such setting
+    table.loc[0, "new_share"] = 0.25  # vanilla has no such setting
     assert cp.compare(table).iloc[0]["not held equal"] == "later_learning_rate, rank"
-    by_rank = cp.compare(table, by="rank").iloc[0]           # one and other in the order of the table
-    assert by_rank["not held equal"] == "later_learning_rate, learner" and by_rank["difference"] == approx(.6)
+    by_rank = cp.compare(table, by="rank").iloc[0]  # one and other in the order of the table
+    assert by_rank["not held equal"] == "later_learning_rate, learner" and by_rank[
+        "difference"
+    ] == approx(0.6)
     found = cp.compare(list(learned.values()))
-    assert found[["one", "other"]].to_numpy().tolist() == [*map(list, itertools.combinations(learned, 2))]
+    assert found[["one", "other"]].to_numpy().tolist() == [
+        *map(list, itertools.combinations(learned, 2))
+    ]
     last = {kind: run.average_accuracy.iloc[-1] for kind, run in learned.items()}
-    assert found["difference"].tolist() == approx([last[row["one"]] - last[row["other"]]
-                                                   for _, row in found.iterrows()])
+    assert found["difference"].tolist() == approx(
+        [last[row["one"]] - last[row["other"]] for _, row in found.iterrows()]
+    )
     assert found["low"].isna().all() and found["not held equal"].eq("").all()
 
 

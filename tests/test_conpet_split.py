@@ -11,19 +11,35 @@ from conftest import make_corpus
 from test_tasks import SIDES, content, rows_of
 
 import conpet_lib as cp
-from conpet_lib.assets import DATA
+from conpet_lib.core.assets import DATA
 from conpet_lib.corpora import Corpus, Example, ReadReport
 
-SPLITS = {file.stem: json.loads(file.read_text(encoding="utf-8"))
-          for file in sorted((DATA / "splits").glob("*.json"))}
-NAMES = [(stem.split("_")[0], stem.replace(stem.split("_")[0], "conpet").replace("_", "-")) for stem in SPLITS]
+SPLITS = {
+    file.stem: json.loads(file.read_text(encoding="utf-8"))
+    for file in sorted((DATA / "splits").glob("*.json"))
+}
+NAMES = [
+    (stem.split("_")[0], stem.replace(stem.split("_")[0], "conpet").replace("_", "-"))
+    for stem in SPLITS
+]
 
 
 def labelled(name: str, rows: int = 20, shared: int = 0, unknown: int = 0) -> Corpus:
     """`rows` examples of each label of a corpus, the parts in turn; the first `shared` texts stand at all labels."""
-    labels = [label for task in SPLITS[name]["tasks"] for label in task] + ["unheard of"] * bool(unknown)
-    examples = [Example(key=f"{row}:{label}", text=f"said {row}" if row < shared else f"{label} {row}", spans=(),
-                        label=label, part=SIDES[row % 3]) for row in range(rows) for label in labels]
+    labels = [label for task in SPLITS[name]["tasks"] for label in task] + ["unheard of"] * bool(
+        unknown
+    )
+    examples = [
+        Example(
+            key=f"{row}:{label}",
+            text=f"said {row}" if row < shared else f"{label} {row}",
+            spans=(),
+            label=label,
+            part=SIDES[row % 3],
+        )
+        for row in range(rows)
+        for label in labels
+    ]
     report = ReadReport(len(examples), unknown=Counter({"unheard of": rows} if unknown else {}))
     return Corpus(name, "typing", examples, report)
 
@@ -38,7 +54,9 @@ def test_the_conpet_split_has_the_authors_tasks_in_their_order_and_all_rows_once
     stream = cp.make_stream(corpus, split=split)
     assert [list(task.labels) for task in stream] == SPLITS[split_stem(name, split)]["tasks"]
     rows = sorted(sum((rows_of(stream, side) for side in SIDES), []))
-    assert rows == [row for row, example in enumerate(corpus.examples) if example.label != "unheard of"]
+    assert rows == [
+        row for row, example in enumerate(corpus.examples) if example.label != "unheard of"
+    ]
     for task in stream:
         for side in SIDES:
             assert {stream.examples[row].label for row in getattr(task, side)} <= set(task.labels)
@@ -47,34 +65,50 @@ def test_the_conpet_split_has_the_authors_tasks_in_their_order_and_all_rows_once
 @pytest.mark.parametrize("name", ["fewnerd", "tacred"])
 def test_the_conpet_split_keeps_official_parts_where_the_authors_did(name):
     stream = cp.make_stream(labelled(name), split="conpet")
-    assert all({stream.examples[row].part for row in rows_of(stream, side)} == {side} for side in SIDES)
+    assert all(
+        {stream.examples[row].part for row in rows_of(stream, side)} == {side} for side in SIDES
+    )
 
 
 @pytest.mark.parametrize("name, seed", [("fewrel", 100), ("bbn", 200), ("ace", 100)])
 def test_the_conpet_split_cuts_each_label_as_the_authors_scripts_do(name, seed):
-    corpus, labels, random = labelled(name, rows=30), sorted(sum(SPLITS[name]["tasks"], [])), Random(seed)
+    corpus, labels, random = (
+        labelled(name, rows=30),
+        sorted(sum(SPLITS[name]["tasks"], [])),
+        Random(seed),
+    )
     shuffled = labels[:]
     random.shuffle(shuffled)
     stream = cp.make_stream(corpus, split="conpet")
-    for task in stream:                             # each script's loop, on rows in the order of its files
-        assert set(task.labels) == set(shuffled[:len(task.labels)])
-        shuffled = shuffled[len(task.labels):]
+    for task in stream:  # each script's loop, on rows in the order of its files
+        assert set(task.labels) == set(shuffled[: len(task.labels)])
+        shuffled = shuffled[len(task.labels) :]
         train = []
         for label in sorted(task.labels):
-            pool = [row for part in SIDES for row, example in enumerate(corpus.examples)
-                    if (example.label, example.part) == (label, part)]
+            pool = [
+                row
+                for part in SIDES
+                for row, example in enumerate(corpus.examples)
+                if (example.label, example.part) == (label, part)
+            ]
             random.shuffle(pool)
             train += sorted(pool[:24])
-            assert set(pool[24:27]) == {row for row in task.valid.tolist() if corpus.examples[row].label == label}
+            assert set(pool[24:27]) == {
+                row for row in task.valid.tolist() if corpus.examples[row].label == label
+            }
         assert sorted(train) == sorted(task.train.tolist())
 
 
 def test_the_conpet_split_of_ontonotes_shuffles_all_rows_once():
     corpus = labelled("ontonotes", rows=30)
-    pool = [row for part in SIDES for row, example in enumerate(corpus.examples) if example.part == part]
+    pool = [
+        row for part in SIDES for row, example in enumerate(corpus.examples) if example.part == part
+    ]
     Random(100).shuffle(pool)
     stream = cp.make_stream(corpus, split="conpet")
-    assert set(rows_of(stream, "train")) == set(pool[:2064]) and set(rows_of(stream, "valid")) == set(pool[2064:2322])
+    assert set(rows_of(stream, "train")) == set(pool[:2064]) and set(
+        rows_of(stream, "valid")
+    ) == set(pool[2064:2322])
 
 
 def test_the_recipe_of_ontonotes_gives_the_shipped_lists_for_the_authors_number_of_rows():
@@ -83,34 +117,51 @@ def test_the_recipe_of_ontonotes_gives_the_shipped_lists_for_the_authors_number_
     random.shuffle([None] * 264_404)
     random.shuffle(order := list(range(86)))
     sizes = [0, *np.cumsum([len(task) for task in SPLITS["ontonotes"]["tasks"]])]
-    assert [[labels[number] for number in sorted(order[low:high])] for low, high in zip(sizes, sizes[1:])] == (
-        SPLITS["ontonotes"]["tasks"])
+    assert [
+        [labels[number] for number in sorted(order[low:high])]
+        for low, high in zip(sizes, sizes[1:])
+    ] == (SPLITS["ontonotes"]["tasks"])
 
 
-@pytest.mark.parametrize("name, split", [pair for pair in NAMES if SPLITS[split_stem(*pair)]["seed"]])
+@pytest.mark.parametrize(
+    "name, split", [pair for pair in NAMES if SPLITS[split_stem(*pair)]["seed"]]
+)
 def test_another_seed_draws_a_split_like_the_authors_and_their_own_seed_draws_theirs(name, split):
     corpus, about = labelled(name), SPLITS[split_stem(name, split)]
     other = cp.make_stream(corpus, split=split, split_seed=7)
     assert [len(task.labels) for task in other] == [len(task) for task in about["tasks"]]
-    assert sorted(other.labels) == sorted(sum(about["tasks"], [])) and list(other[0].labels) != about["tasks"][0]
-    if name != "ontonotes":                          # there the draw depends on the number of rows
+    assert (
+        sorted(other.labels) == sorted(sum(about["tasks"], []))
+        and list(other[0].labels) != about["tasks"][0]
+    )
+    if name != "ontonotes":  # there the draw depends on the number of rows
         theirs = cp.make_stream(corpus, split=split, split_seed=about["seed"])
         assert [list(task.labels) for task in theirs] == about["tasks"]
 
 
 def test_the_conpet_split_reports_the_sentences_on_two_sides():
     stream = cp.make_stream(labelled("tacred", shared=5), split="conpet")
-    assert stream.report["sentences on two sides"] == 0                  # a text stands in one part alone here
+    assert stream.report["sentences on two sides"] == 0  # a text stands in one part alone here
     stream = cp.make_stream(labelled("fewrel", shared=5), split="conpet")
     sides = [{stream.examples[row].text for row in rows_of(stream, side)} for side in SIDES]
     train, valid, test = sides
-    assert stream.report["sentences on two sides"] == 5 == len(train & valid | train & test | valid & test)
+    assert (
+        stream.report["sentences on two sides"]
+        == 5
+        == len(train & valid | train & test | valid & test)
+    )
     corpus = labelled("ace", rows=30)
-    first, second = SPLITS["ace"]["tasks"][0][:2]                        # whose texts are the same, so on two at most
+    first, second = SPLITS["ace"]["tasks"][0][:2]  # whose texts are the same, so on two at most
     twins = [replace(one, text=one.text.replace(second, first)) for one in corpus.examples]
     stream = cp.make_stream(replace(corpus, examples=twins), split="conpet")
-    train, valid, test = ({stream.examples[row].text for row in rows_of(stream, side)} for side in SIDES)
-    assert stream.report["sentences on two sides"] == len(train & valid | train & test | valid & test) > 0
+    train, valid, test = (
+        {stream.examples[row].text for row in rows_of(stream, side)} for side in SIDES
+    )
+    assert (
+        stream.report["sentences on two sides"]
+        == len(train & valid | train & test | valid & test)
+        > 0
+    )
 
 
 def test_the_order_seed_changes_the_order_of_the_conpet_tasks_alone():
@@ -121,23 +172,34 @@ def test_the_order_seed_changes_the_order_of_the_conpet_tasks_alone():
 
 def test_a_split_that_cannot_be_made_says_what_it_lacks():
     corpus = labelled("fewnerd")
-    few = replace(corpus, examples=[example for example in corpus.examples if example.label != "art-film"])
+    few = replace(
+        corpus, examples=[example for example in corpus.examples if example.label != "art-film"]
+    )
     pooled = replace(corpus, examples=[replace(one, part=None) for one in corpus.examples])
-    for made, pattern in ((few, "its parts and all its labels .lacking: ..art-film"), (pooled, "needs its parts and"),
-                          (make_corpus(), "Unknown split of the corpus 'tiny'")):
+    for made, pattern in (
+        (few, "its parts and all its labels .lacking: ..art-film"),
+        (pooled, "needs its parts and"),
+        (make_corpus(), "Unknown split of the corpus 'tiny'"),
+    ):
         with pytest.raises(cp.ConpetError, match=pattern):
             cp.make_stream(made, split="conpet")
     with pytest.raises(cp.ConpetError, match="split_seed=0: no recipe is known"):
         cp.make_stream(corpus, split="conpet", split_seed=1)
     with pytest.raises(cp.ConpetError, match="brings its own tasks and rows"):
         cp.make_stream(corpus, split="conpet", train=5)
-    with pytest.raises(cp.ConpetError, match="(?s)Unknown split.*'conpet-p9'.*conpet, conpet-p20, conpet-p8"):
+    with pytest.raises(
+        cp.ConpetError, match="(?s)Unknown split.*'conpet-p9'.*conpet, conpet-p20, conpet-p8"
+    ):
         cp.make_stream(corpus, split="conpet-p9")
 
 
 def test_the_real_fewrel_splits_as_the_authors_do(shared_data):
     stream = cp.make_stream(cp.load_corpus("fewrel", shared_data / "fewrel80"), split="conpet")
-    assert [len(task.labels) for task in stream] == [8] * 10 and stream.report["sentences on two sides"] >= 0
+    assert [len(task.labels) for task in stream] == [8] * 10 and stream.report[
+        "sentences on two sides"
+    ] >= 0
     for task in stream:
         count = sum(stream.examples[row].label == task.labels[0] for row in task.train)
-        assert count == int(0.8 * sum(example.label == task.labels[0] for example in stream.examples))
+        assert count == int(
+            0.8 * sum(example.label == task.labels[0] for example in stream.examples)
+        )

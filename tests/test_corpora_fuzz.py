@@ -19,9 +19,42 @@ from hypothesis import strategies as st
 
 import conpet_lib as cp
 
-NASTY = [b"\0", b"\xff", b"\t", b"\n", b"\r", b'"', b"{", b"}", b"[", b"]", b",", b"<", b">", b"&", b"-1", b"99999",
-         b"null", b"true", b"\xef\xbb\xbf", b"\xc3", b"O", b"_", b"/", b"# id=", b"NaN", b"\\ud800", b"1e999", b"P1",
-         b"  ", b"1.5", b"<!ENTITY a 'b'>", b"[" * 3000, b"9" * 5000, b"\xe2\x80\xa8"]
+NASTY = [
+    b"\0",
+    b"\xff",
+    b"\t",
+    b"\n",
+    b"\r",
+    b'"',
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b"<",
+    b">",
+    b"&",
+    b"-1",
+    b"99999",
+    b"null",
+    b"true",
+    b"\xef\xbb\xbf",
+    b"\xc3",
+    b"O",
+    b"_",
+    b"/",
+    b"# id=",
+    b"NaN",
+    b"\\ud800",
+    b"1e999",
+    b"P1",
+    b"  ",
+    b"1.5",
+    b"<!ENTITY a 'b'>",
+    b"[" * 3000,
+    b"9" * 5000,
+    b"\xe2\x80\xa8",
+]
 SECONDS = 20
 
 
@@ -31,13 +64,13 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
         place, kind, lines = draw.randrange(len(data) + 1), draw.randrange(9), data.split(b"\n")
         line, other = draw.randrange(len(lines)), draw.randrange(len(lines))
         if kind == 0:
-            data = data[:place] + bytes([draw.randrange(256)]) + data[place + 1:]
+            data = data[:place] + bytes([draw.randrange(256)]) + data[place + 1 :]
         elif kind in (1, 2, 3):
-            data = data[:place] + draw.choice(NASTY) + data[place + draw.choice([0, 0, 1, 5]):]
+            data = data[:place] + draw.choice(NASTY) + data[place + draw.choice([0, 0, 1, 5]) :]
         elif kind == 4:
-            data = data[:place] + data[place + draw.randint(1, 40):]
+            data = data[:place] + data[place + draw.randint(1, 40) :]
         elif kind == 5:
-            lines[line:line + 1] = [lines[line]] * draw.choice([0, 2])
+            lines[line : line + 1] = [lines[line]] * draw.choice([0, 2])
             data = b"\n".join(lines)
         elif kind == 6:
             lines[line], lines[other] = lines[other], lines[line]
@@ -45,7 +78,9 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
         elif kind == 7:
             data = data[:place]
         elif b"br\xc3\xbccke" in data.lower():
-            data = data.decode("utf-8", "replace").encode(draw.choice(["latin-1", "utf-16", "utf-8-sig"]), "replace")
+            data = data.decode("utf-8", "replace").encode(
+                draw.choice(["latin-1", "utf-16", "utf-8-sig"]), "replace"
+            )
     return data
 
 
@@ -58,7 +93,9 @@ def json_lines(data: bytes) -> list:
 
 
 def runs(data: bytes) -> int:
-    pairs = [(re.sub("^[BI]-", "", line.partition("\t")[2]) if line else "") for line in decoded(data)]
+    pairs = [
+        (re.sub("^[BI]-", "", line.partition("\t")[2]) if line else "") for line in decoded(data)
+    ]
     return sum(label not in ("", "O") for label, _ in groupby(pairs))
 
 
@@ -66,17 +103,24 @@ def runs(data: bytes) -> int:
 HELD = {
     "Few-NERD text": runs,
     "BBN, LDC": lambda data: len(re.findall(rb"</(?:ENAMEX|NUMEX|TIMEX)\b[^<>]*>", data)),
-    **dict.fromkeys(["OntoNotes, 5 columns", "OntoNotes, 4 columns", "BBN, 4 columns"],
-                    lambda data: sum(bool(line.strip()) for line in decoded(data))),
-    **dict.fromkeys(["OntoNotes, AFET", "BBN, AFET"],
-                    lambda data: sum(len(one["mentions"]) for one in json_lines(data))),
+    **dict.fromkeys(
+        ["OntoNotes, 5 columns", "OntoNotes, 4 columns", "BBN, 4 columns"],
+        lambda data: sum(bool(line.strip()) for line in decoded(data)),
+    ),
+    **dict.fromkeys(
+        ["OntoNotes, AFET", "BBN, AFET"],
+        lambda data: sum(len(one["mentions"]) for one in json_lines(data)),
+    ),
     "FewRel JSON": lambda data: sum(map(len, json.loads(data.decode("utf-8-sig")).values())),
     "TACRED JSON": lambda data: len(json.loads(data.decode("utf-8-sig"))),
     "TACRED CoNLL": lambda data: sum(line.startswith("# id=") for line in decoded(data)),
     "ACE, LDC": lambda data: len(list(ElementTree.fromstring(data).iter("relation_mention"))),
-    "ACE, DyGIE++": lambda data: sum(len(rows) for one in json_lines(data) for rows in one["relations"]),
+    "ACE, DyGIE++": lambda data: sum(
+        len(rows) for one in json_lines(data) for rows in one["relations"]
+    ),
     "ACE, OneIE": lambda data: sum(len(one["relation_mentions"]) for one in json_lines(data)),
-    "JSON lines": lambda data: len(json_lines(data))}
+    "JSON lines": lambda data: len(json_lines(data)),
+}
 
 
 def held(layout: str, data: bytes) -> int:
@@ -84,7 +128,9 @@ def held(layout: str, data: bytes) -> int:
         return HELD[layout](data)
     text = "\n".join(decoded(data))
     delimiter = max("\t,;", key=text.strip().split("\n")[0].count)
-    return sum(bool(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)) - 1
+    return (
+        sum(bool(row) for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)) - 1
+    )
 
 
 def too_long(*_):
@@ -111,12 +157,20 @@ def fuzz(folder, count: int, seed: int) -> dict[str, int]:
                 results["refused"] += 1
                 assert 40 < len(str(error)) < 30_000, (layout, number)
             except Exception as error:
-                raise AssertionError(f"{layout}, file {number} under seed {seed}: {place}") from error
+                raise AssertionError(
+                    f"{layout}, file {number} under seed {seed}: {place}"
+                ) from error
             else:
                 results["read"] += 1
                 main = next(name for name in files if not name.endswith(".sgm"))
-                counted = report.read + report.skipped.total() + report.merged["exact repeats of a mention"]
-                assert form or counted >= held(layout, files[main]), f"{layout} {number}: lost in silence\n{report}"
+                counted = (
+                    report.read
+                    + report.skipped.total()
+                    + report.merged["exact repeats of a mention"]
+                )
+                assert form or counted >= held(layout, files[main]), (
+                    f"{layout} {number}: lost in silence\n{report}"
+                )
             finally:
                 signal.alarm(0)
     return results
@@ -135,17 +189,26 @@ def test_twelve_thousand_mutated_files_are_read_whole_or_refused_with_a_reason(t
 
 
 @pytest.mark.parametrize("layout", writers.LAYOUTS)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(count=st.integers(1, 12), seed=st.integers(0, 10**6), form=st.sampled_from(["", "", "zip", "tgz", "gz"]))
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    count=st.integers(1, 12),
+    seed=st.integers(0, 10**6),
+    form=st.sampled_from(["", "", "zip", "tgz", "gz"]),
+)
 def test_what_is_written_in_a_layout_is_read_back(tmp_path_factory, layout, count, seed, form):
     corpus, _, write = writers.LAYOUTS[layout]
     records = writers.records_of(layout, count, seed)
-    if corpus == "tacred":              # a span of one place, by which inclusive ends are told
+    if corpus == "tacred":  # a span of one place, by which inclusive ends are told
         records.append((["Oll", "meets", "Tarn", "."], (0, 1), (2, 3), "per:age"))
     files = write(records)
     if form and not (form == "gz" and len(files) > 1):
-        files = {f"{min(files)}.{form}" if form == "gz" else f"all.{form}": writers.packed(form, files)}
+        files = {
+            f"{min(files)}.{form}" if form == "gz" else f"all.{form}": writers.packed(form, files)
+        }
     found = cp.load_corpus(corpus, writers.write(tmp_path_factory.mktemp("written"), files))
-    assert sorted((one.text, *one.span_texts(), one.label) for one in found.examples) == sorted({*writers.seen(records)}
-        if corpus in ("ontonotes", "bbn", "ace") else writers.seen(records))
+    assert sorted((one.text, *one.span_texts(), one.label) for one in found.examples) == sorted(
+        {*writers.seen(records)} if corpus in ("ontonotes", "bbn", "ace") else writers.seen(records)
+    )
     assert len({one.key for one in found.examples}) == found.report.read == len(found.examples)

@@ -6,37 +6,64 @@ from conftest import MAIN, make_module, make_stream, quick
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 import conpet_lib as cp
-from conpet_lib.backbone import Backbone
-from conpet_lib.costs import cpu_threads, operations
-from conpet_lib.features import Features
+from conpet_lib.models.backbone import Backbone
+from conpet_lib.models.features import Features
+from conpet_lib.models.usage import operations
+from conpet_lib.runs.clock import cpu_threads
 
-COUNTS = {"prefix_tokens": 10, "top_tokens": 7, "top_rows": 3, "head_scores": 5,
-          "top_tokens_trained": 6, "top_rows_trained": 2, "head_scores_trained": 4}
+COUNTS = {
+    "prefix_tokens": 10,
+    "top_tokens": 7,
+    "top_rows": 3,
+    "head_scores": 5,
+    "top_tokens_trained": 6,
+    "top_rows_trained": 2,
+    "head_scores_trained": 4,
+}
 
 
-@pytest.mark.parametrize("family, layer, exit_all", [
-    ("bert", 4 * 16 * 16 + 2 * 16 * 32, 2 * 16 * 16),          # query, key, value, output; up, down
-    ("llama", 2 * 16 * 16 + 2 * 16 * 8 + 3 * 16 * 32, 2 * 16 * 8)])     # one key head for two; gate, up, down
+@pytest.mark.parametrize(
+    "family, layer, exit_all",
+    [
+        ("bert", 4 * 16 * 16 + 2 * 16 * 32, 2 * 16 * 16),  # query, key, value, output; up, down
+        ("llama", 2 * 16 * 16 + 2 * 16 * 8 + 3 * 16 * 32, 2 * 16 * 8),
+    ],
+)  # one key head for two; gate, up, down
 @pytest.mark.parametrize("with_module", [False, True])
 def test_operations_agree_with_a_count_by_hand(tiny_models, family, layer, exit_all, with_module):
     backbone = cp.load_backbone(tiny_models[family], tuned_layers=2, exit_layer=3, device="cpu")
     if with_module:
-        make_module(backbone)                              # PEFT's layers in the model add nothing
-    weights_a_token, weights_a_row = layer + exit_all, layer - exit_all     # one whole layer, one for the answer row
+        make_module(backbone)  # PEFT's layers in the model add nothing
+    weights_a_token, weights_a_row = (
+        layer + exit_all,
+        layer - exit_all,
+    )  # one whole layer, one for the answer row
     assert operations(backbone, COUNTS) == {
         "prefix": 2 * layer * 10,
-        "top": 2 * (weights_a_token * 7 + weights_a_row * 3), "head": 2 * 16 * 5,
-        "top_trained": 2 * 2 * (weights_a_token * 6 + weights_a_row * 2), "head_trained": 3 * 2 * 16 * 4}
+        "top": 2 * (weights_a_token * 7 + weights_a_row * 3),
+        "head": 2 * 16 * 5,
+        "top_trained": 2 * 2 * (weights_a_token * 6 + weights_a_row * 2),
+        "head_trained": 3 * 2 * 16 * 4,
+    }
 
 
 @pytest.mark.parametrize("kind", MAIN)
 def test_every_stage_from_the_second_on_trains_on_as_many_rows(kind, bert, tmp_path):
     run = cp.train(make_stream(4), bert, quick(kind, epochs=1), folder=tmp_path, bar=False)
     parts = 2 if kind == "dynamic" else 1
-    stages = [[entry for entries in run.record["ledgers"].values() for entry in entries if entry["stage"] == stage]
-              for stage in (2, 3, 4)]
+    stages = [
+        [
+            entry
+            for entries in run.record["ledgers"].values()
+            for entry in entries
+            if entry["stage"] == stage
+        ]
+        for stage in (2, 3, 4)
+    ]
     for cost, entries in zip(run.costs[1:], stages, strict=True):
-        assert cost["counts"]["top_rows_trained"] == sum(entry["rows_with_gradient"] for entry in entries)
+        assert cost["counts"]["top_rows_trained"] == sum(
+            entry["rows_with_gradient"] for entry in entries
+        )
         assert [entry["steps"] for entry in entries] == [4] * parts
     assert len({cost["counts"]["top_rows_trained"] for cost in run.costs[1:]}) == 1
     assert len({tuple(entry["rows"] for entry in entries) for entries in stages}) == 1
@@ -46,7 +73,9 @@ def test_every_stage_records_seconds_memory_passes_and_operations(learned):
     for run in learned.values():
         assert [cost["stage"] for cost in run.costs] == [1, 2, 3]
         for cost in run.costs:
-            assert {"prefix", "module", "evaluation"} <= set(cost["wall"]) and min(cost["wall"].values()) >= 0
+            assert {"prefix", "module", "evaluation"} <= set(cost["wall"]) and min(
+                cost["wall"].values()
+            ) >= 0
             assert min(cost["cpu"].values()) >= 0 and sum(cost["cpu"].values()) > 0
             assert min(cost["host"].values()) > 2**20
             assert cost["operations"]["top_trained"] > cost["operations"]["head_trained"] > 0
@@ -60,42 +89,79 @@ def adapter_size(backbone, **more) -> int:
 
 
 def test_llama_7b_has_3213_times_as_many_weights_as_its_lora(monkeypatch):
-    monkeypatch.setattr("conpet_lib.backbone.digest", lambda *parts: "")       # weights that are not there have no hash
+    monkeypatch.setattr(
+        "conpet_lib.models.backbone.digest", lambda *parts: ""
+    )  # weights that are not there have no hash
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(LlamaConfig(
-            vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32))
+        model = AutoModelForCausalLM.from_config(
+            LlamaConfig(
+                vocab_size=32000,
+                hidden_size=4096,
+                intermediate_size=11008,
+                num_hidden_layers=32,
+                num_attention_heads=32,
+            )
+        )
     llama = Backbone("llama-7b", model, None, 32, "all", torch.device("meta"), torch.float32)
     adapter = adapter_size(llama, targets=("q_proj", "k_proj"))
-    assert (adapter, llama.weights, llama.weights // adapter) == (2_097_152, 6_738_415_616, 3213)  # the authors' shapes
+    assert (adapter, llama.weights, llama.weights // adapter) == (
+        2_097_152,
+        6_738_415_616,
+        3213,
+    )  # the authors' shapes
 
 
 def test_an_adapter_of_the_last_layer_is_a_share_of_that_of_all(tiny_models):
-    one, whole = (cp.load_backbone(tiny_models["bert"], tuned, device="cpu") for tuned in (1, "all"))
+    one, whole = (
+        cp.load_backbone(tiny_models["bert"], tuned, device="cpu") for tuned in (1, "all")
+    )
     assert adapter_size(one) * 4 == adapter_size(whole)
 
 
-@pytest.mark.parametrize("name, more", [
-    ("vanilla", {}), ("static", {}), ("static", {"batch_limit": None}), ("dynamic", {}), ("dynamic", {"active": 2}),
-    ("dynamic", {"batch_limit": None}),
-    ("dynamic", {"modules": 2}), ("dynamic", {"modules": 1}), ("dynamic", {"selector": "labels"}),
-    ("emr", {"memory": 3}), ("emr", {"memory": 99}), ("emr", {"memory_in_all": 9}), ("emr", {"memory_in_all": 3})])
+@pytest.mark.parametrize(
+    "name, more",
+    [
+        ("vanilla", {}),
+        ("static", {}),
+        ("static", {"batch_limit": None}),
+        ("dynamic", {}),
+        ("dynamic", {"active": 2}),
+        ("dynamic", {"batch_limit": None}),
+        ("dynamic", {"modules": 2}),
+        ("dynamic", {"modules": 1}),
+        ("dynamic", {"selector": "labels"}),
+        ("emr", {"memory": 3}),
+        ("emr", {"memory": 99}),
+        ("emr", {"memory_in_all": 9}),
+        ("emr", {"memory_in_all": 3}),
+    ],
+)
 def test_parameters_and_steps_are_those_that_the_run_has(bert, tmp_path, name, more):
     stream, config = make_stream(), quick(name, **more)
     expected = cp.forecast(stream, bert, config)
     run = cp.train(stream, bert, config, folder=tmp_path, bar=False)
     table = expected.beside(run)
-    assert table.loc["trained parameters", "predicted"] == table.loc["trained parameters", "measured"]
+    assert (
+        table.loc["trained parameters", "predicted"] == table.loc["trained parameters", "measured"]
+    )
     assert table.loc["optimiser steps", "predicted"] == table.loc["optimiser steps", "measured"]
     assert expected.minutes > 0
-    assert expected.history_rows == (len(run.learner.kept["memory"]) if name == "emr" else 0 if name == "vanilla" else
-                                     sum(len(task.train) for task in stream))
+    assert expected.history_rows == (
+        len(run.learner.kept["memory"])
+        if name == "emr"
+        else 0
+        if name == "vanilla"
+        else sum(len(task.train) for task in stream)
+    )
     assert expected.full_tuning_ratio * expected.trained_parameters == pytest.approx(bert.weights)
 
 
 def test_an_answer_takes_as_many_passes_for_any_number_of_tasks(bert):
     for active in (1, 3):
         passes = {
-            cp.forecast(make_stream(tasks), bert, quick("dynamic", active=active), calibrate=False).passes_per_answer
+            cp.forecast(
+                make_stream(tasks), bert, quick("dynamic", active=active), calibrate=False
+            ).passes_per_answer
             for tasks in (4, 8)
         }
         assert passes == {1 + active}
@@ -110,6 +176,7 @@ def test_a_calibration_that_fails_gives_the_threads_back(bert, monkeypatch):
     def fail(*args):
         assert torch.get_num_threads() == 1
         raise ZeroDivisionError
+
     monkeypatch.setattr(Features, "fill", fail)
     with cpu_threads(2):
         with pytest.raises(ZeroDivisionError):

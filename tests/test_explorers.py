@@ -18,10 +18,15 @@ def stream_panel():
 def panels(stream_panel, bert, learnable, learned):
     """One of each, by name, with what a page has under the names that its code uses."""
     run = learned["dynamic"]
-    return {"stream": stream_panel, "budget": widgets.BudgetPanel(learnable, bert),
-            "examples": widgets.ExampleExplorer(make_corpus(), bert), "runs": widgets.RunBrowser(run.folder.parent),
-            "matrix": widgets.MatrixExplorer(run), "selector": widgets.SelectorExplorer(run, learnable),
-            "playback": widgets.Playback(run)}
+    return {
+        "stream": stream_panel,
+        "budget": widgets.BudgetPanel(learnable, bert),
+        "examples": widgets.ExampleExplorer(make_corpus(), bert),
+        "runs": widgets.RunBrowser(run.folder.parent),
+        "matrix": widgets.MatrixExplorer(run),
+        "selector": widgets.SelectorExplorer(run, learnable),
+        "playback": widgets.Playback(run),
+    }
 
 
 def execute(panel, **names) -> dict:
@@ -39,14 +44,26 @@ def test_every_panel_has_labels_tooltips_plain_values_code_and_a_still(panels):
             assert control.description and control.tooltip, name
         assert all(isinstance(value, (int, str, tuple)) for value in panel.config.values()), name
         bundle = panel._repr_mimebundle_()
-        assert "application/vnd.jupyter.widget-view+json" in bundle and bundle["text/plain"] == panel.code
+        assert (
+            "application/vnd.jupyter.widget-view+json" in bundle
+            and bundle["text/plain"] == panel.code
+        )
         assert panel.problem == "" and "<table" in bundle["text/html"], name
 
 
 # --- streams -----------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("settings", [{"order_seed": 3}, {"split_seed": 2, "tasks": 2}, {"grouping": "similar"},
-                                      {"labels": ("type 05", "type 01", "type 02", "type 07")}], ids=str)
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"order_seed": 3},
+        {"split_seed": 2, "tasks": 2},
+        {"grouping": "similar"},
+        {"labels": ("type 05", "type 01", "type 02", "type 07")},
+    ],
+    ids=str,
+)
 def test_the_code_of_a_stream_panel_makes_its_stream(stream_panel, settings):
     for name, value in settings.items():
         stream_panel.controls[name].value = value
@@ -60,7 +77,8 @@ def test_labels_chosen_by_hand_become_tasks(stream_panel):
     stream_panel.controls["labels"].value = ("type 05", "type 01", "type 02")
     assert {frozenset(task.labels) for task in stream_panel.stream} in (
         {frozenset({"type 05", "type 01"}), frozenset({"type 02"})},
-        {frozenset({"type 01", "type 02"}), frozenset({"type 05"})})      # a list box gives its own order
+        {frozenset({"type 01", "type 02"}), frozenset({"type 05"})},
+    )  # a list box gives its own order
 
 
 def test_too_many_tasks_are_explained_in_words(stream_panel):
@@ -72,33 +90,50 @@ def test_too_many_tasks_are_explained_in_words(stream_panel):
 
 # --- budgets -----------------------------------------------------------------------------------------
 
+
 def test_a_budget_panel_forecasts_at_once(panels, monkeypatch):
     panel = panels["budget"]
     panel.controls["modules"].value = 1
     small = panel.forecast
     panel.controls["modules"].value = 3
-    assert panel.forecast.trained_parameters > small.trained_parameters and panel.forecast.minutes > 0
-    monkeypatch.setattr("conpet_lib.costs.calibration", lambda *given: pytest.fail("timed again"))
-    panel.controls["modules"].value = 2                      # no other depth or rank: no step is timed again
+    assert (
+        panel.forecast.trained_parameters > small.trained_parameters and panel.forecast.minutes > 0
+    )
+    monkeypatch.setattr(
+        "conpet_lib.analysis.forecast.calibration", lambda *given: pytest.fail("timed again")
+    )
+    panel.controls["modules"].value = 2  # no other depth or rank: no step is timed again
     assert f"{panel.forecast.trained_parameters:,}" in panel.table.value
 
 
-def test_the_code_of_a_budget_forecasts_the_same_and_its_config_trains_as_predicted(panels, bert, learnable):
+def test_the_code_of_a_budget_forecasts_the_same_and_its_config_trains_as_predicted(
+    panels, bert, learnable
+):
     panel = widgets.BudgetPanel(learnable, bert, modules=2, batch_limit=4)
     made = execute(panel, stream=learnable)
-    assert made["config"] == panel.chosen and made["value"].trained_parameters == panel.forecast.trained_parameters
+    assert (
+        made["config"] == panel.chosen
+        and made["value"].trained_parameters == panel.forecast.trained_parameters
+    )
     run = cp.train(learnable, panel.backbone, panel.chosen, bar=False)
-    assert panel.forecast.beside(run).loc[["trained parameters", "optimiser steps"]].nunique(axis=1).tolist() == [1, 1]
+    assert panel.forecast.beside(run).loc[["trained parameters", "optimiser steps"]].nunique(
+        axis=1
+    ).tolist() == [1, 1]
 
 
 def test_a_memory_is_for_one_module_and_keeps_fewer_rows(panels, learnable):
     panel = panels["budget"]
     panel.controls["memory"].value = 3
     assert "MemoryConfig(" in panel.code
-    assert "one module" in panel.problem and panel.chosen is None       # nothing else is trained than what is shown
+    assert (
+        "one module" in panel.problem and panel.chosen is None
+    )  # nothing else is trained than what is shown
     panel.controls["modules"].value = 1
     assert panel.problem == "" and panel.chosen == cp.MemoryConfig(memory=3, rank=4, batch_limit=30)
-    assert panel.forecast.history_rows == 3 * len(learnable.labels) and "history rows" in panel.table.value
+    assert (
+        panel.forecast.history_rows == 3 * len(learnable.labels)
+        and "history rows" in panel.table.value
+    )
     assert execute(panel, stream=learnable)["config"] == panel.chosen
 
 
@@ -112,6 +147,7 @@ def test_a_depth_that_the_backbone_lacks_is_explained(panels):
 
 # --- explorers ---------------------------------------------------------------------------------------
 
+
 def test_an_example_explorer_shows_examples_of_its_label_and_keeps_none(bert):
     panel = widgets.ExampleExplorer(make_corpus(), bert, label="type 03", count=2)
     assert panel.cards.value.count("<mark") == 2 and panel.cards.value.count("type 03") == 2
@@ -122,7 +158,7 @@ def test_an_example_explorer_shows_examples_of_its_label_and_keeps_none(bert):
 
 def test_a_run_browser_filters_chooses_and_draws(panels, learned):
     panel = panels["runs"]
-    name = learned["dynamic"].folder.name             # where it lies below the browser's folder
+    name = learned["dynamic"].folder.name  # where it lies below the browser's folder
     assert name in panel.controls["runs"].options
     panel.controls["containing"].value = "no such run"
     assert panel.controls["runs"].options == ()
@@ -131,17 +167,23 @@ def test_a_run_browser_filters_chooses_and_draws(panels, learned):
     assert [run.folder for run in panel.runs] == [learned["dynamic"].folder] and panel.picture.value
     assert execute(panel)["runs"][0].record == learned["dynamic"].record
     panel.controls["runs"].value = ()
-    assert set(panel.all_runs["folder"]) <= set(execute(panel)["value"]["folder"])  # nothing chosen: the code lists all
+    assert set(panel.all_runs["folder"]) <= set(
+        execute(panel)["value"]["folder"]
+    )  # nothing chosen: the code lists all
 
 
 def test_a_press_on_a_cell_lists_what_was_lost_there(panels, learned):
     panel, run = panels["matrix"], learned["dynamic"]
-    assert set(panel.buttons) == {(stage, task) for stage in (1, 2, 3) for task in range(1, stage + 1)}
+    assert set(panel.buttons) == {
+        (stage, task) for stage in (1, 2, 3) for task in range(1, stage + 1)
+    }
     panel.buttons[3, 1].click()
     assert panel.config == {"stage": 3, "task": 1}
-    assert panel.lost.equals(run.forgotten(1)) and panel.lost.equals(execute(panel, run=run)["value"])
+    assert panel.lost.equals(run.forgotten(1)) and panel.lost.equals(
+        execute(panel, run=run)["value"]
+    )
     panel.buttons[1, 1].click()
-    assert len(panel.lost) == 0                              # nothing is lost in the stage that brings it
+    assert len(panel.lost) == 0  # nothing is lost in the stage that brings it
     panel.controls["task"].value = 3
     assert "comes after stage" in panel.problem
     for (stage, task), button in panel.buttons.items():
@@ -153,9 +195,13 @@ def test_what_was_lost_at_a_stage_is_wrong_there_and_was_right_before(learned):
     for stage in (2, 3):
         table = run.predictions.set_index(["stage", "key"])
         then, now = (table.loc[number].query("task == 1") for number in (stage - 1, stage))
-        fresh = (then["predicted"] == then["label"]) & (now["predicted"] != now["label"])      # lost in this very stage
+        fresh = (then["predicted"] == then["label"]) & (
+            now["predicted"] != now["label"]
+        )  # lost in this very stage
         found = run.forgotten(1, stage)
-        assert len(found) > 0 and set(found["key"][found["lost"] == stage]) == set(fresh.index[fresh])
+        assert len(found) > 0 and set(found["key"][found["lost"] == stage]) == set(
+            fresh.index[fresh]
+        )
         for key, _, lost, now in found.itertuples(index=False):
             row = table.loc[(stage, key)]
             assert row["predicted"] == now != row["label"] and lost <= stage
@@ -182,6 +228,6 @@ def test_a_playback_shows_the_stages_so_far(panels, learned):
     for stage in (1, 2, 3):
         panel.controls["stage"].value = stage
         pictures.add(bytes(panel.picture.value))
-        line, = execute(panel, run=learned["dynamic"])["value"].lines
+        (line,) = execute(panel, run=learned["dynamic"])["value"].lines
         assert len(line.get_ydata()) == stage
     assert len(pictures) == 3

@@ -12,40 +12,63 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 import conpet_lib as cp
-from conpet_lib.features import Features
+from conpet_lib.models.features import Features
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
-@pytest.mark.parametrize("kind, more", [("static", {}), ("dynamic", {}), ("dynamic", {"selector": "labels"})])
+@pytest.mark.parametrize(
+    "kind, more", [("static", {}), ("dynamic", {}), ("dynamic", {"selector": "labels"})]
+)
 def test_plain_peft_gives_the_same_features_and_labels(kind, more, family, tiny_models, tmp_path):
-    stream, backbone = make_stream(2), cp.load_backbone(tiny_models[family], tuned_layers=2, exit_layer=3, device="cpu")
+    stream, backbone = (
+        make_stream(2),
+        cp.load_backbone(tiny_models[family], tuned_layers=2, exit_layer=3, device="cpu"),
+    )
     run = cp.train(stream, backbone, quick(kind, **more), folder=tmp_path / "run", bar=False)
     folder = run.export(tmp_path / "out" / "deep")
     places = {path.name for path in folder.iterdir()}
-    assert places == {"README.md", "module-0"} | ({"module-1", "selector"} if kind == "dynamic" else set())
+    assert places == {"README.md", "module-0"} | (
+        {"module-1", "selector"} if kind == "dynamic" else set()
+    )
     row, features = stream[0].test[0], Features(stream.examples, stream.kind, backbone)
     prompt, bare = features.encode(int(row)), None
     for place in sorted(places - {"README.md"}):
-        module = (run.learner.selector.modules[0] if place == "selector" else run.learner.modules[int(place[-1])])
+        module = (
+            run.learner.selector.modules[0]
+            if place == "selector"
+            else run.learner.modules[int(place[-1])]
+        )
         ours = features.features_of([row], module)[0]
         with torch.no_grad():
-            fresh, tokens = AutoModel.from_pretrained(tiny_models[family]), torch.tensor([prompt.tokens])
+            fresh, tokens = (
+                AutoModel.from_pretrained(tiny_models[family]),
+                torch.tensor([prompt.tokens]),
+            )
             bare = fresh(tokens, output_hidden_states=True).hidden_states[3][0, prompt.answer]
             model = PeftModel.from_pretrained(fresh, folder / place).eval()
             state = model(tokens, output_hidden_states=True).hidden_states[3][0, prompt.answer]
         assert not torch.allclose(bare, state, atol=1e-2), "the adapter was not loaded"
         feature = state / state.square().mean().sqrt()
-        torch.testing.assert_close(feature, ours, rtol=2e-3, atol=2e-3)       # ours passes half precision
-        head, labels = load_file(folder / place / "head.safetensors"), json.loads(
-            (folder / place / "labels.json").read_text())
+        torch.testing.assert_close(
+            feature, ours, rtol=2e-3, atol=2e-3
+        )  # ours passes half precision
+        head, labels = (
+            load_file(folder / place / "head.safetensors"),
+            json.loads((folder / place / "labels.json").read_text()),
+        )
         assert len(labels) == len(head["weight"]) == len(head["bias"])
         if place == "module-0":
             best = labels[int((head["weight"] @ feature + head["bias"]).argmax())]
-            within = run.predictions.query("stage == 2 and key == @stream.examples[@row].key")["within_task"].iloc[0]
+            within = run.predictions.query("stage == 2 and key == @stream.examples[@row].key")[
+                "within_task"
+            ].iloc[0]
             assert kind == "static" or best == within
     told = [", ".join(task.labels) for task in stream]
-    wanted = {"module-0": list(stream.labels) if kind == "static" else list(stream[0].labels),
-              "selector": list(stream.labels) if more else told, "module-1": list(stream[1].labels)}
+    wanted = {
+        "module-0": list(stream.labels) if kind == "static" else list(stream[0].labels),
+        "selector": list(stream.labels) if more else told,
+        "module-1": list(stream[1].labels),
+    }
     for place in places - {"README.md"}:
         assert json.loads((folder / place / "labels.json").read_text()) == wanted[place]
 
@@ -54,25 +77,44 @@ def test_the_card_says_data_metrics_limits_and_licences(learned, learnable, tmp_
     run = learned["dynamic"]
     text = (run.export(tmp_path / "card") / "README.md").read_text()
     head = yaml.safe_load(text.split("---")[1])
-    assert head["library_name"] == "peft" and head["base_model"] == "bert" and "{" not in text.replace("{text}", "") \
-        .replace("{span}", "")
-    assert [line for line in text.splitlines() if line.startswith("## ")] == ["## Data", "## Metrics", "## Limits",
-                                                                             "## Licences"]
+    assert (
+        head["library_name"] == "peft"
+        and head["base_model"] == "bert"
+        and "{" not in text.replace("{text}", "").replace("{span}", "")
+    )
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## Data",
+        "## Metrics",
+        "## Limits",
+        "## Licences",
+    ]
     for number, task in enumerate(learnable, 1):
         matrix = run.accuracy_matrix
-        assert (f"| {number} | {', '.join(task.labels)} | 24 | 8 | 40 | {matrix.loc[number, number]:.3f} | "
-                f"{matrix.loc[3, number]:.3f} |") in text
-    assert f"average accuracy {run.average_accuracy.iloc[-1]:.3f}" in " ".join(text.split()) and "your own data" in text
+        assert (
+            f"| {number} | {', '.join(task.labels)} | 24 | 8 | 40 | {matrix.loc[number, number]:.3f} | "
+            f"{matrix.loc[3, number]:.3f} |"
+        ) in text
+    assert (
+        f"average accuracy {run.average_accuracy.iloc[-1]:.3f}" in " ".join(text.split())
+        and "your own data" in text
+    )
     assert str(tmp_path) not in text and "/tmp" not in text
 
 
 def test_licences_of_packaged_backbone_and_corpus_are_named(learned, tmp_path):
     run = learned["static"]
-    record = {**run.record, "backbone": {**run.record["backbone"], "name": "minilm-l6"},
-              "stream": {**run.record["stream"], "corpus": "wordnet"}}
+    record = {
+        **run.record,
+        "backbone": {**run.record["backbone"], "name": "minilm-l6"},
+        "stream": {**run.record["stream"], "corpus": "wordnet"},
+    }
     known = cp.runs.Run(run.folder, record, run.learner.features.backbone)
     text = (known.export(tmp_path / "card") / "README.md").read_text()
-    assert "Backbone: Apache-2.0" in text and "Corpus: WordNet 3.0 licence" in text and "base_model: minilm-l6" in text
+    assert (
+        "Backbone: Apache-2.0" in text
+        and "Corpus: WordNet 3.0 licence" in text
+        and "base_model: minilm-l6" in text
+    )
 
 
 def test_no_export_over_what_is_there_or_of_what_is_damaged(learned, tmp_path):

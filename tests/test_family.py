@@ -9,10 +9,24 @@ from conftest import make_learner, make_stream, module_bytes, quick
 from sklearn.neighbors import NearestCentroid
 
 import conpet_lib as cp
-from conpet_lib.family import alignment, contrast, diagonal_fisher
+from conpet_lib.learners.crl import contrast
+from conpet_lib.learners.ea_emr import alignment
+from conpet_lib.learners.ewc import diagonal_fisher
 
-FAMILY = ["joint", "full", "full-replay", "linear", "class-mean", "emr", "ea-emr", "crl", "ea-emr*", "crl*", "ewc",
-          "lwf"]
+FAMILY = [
+    "joint",
+    "full",
+    "full-replay",
+    "linear",
+    "class-mean",
+    "emr",
+    "ea-emr",
+    "crl",
+    "ea-emr*",
+    "crl*",
+    "ewc",
+    "lwf",
+]
 MEMORY = ["emr", "ea-emr", "crl"]
 
 
@@ -40,17 +54,24 @@ def same(one: dict, other: dict) -> bool:
 
 # --- all of them -------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("kind", FAMILY)
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(kind, deep, tmp_path):
     stream, steps = make_stream(3, 2), []
 
     def stop(step):
         steps.append(step)
-        return step.doing != "prefix" and (step.stage, step.done) in ((2, 1), (2, 3), (3, 5)) and steps.count(step) == 1
+        return (
+            step.doing != "prefix"
+            and (step.stage, step.done) in ((2, 1), (2, 3), (3, 5))
+            and steps.count(step) == 1
+        )
 
     whole = cp.train(stream, deep, quick(kind), folder=tmp_path / "whole", bar=False)
-    runs = [cp.train(stream, deep, quick(kind), folder=tmp_path / "stopped", bar=False, on_step=stop)
-            for _ in range(5)]
+    runs = [
+        cp.train(stream, deep, quick(kind), folder=tmp_path / "stopped", bar=False, on_step=stop)
+        for _ in range(5)
+    ]
     run = runs[-1]
     assert not runs[0].finished and run.finished and whole.finished
     assert module_bytes(run) == module_bytes(whole) and run.predictions.equals(whole.predictions)
@@ -72,12 +93,15 @@ def test_all_take_the_same_number_of_steps_of_the_same_size(kind, deep):
 
 # --- bounds ------------------------------------------------------------------------------------------
 
+
 def test_joint_at_a_stage_equals_one_training_on_the_union(bert):
     alone = make_learner("joint", make_stream(3, 2), bert)
     alone.fit(3)
     step_by_step = fitted("joint", bert)
     assert same(weights(alone), weights(step_by_step))
-    assert set(alone.fitting.drawn.tolist()) == {row for task in alone.stream for row in task.train.tolist()}
+    assert set(alone.fitting.drawn.tolist()) == {
+        row for task in alone.stream for row in task.train.tolist()
+    }
     assert alone.ledger[0]["steps"] == 3 * 8
 
 
@@ -85,8 +109,14 @@ def test_joint_at_a_stage_equals_one_training_on_the_union(bert):
 def test_full_tuning_changes_all_weights_of_the_backbone_and_never_the_backbone(kind, deep):
     before = {name: weight.clone() for name, weight in deep.model.named_parameters()}
     learner = fitted(kind, deep, 2)
-    changed = {name for name, weight in learner.modules[0].adapter.items() if not torch.equal(weight, before[name])}
-    silent = {name for name in before if name.endswith("attention.self.key.bias")}      # a softmax does not see it
+    changed = {
+        name
+        for name, weight in learner.modules[0].adapter.items()
+        if not torch.equal(weight, before[name])
+    }
+    silent = {
+        name for name in before if name.endswith("attention.self.key.bias")
+    }  # a softmax does not see it
     assert set(before) - silent <= changed and any("word_embeddings" in name for name in changed)
     assert all(torch.equal(weight, before[name]) for name, weight in deep.model.named_parameters())
     assert (learner.ledger[1]["distinct_rows"] > 12) == (kind == "full-replay")
@@ -97,37 +127,63 @@ def test_full_tuning_starts_from_the_backbones_own_features_and_needs_all_layers
     rows, module = learner.stream[0].train, learner.new_module(0)
     learner.features.fill(rows)
     wide, cached = learner.features.features_of(rows, module), learner.features.features_of(rows)
-    assert torch.allclose(wide, cached, atol=2e-2)                      # the prefix is kept in half precision
+    assert torch.allclose(wide, cached, atol=2e-2)  # the prefix is kept in half precision
     with pytest.raises(cp.ConpetError, match="tuned_layers='all'"):
         fitted("full", bert, 1)
 
 
 def test_emr_can_tune_all_weights_too(deep):
     learner = fitted("emr", deep, 2, tunes="all")
-    assert any("word_embeddings" in name for name in learner.modules[0].adapter) and "memory" in learner.kept
+    assert (
+        any("word_embeddings" in name for name in learner.modules[0].adapter)
+        and "memory" in learner.kept
+    )
 
 
 def test_a_linear_head_trains_nothing_below_it(bert):
     learner = fitted("linear", bert, 2)
     rows = learner.stream[0].test
     assert set(weights(learner)) == {"head", "bias"}
-    assert torch.equal(learner.features.features_of(rows, learner.modules[0]), learner.features.features_of(rows))
+    assert torch.equal(
+        learner.features.features_of(rows, learner.modules[0]), learner.features.features_of(rows)
+    )
 
 
 def test_class_means_are_scikit_learns_nearest_centroid(bert):
     learner = fitted("class-mean", bert)
-    train, test = (np.concatenate([getattr(task, side) for task in learner.stream]) for side in ("train", "test"))
-    features = {"train": learner.features.features_of(train), "test": learner.features.features_of(test)}
-    wanted = NearestCentroid().fit(features["train"], learner.stream.label_numbers(train)).predict(features["test"])
-    assert learner.answer(test)["predicted"].tolist() == [learner.stream.labels[number] for number in wanted]
+    train, test = (
+        np.concatenate([getattr(task, side) for task in learner.stream])
+        for side in ("train", "test")
+    )
+    features = {
+        "train": learner.features.features_of(train),
+        "test": learner.features.features_of(test),
+    }
+    wanted = (
+        NearestCentroid()
+        .fit(features["train"], learner.stream.label_numbers(train))
+        .predict(features["test"])
+    )
+    assert learner.answer(test)["predicted"].tolist() == [
+        learner.stream.labels[number] for number in wanted
+    ]
     assert [entry["steps"] for entry in learner.ledger] == [0, 0, 0]
 
 
 # --- memories ----------------------------------------------------------------------------------------
 
+
 @pytest.mark.parametrize("kind", MEMORY)
-@pytest.mark.parametrize("more", [{"memory": 2}, {"memory_in_all": 7}, {"memory": 2, "choosing": "herding"},
-                                  {"memory": 2, "choosing": "random"}], ids=str)
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"memory": 2},
+        {"memory_in_all": 7},
+        {"memory": 2, "choosing": "herding"},
+        {"memory": 2, "choosing": "random"},
+    ],
+    ids=str,
+)
 def test_a_memory_never_exceeds_its_size_and_is_all_that_is_replayed(kind, more, bert):
     learner = make_learner(kind, make_stream(3, 2), bert, **more)
     for stage in (1, 2, 3):
@@ -136,7 +192,11 @@ def test_a_memory_never_exceeds_its_size_and_is_all_that_is_replayed(kind, more,
         old = set(learner.fitting.drawn.tolist()) - set(learner.stream[stage - 1].train.tolist())
         assert old <= memory and bool(old) == (stage > 1)
         numbers = np.bincount(learner.stream.label_numbers(learner.kept["memory"].numpy()))
-        assert numbers.max() <= learner.budget(stage) and len(numbers) == 2 * stage and numbers.min() >= 1
+        assert (
+            numbers.max() <= learner.budget(stage)
+            and len(numbers) == 2 * stage
+            and numbers.min() >= 1
+        )
     if "memory_in_all" in more:
         assert len(learner.kept["memory"]) <= 7
 
@@ -147,12 +207,13 @@ def test_a_memory_that_must_shrink_keeps_what_was_chosen_first(bert):
     learner.fit(2)
     for number in (0, 1):
         assert learner.memory[learner.stream.label_numbers(learner.memory) == number].tolist() == (
-            first[numbers == number][:2].tolist())
+            first[numbers == number][:2].tolist()
+        )
 
 
 def test_emr_validates_on_a_quarter_as_many_past_rows_as_it_keeps(bert):
     learner = fitted("emr", bert, 1, memory=5)
-    assert [len(task.valid) for task in learner.past(2)] == [2 * 2]      # two labels, 5 / 4 rounded up
+    assert [len(task.valid) for task in learner.past(2)] == [2 * 2]  # two labels, 5 / 4 rounded up
     assert len(learner.stream[0].valid) == 2 * 3
 
 
@@ -166,26 +227,32 @@ def test_a_reservoir_is_bounded_and_holds_every_row_with_the_same_probability(be
             assert len(learner.kept["memory"]) == 9
         counts[learner.kept["memory"].numpy()] += 1
     rows = np.concatenate([task.train for task in stream])
-    assert counts[rows].min() > 20 and counts[rows].sum() == 200 * 9           # 50 expected, deviation 6
+    assert counts[rows].min() > 20 and counts[rows].sum() == 200 * 9  # 50 expected, deviation 6
     assert abs(counts[stream[0].train].mean() - counts[stream[2].train].mean()) < 10
 
 
 @pytest.mark.parametrize("plain", ["ea-emr", "crl"])
 def test_a_star_changes_the_rows_drawn_and_nothing_else(plain, bert):
-    one, other = (make_learner(kind, make_stream(3, 2), bert, memory=1) for kind in (plain, f"{plain}*"))
+    one, other = (
+        make_learner(kind, make_stream(3, 2), bert, memory=1) for kind in (plain, f"{plain}*")
+    )
     for learner in (one, other):
         learner.fit(1)
-    assert same(weights(one), weights(other))                           # nothing to replay yet
+    assert same(weights(one), weights(other))  # nothing to replay yet
     rows = np.concatenate([one.stream[0].train[:3], one.stream[1].train[:3]])
     for learner in (one, other):
         learner.fitting = learner.begin(2)
         learner.features.fill(rows)
     assert torch.equal(one.loss(rows, 2), other.loss(rows, 2))
-    old = [set(np.concatenate(learner.batches(2, 0))) & set(one.stream[0].train) for learner in (one, other)]
+    old = [
+        set(np.concatenate(learner.batches(2, 0))) & set(one.stream[0].train)
+        for learner in (one, other)
+    ]
     assert old[0] <= set(one.kept["memory"].tolist()) and len(old[1]) > len(old[0])
 
 
 # --- EA-EMR, CRL -------------------------------------------------------------------------------------
+
 
 def test_alignment_brings_old_features_closer_to_where_they_were():
     generator = torch.Generator().manual_seed(0)
@@ -197,14 +264,18 @@ def test_alignment_brings_old_features_closer_to_where_they_were():
 
 
 def test_the_alignment_goes_into_the_head_of_ea_emr(bert):
-    plain, aligned = (make_learner(kind, make_stream(2, 2), bert, memory=3) for kind in ("emr", "ea-emr"))
+    plain, aligned = (
+        make_learner(kind, make_stream(2, 2), bert, memory=3) for kind in ("emr", "ea-emr")
+    )
     for learner in (plain, aligned):
         learner.fit(1)
     assert same(weights(plain), weights(aligned))
     memory, stored = aligned.kept["memory"].numpy(), aligned.kept["features"]
     for learner in (plain, aligned):
         learner.fit(2)
-    now = plain.features.features_of(memory, plain.modules[0])          # both trained alike up to the alignment
+    now = plain.features.features_of(
+        memory, plain.modules[0]
+    )  # both trained alike up to the alignment
     wanted = plain.modules[0].head.data @ alignment(now, stored)
     assert torch.allclose(aligned.modules[0].head.data, wanted, atol=1e-5)
     assert not torch.allclose(aligned.modules[0].head.data, plain.modules[0].head.data, atol=1e-3)
@@ -212,40 +283,61 @@ def test_the_alignment_goes_into_the_head_of_ea_emr(bert):
 
 def test_contrast_matches_a_direct_computation_and_falls_for_pulled_pairs():
     generator = torch.Generator().manual_seed(0)
-    features, prototypes = (torch.nn.functional.normalize(torch.randn(rows, 3, generator=generator)) for rows in (4, 2))
+    features, prototypes = (
+        torch.nn.functional.normalize(torch.randn(rows, 3, generator=generator)) for rows in (4, 2)
+    )
     labels, temperature, terms = torch.tensor([0, 1, 0, 1]), 0.1, []
     others, owner = [*features, *prototypes], [*labels.tolist(), 0, 1]
     for place, feature in enumerate(features):
-        scores = {j: float(np.exp(float(feature @ other) / temperature)) for j, other in enumerate(others)
-                  if j != place}
+        scores = {
+            j: float(np.exp(float(feature @ other) / temperature))
+            for j, other in enumerate(others)
+            if j != place
+        }
         own = [j for j in scores if owner[j] == owner[place]]
         terms.append(-np.mean([np.log(scores[j] / sum(scores.values())) for j in own]))
-    assert contrast(features, labels, prototypes, temperature).item() == pytest.approx(np.mean(terms), rel=1e-5)
+    assert contrast(features, labels, prototypes, temperature).item() == pytest.approx(
+        np.mean(terms), rel=1e-5
+    )
     pulled = torch.nn.functional.normalize(features + 2 * prototypes[labels])
-    assert contrast(pulled, labels, prototypes, temperature) < contrast(features, labels, prototypes, temperature)
+    assert contrast(pulled, labels, prototypes, temperature) < contrast(
+        features, labels, prototypes, temperature
+    )
 
 
 def prototypes(learner, numbers) -> torch.Tensor:
     """By hand: the normalised mean feature of each label's rows in the memory, under the module as it is."""
     memory = learner.kept["memory"].numpy()
     owner = learner.stream.label_numbers(memory)
-    means = [learner.features.features_of(memory[owner == number], learner.modules[0]).mean(0) for number in numbers]
+    means = [
+        learner.features.features_of(memory[owner == number], learner.modules[0]).mean(0)
+        for number in numbers
+    ]
     return torch.nn.functional.normalize(torch.stack(means))
 
 
 def test_crl_answers_by_the_cosine_to_the_mean_of_a_labels_memory(bert):
-    learner = fitted("crl", bert, 2, memory=100)         # all rows: the new labels' mean is of the same rows
+    learner = fitted(
+        "crl", bert, 2, memory=100
+    )  # all rows: the new labels' mean is of the same rows
     rows = np.concatenate([task.test for task in learner.stream[:2]])
-    wanted = (learner.features.features_of(rows, learner.modules[0]) @ prototypes(learner, range(4)).T).argmax(1)
-    assert learner.answer(rows)["predicted"].tolist() == [learner.stream.labels[number] for number in wanted]
+    wanted = (
+        learner.features.features_of(rows, learner.modules[0]) @ prototypes(learner, range(4)).T
+    ).argmax(1)
+    assert learner.answer(rows)["predicted"].tolist() == [
+        learner.stream.labels[number] for number in wanted
+    ]
 
 
 def test_crl_adds_the_divergence_of_old_rows_relations_from_what_they_were(bert):
     learner = fitted("crl", bert, 1, memory=4)
-    before = prototypes(learner, range(2))                                               # (old_labels, hidden)
+    before = prototypes(learner, range(2))  # (old_labels, hidden)
     learner.fitting = learner.begin(2)
-    module, rows = learner.modules[0], np.concatenate([learner.stream[0].train[:3], learner.stream[1].train[:2]])
-    with torch.no_grad():                                 # another module than the one whose relations are kept
+    module, rows = (
+        learner.modules[0],
+        np.concatenate([learner.stream[0].train[:3], learner.stream[1].train[:2]]),
+    )
+    with torch.no_grad():  # another module than the one whose relations are kept
         for weight in module.adapter.values():
             weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
     features = torch.nn.functional.normalize(learner.features.features_of(rows, module))
@@ -260,12 +352,16 @@ def test_crl_adds_the_divergence_of_old_rows_relations_from_what_they_were(bert)
 
 # --- regularisers ------------------------------------------------------------------------------------
 
+
 def test_the_fisher_of_a_logistic_case_worked_by_hand():
     """One weight w = 0, loss log(1 + exp(-y w x)): the gradient is -y x / 2, so F is the mean of x^2 / 4."""
     module = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(module.weight)
     rows = [(1.0, 1), (2.0, -1), (4.0, 1)]
-    losses = [lambda x=x, y=y: torch.nn.functional.softplus(-y * module(torch.tensor([x]))).sum() for x, y in rows]
+    losses = [
+        lambda x=x, y=y: torch.nn.functional.softplus(-y * module(torch.tensor([x]))).sum()
+        for x, y in rows
+    ]
     assert diagonal_fisher(module, losses)["weight"].item() == pytest.approx((1 + 4 + 16) / 4 / 3)
 
 
@@ -275,8 +371,10 @@ def test_strong_springs_hold_the_weights_and_none_leave_vanilla(bert):
         learner = fitted(kind, bert, 1, **more)
         before = weights(learner)
         learner.fit(2)
-        moved[kind, str(more)] = sum((weights(learner)[name][:len(value)] - value).abs().sum().item()
-                                     for name, value in before.items())
+        moved[kind, str(more)] = sum(
+            (weights(learner)[name][: len(value)] - value).abs().sum().item()
+            for name, value in before.items()
+        )
     plain, loose, held = moved.values()
     assert plain == loose and held < 0.5 * plain
 
@@ -290,15 +388,22 @@ def test_the_loss_of_ewc_is_vanillas_and_half_the_strength_times_the_springs(ber
             weight += 0.1
     for name, weight in learner.modules[0].state_dict().items():
         anchor = learner.kept[f"anchor.{name}"]
-        springs += (learner.kept[f"fisher.{name}"] * (weight[:len(anchor)] - anchor) ** 2).sum()
+        springs += (learner.kept[f"fisher.{name}"] * (weight[: len(anchor)] - anchor) ** 2).sum()
     plain = torch.nn.functional.cross_entropy(learner.logits(rows, 2), learner.targets(rows))
-    assert learner.loss(rows, 2).item() == pytest.approx((plain + 30.0 / 2 * springs).item(), rel=1e-5) and springs > 0
+    assert (
+        learner.loss(rows, 2).item() == pytest.approx((plain + 30.0 / 2 * springs).item(), rel=1e-5)
+        and springs > 0
+    )
 
 
 @pytest.mark.parametrize("name", ["bert", "llama"])
 def test_ewc_holds_all_weights_of_either_family(name, tiny_models):
-    learner = fitted("ewc", cp.load_backbone(tiny_models[name], tuned_layers="all", device="cpu"), 2, tunes="all")
-    assert any(value.any() for name, value in learner.kept.items() if name.startswith("fisher.adapter"))
+    learner = fitted(
+        "ewc", cp.load_backbone(tiny_models[name], tuned_layers="all", device="cpu"), 2, tunes="all"
+    )
+    assert any(
+        value.any() for name, value in learner.kept.items() if name.startswith("fisher.adapter")
+    )
 
 
 def test_springs_add_up_over_tasks_and_are_anchored_at_the_last_stage(bert):
@@ -312,7 +417,7 @@ def test_springs_add_up_over_tasks_and_are_anchored_at_the_last_stage(bert):
             assert torch.equal(value, now[weight])
         else:
             old = first[name]
-            assert (value[:len(old)] >= old).all() and (value >= 0).all()
+            assert (value[: len(old)] >= old).all() and (value >= 0).all()
 
 
 def test_the_teacher_of_lwf_is_the_module_as_it_was_before_the_stage(bert):
@@ -356,30 +461,50 @@ def test_configs_refuse_a_learner_that_is_not_theirs_and_settings_out_of_range()
 
 
 def test_the_table_of_methods_has_every_learner_and_is_the_one_in_the_readme():
-    table, readme = cp.methods(), (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    table, readme = (
+        cp.methods(),
+        (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8"),
+    )
     assert set(table.index) == set(cp.LEARNERS)
     for learner, row in table.iterrows():
-        shown = [f"{row['name']} (`{learner}`)", *row[["trains", "keeps", "replays", "cost", "source"]]]
+        shown = [
+            f"{row['name']} (`{learner}`)",
+            *row[["trains", "keeps", "replays", "cost", "source"]],
+        ]
         assert f"| {' | '.join(shown)} |" in readme
     assert not table.duplicated(["colour", "marker"]).any()
 
 
 def test_what_two_runs_did_not_spend_alike_is_named_and_the_rest_is_not(bert, tmp_path):
-    runs = [cp.train(make_stream(2, 2), bert, quick(kind), folder=tmp_path / kind, bar=False)
-            for kind in ("static", "vanilla", "lwf")]
+    runs = [
+        cp.train(make_stream(2, 2), bert, quick(kind), folder=tmp_path / kind, bar=False)
+        for kind in ("static", "vanilla", "lwf")
+    ]
     static, vanilla, lwf = runs
     table = cp.compare_costs(static, vanilla)
-    assert {"distinct rows", "seconds"} <= set(table.index) and not {"steps", "rows"} & set(table.index)
+    assert {"distinct rows", "seconds"} <= set(table.index) and not {"steps", "rows"} & set(
+        table.index
+    )
     assert table.loc["distinct rows", "ratio"] > 1
-    assert cp.compare_costs(lwf, vanilla).loc["passes", "ratio"] > 1            # the teacher's
+    assert cp.compare_costs(lwf, vanilla).loc["passes", "ratio"] > 1  # the teacher's
 
 
 def test_an_operation_on_all_weights_counts_the_gradient_of_each(deep, tmp_path):
-    full, static = (cp.train(make_stream(1, 2), deep, quick(kind, targets=("query",), rank=1), folder=tmp_path / kind,
-                             bar=False) for kind in ("full", "static"))
+    full, static = (
+        cp.train(
+            make_stream(1, 2),
+            deep,
+            quick(kind, targets=("query",), rank=1),
+            folder=tmp_path / kind,
+            bar=False,
+        )
+        for kind in ("full", "static")
+    )
     trained = [run.costs[0]["operations"]["top_trained"] for run in (full, static)]
     assert trained[0] == pytest.approx(1.5 * trained[1])
-    linear = cp.train(make_stream(1, 2), deep, quick("linear"), folder=tmp_path / "linear", bar=False)
+    linear = cp.train(
+        make_stream(1, 2), deep, quick("linear"), folder=tmp_path / "linear", bar=False
+    )
     assert linear.costs[0]["operations"]["top_trained"] == pytest.approx(trained[1] / 2)
     with pytest.raises(cp.ConpetError, match="no PET module"):
         linear.export(tmp_path / "exported")
@@ -393,8 +518,10 @@ def test_a_forecast_is_refused_where_stages_are_not_of_one_kind(deep):
 
 @pytest.mark.parametrize("kind", ["class-mean", "joint"])
 def test_every_run_has_costs_that_can_be_compared(kind, bert, tmp_path):
-    runs = [cp.train(make_stream(2, 2), bert, quick(name), folder=tmp_path / name, bar=False)
-            for name in (kind, "static")]
+    runs = [
+        cp.train(make_stream(2, 2), bert, quick(name), folder=tmp_path / name, bar=False)
+        for name in (kind, "static")
+    ]
     table = cp.compare_costs(*runs)
     assert {"steps", "passes", "operations"} <= set(table.index)
     assert (table.loc["steps", "one"] == 0) == (kind == "class-mean")

@@ -16,12 +16,17 @@ from conftest import make_corpus, make_module, make_stream, quick
 from transformers import AutoModel, AutoTokenizer
 
 import conpet_lib as cp
+from conpet_lib.core.store import Store
 from conpet_lib.corpora import Example
-from conpet_lib.features import Features, PrefixCache, Store
-from conpet_lib.modules import PetModule
+from conpet_lib.models.features import Features
+from conpet_lib.models.modules import PetModule
+from conpet_lib.models.prefix import PrefixCache
 
 # lengths 3 to 25, so that several padded lengths occur
-PROMPTS = [[2] + [10 + (7 * row + 3 * place) % 60 for place in range(1 + row)] + [3] for row in range(1, 24)]
+PROMPTS = [
+    [2] + [10 + (7 * row + 3 * place) % 60 for place in range(1 + row)] + [3]
+    for row in range(1, 24)
+]
 
 
 def stored(cache: PrefixCache, prompts=PROMPTS) -> list[torch.Tensor]:
@@ -30,7 +35,9 @@ def stored(cache: PrefixCache, prompts=PROMPTS) -> list[torch.Tensor]:
 
 
 def same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
-    return len(one) == len(other) and all(torch.equal(left, right) for left, right in zip(one, other))
+    return len(one) == len(other) and all(
+        torch.equal(left, right) for left, right in zip(one, other)
+    )
 
 
 def make_cache(backbone, folder) -> PrefixCache:
@@ -61,14 +68,23 @@ def test_prompts_found_and_computed_are_counted(backbone, tmp_path):
 
 
 def test_two_orders_of_filling_store_the_same_bytes(tmp_path):
-    backbone = cp.load_backbone("minilm-l6", device="cpu")      # tiny models hardly show how kernels differ by shape
-    alone, together = (backbone.prefix(torch.tensor([PROMPTS[0] + [0] * pad] * rows), torch.tensor(
-        [[True] * len(PROMPTS[0]) + [False] * pad] * rows))[0, :len(PROMPTS[0])] for pad, rows in ((0, 1), (40, 3)))
-    assert not torch.equal(alone, together), "padding and company leave the bytes alone on this machine"
+    backbone = cp.load_backbone(
+        "minilm-l6", device="cpu"
+    )  # tiny models hardly show how kernels differ by shape
+    alone, together = (
+        backbone.prefix(
+            torch.tensor([PROMPTS[0] + [0] * pad] * rows),
+            torch.tensor([[True] * len(PROMPTS[0]) + [False] * pad] * rows),
+        )[0, : len(PROMPTS[0])]
+        for pad, rows in ((0, 1), (40, 3))
+    )
+    assert not torch.equal(alone, together), (
+        "padding and company leave the bytes alone on this machine"
+    )
     one, other = make_cache(backbone, tmp_path / "one"), make_cache(backbone, tmp_path / "other")
     one.fill(PROMPTS)
     for start in (20, 5, 13, 0):
-        other.fill(PROMPTS[start:start + 8][::-1])
+        other.fill(PROMPTS[start : start + 8][::-1])
     wanted = stored(one)
     assert same(stored(other), wanted)
     assert same(stored(make_cache(backbone, tmp_path / "one")), wanted)
@@ -76,20 +92,26 @@ def test_two_orders_of_filling_store_the_same_bytes(tmp_path):
 
 def test_cached_and_fresh_features_agree_to_half_precision(backbone, tmp_path):
     stream = make_stream(2)
-    features, module = Features(stream.examples, stream.kind, backbone, tmp_path), make_module(backbone, trained=True)
+    features, module = (
+        Features(stream.examples, stream.kind, backbone, tmp_path),
+        make_module(backbone, trained=True),
+    )
     rows = stream[0].train
     for row, cached in zip(rows, features.features_of(rows, module)):
         prompt = features.encode(row)
         real = torch.ones(1, len(prompt.tokens), dtype=torch.bool)
         exact = backbone.prefix(torch.tensor([prompt.tokens]), real)
         with torch.no_grad():
-            fresh = backbone.top(exact, real, torch.tensor([prompt.answer]), module.adapter, module.config)[0]
+            fresh = backbone.top(
+                exact, real, torch.tensor([prompt.answer]), module.adapter, module.config
+            )[0]
         assert not torch.equal(stored(features.prefixes, [prompt.tokens])[0], exact[0])
         assert (cached - fresh).abs().max() < 0.02
     prompts = [features.encode(row).tokens for row in rows]
     kept = features.prefixes.store.get([features.prefixes.key(tokens) for tokens in prompts])
     assert [(state.dtype, len(state)) for state in kept.values()] == [
-        (torch.float16, len(tokens)) for tokens in prompts], "half precision, real tokens only"
+        (torch.float16, len(tokens)) for tokens in prompts
+    ], "half precision, real tokens only"
 
 
 def test_damaged_states_are_noticed_and_computed_again(bert, tmp_path):
@@ -100,7 +122,10 @@ def test_damaged_states_are_noticed_and_computed_again(bert, tmp_path):
     with base:
         base.execute("UPDATE kept SET value = zeroblob(LENGTH(value)) WHERE rowid % 5 = 0")
     mended = make_cache(bert, tmp_path)
-    assert same(stored(mended), wanted) and mended.store.damaged == mended.store.misses == len(PROMPTS) // 5
+    assert (
+        same(stored(mended), wanted)
+        and mended.store.damaged == mended.store.misses == len(PROMPTS) // 5
+    )
     assert same(stored(make_cache(bert, tmp_path)), wanted)
 
 
@@ -114,8 +139,10 @@ def fill_after(barrier, backbone, folder, prompts):
 def test_two_processes_may_fill_at_once(bert, tmp_path):
     forks = multiprocessing.get_context("fork")
     barrier = forks.Barrier(2)
-    workers = [forks.Process(target=fill_after, args=(barrier, bert, tmp_path, part))
-               for part in (PROMPTS[:16], PROMPTS[7:])]
+    workers = [
+        forks.Process(target=fill_after, args=(barrier, bert, tmp_path, part))
+        for part in (PROMPTS[:16], PROMPTS[7:])
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -134,7 +161,7 @@ def test_states_that_left_the_disk_are_computed_again(bert, tmp_path):
     assert cache.store.evicted > 0 and same(stored(cache), wanted)
 
 
-def scaled_llama(tiny_models, folder, token: int, factor: float) -> cp.backbone.Backbone:
+def scaled_llama(tiny_models, folder, token: int, factor: float) -> cp.models.backbone.Backbone:
     """The tiny decoder with one token's embedding multiplied."""
     model = AutoModel.from_pretrained(tiny_models["llama"])
     model.get_input_embeddings().weight.data[token] *= factor
@@ -144,15 +171,22 @@ def scaled_llama(tiny_models, folder, token: int, factor: float) -> cp.backbone.
 
 
 def test_states_beyond_half_precision_are_kept_in_float32(tiny_models, tmp_path):
-    backbone, huge = scaled_llama(tiny_models, tmp_path / "model", token=60, factor=1e7), [2, 11, 60, 12]
+    backbone, huge = (
+        scaled_llama(tiny_models, tmp_path / "model", token=60, factor=1e7),
+        [2, 11, 60, 12],
+    )
     cache = make_cache(backbone, tmp_path / "cache")
     cache.fill([PROMPTS[0], huge])
     assert 60 not in PROMPTS[0] and cache.wide == 1
     for prompt, exact in ((huge, True), (PROMPTS[0], False)):
         state = stored(make_cache(backbone, tmp_path / "cache"), [prompt])[0]
-        fresh = backbone.prefix(torch.tensor([prompt]), torch.ones(1, len(prompt), dtype=torch.bool))[0]
+        fresh = backbone.prefix(
+            torch.tensor([prompt]), torch.ones(1, len(prompt), dtype=torch.bool)
+        )[0]
         assert state.isfinite().all() and (fresh.abs().max() > 65504) == exact
-        torch.testing.assert_close(state, fresh, rtol=1e-5 if exact else 1e-2, atol=1e-4 if exact else 1e-2)
+        torch.testing.assert_close(
+            state, fresh, rtol=1e-5 if exact else 1e-2, atol=1e-4 if exact else 1e-2
+        )
 
 
 def test_undefined_states_are_refused(tiny_models, tmp_path):
@@ -167,7 +201,9 @@ def computed(cache, model, text="amber birch", kind="typing", weight=0.0) -> int
     module = PetModule(backbone, backbone.lora(2, 4), 0, "module", 0)
     module.grow([0, 1])
     module.bias.data[0] += weight
-    features = Features([Example(key="a", text=text, spans=((0, 5),), label="x")], kind, backbone, cache)
+    features = Features(
+        [Example(key="a", text=text, spans=((0, 5),), label="x")], kind, backbone, cache
+    )
     features.frozen_scores(np.array([0]), module.requires_grad_(False))
     return features.counts["logit_misses"]
 
@@ -187,11 +223,24 @@ def test_no_stale_score_is_served_when_one_thing_has_changed(tiny_models, tmp_pa
 
 def test_several_active_modules_find_replayed_scores_in_the_cache(bert, tmp_path):
     stream = cp.make_stream(make_corpus(), 4, 2, train=6, valid=3, test=3)
-    runs = [cp.train(stream, bert, quick("dynamic", active=2), folder=tmp_path / name, cache=tmp_path / "cache",
-                     bar=False) for name in ("one", "two")]
+    runs = [
+        cp.train(
+            stream,
+            bert,
+            quick("dynamic", active=2),
+            folder=tmp_path / name,
+            cache=tmp_path / "cache",
+            bar=False,
+        )
+        for name in ("one", "two")
+    ]
     first, again = ([cost["counts"] for cost in run.costs] for run in runs)
     assert sum(count["logit_misses"] for count in first) > 0
-    assert sum(count["logit_hits"] for count in again) > 0 == sum(count["logit_misses"] for count in again)
+    assert (
+        sum(count["logit_hits"] for count in again)
+        > 0
+        == sum(count["logit_misses"] for count in again)
+    )
 
 
 # --- the store -------------------------------------------------------------------------------------
@@ -201,13 +250,16 @@ KEYS = [f"key {place}" for place in range(20)]
 
 def values(keys=KEYS, width: int = 3, dtype=torch.float32) -> dict[str, torch.Tensor]:
     """A tensor a key, of as many rows as the key is long."""
-    return {key: torch.randn(len(key), width, generator=torch.Generator().manual_seed(place)).to(dtype)
-            for place, key in enumerate(keys)}
+    return {
+        key: torch.randn(len(key), width, generator=torch.Generator().manual_seed(place)).to(dtype)
+        for place, key in enumerate(keys)
+    }
 
 
 def equal(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(one[key].dtype == other[key].dtype and torch.equal(one[key], other[key])
-                                            for key in one)
+    return one.keys() == other.keys() and all(
+        one[key].dtype == other[key].dtype and torch.equal(one[key], other[key]) for key in one
+    )
 
 
 @pytest.fixture
@@ -222,7 +274,10 @@ def test_a_later_store_reads_what_was_put(store, dtype):
     assert later.missing([*KEYS, "other", "other"]) == ["other"]
     found = later.get([*KEYS, "other"])
     assert equal({key: found[key] for key in KEYS}, values(dtype=dtype)) and len(found) == 20
-    assert (store.misses, store.written) == (20, sum(value.nbytes for value in values(dtype=dtype).values()))
+    assert (store.misses, store.written) == (
+        20,
+        sum(value.nbytes for value in values(dtype=dtype).values()),
+    )
     assert (later.hits, later.misses) == (20, 0)
 
 
@@ -239,9 +294,9 @@ def test_nothing_is_made_on_disk_before_the_first_use(store):
 def test_above_the_limit_the_oldest_go(tmp_path):
     store = Store(tmp_path / "store.sqlite", 200_000)
     for key in KEYS:
-        store.put({key: torch.randn(100, 64)})                  # 25,600 bytes
+        store.put({key: torch.randn(100, 64)})  # 25,600 bytes
     there = [key for key in KEYS if key not in store.missing(KEYS)]
-    assert 0 < store.bytes <= 200_000 and there == KEYS[-len(there):] and 3 <= len(there) <= 7
+    assert 0 < store.bytes <= 200_000 and there == KEYS[-len(there) :] and 3 <= len(there) <= 7
     assert store.evicted == 20 - len(there)
 
 
@@ -249,22 +304,34 @@ def test_a_changed_value_is_dropped_and_the_others_stay(store):
     store.put(values())
     base = sqlite3.connect(store.file)
     with base:
-        content, = base.execute("SELECT value FROM kept WHERE key = ?", (KEYS[3],)).fetchone()
-        base.execute("UPDATE kept SET value = ? WHERE key = ?", (bytes([content[0] ^ 1]) + content[1:], KEYS[3]))
+        (content,) = base.execute("SELECT value FROM kept WHERE key = ?", (KEYS[3],)).fetchone()
+        base.execute(
+            "UPDATE kept SET value = ? WHERE key = ?",
+            (bytes([content[0] ^ 1]) + content[1:], KEYS[3]),
+        )
     assert sorted(set(KEYS) - set(store.get(KEYS))) == [KEYS[3]] and store.damaged == 1
     assert store.missing(KEYS) == [KEYS[3]]
     store.put(values())
     assert equal(store.get([KEYS[3]]), {KEYS[3]: values()[KEYS[3]]})
 
 
-@pytest.mark.parametrize("damage", [lambda content: b"no database" * 400, lambda content: b"\0" + content[1:],
-                                    lambda content: content[:5000]], ids=["other", "changed", "torn"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"no database" * 400,
+        lambda content: b"\0" + content[1:],
+        lambda content: content[:5000],
+    ],
+    ids=["other", "changed", "torn"],
+)
 def test_a_damaged_file_is_put_aside_and_begun_anew(store, damage):
     store.put(values())
     store.base.close()
     store.file.write_bytes(damage(store.file.read_bytes()))
     later = Store(store.file, 2**30)
-    assert later.get(KEYS) == {} and later.damaged == 1 and store.file.with_suffix(".damaged").exists()
+    assert (
+        later.get(KEYS) == {} and later.damaged == 1 and store.file.with_suffix(".damaged").exists()
+    )
     later.put(values())
     assert equal(later.get(KEYS), values())
 
@@ -274,7 +341,9 @@ def test_a_full_disk_is_said_in_words_and_harms_nothing(store):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-        with pytest.raises(cp.ConpetError, match="store.sqlite: this cache cannot be used .* CONPET_CACHE"):
+        with pytest.raises(
+            cp.ConpetError, match="store.sqlite: this cache cannot be used .* CONPET_CACHE"
+        ):
             store.put({"large": torch.zeros(1000, 100)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -296,7 +365,9 @@ def test_two_processes_may_write_at_once(store):
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0]
     found = store.get([f"row {place}" for place in range(60)])
-    assert [found[f"row {place}"][0, 0].item() for place in range(60)] == [float(place) for place in range(60)]
+    assert [found[f"row {place}"][0, 0].item() for place in range(60)] == [
+        float(place) for place in range(60)
+    ]
 
 
 def write_after(barrier, file, key: str) -> None:

@@ -12,21 +12,32 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from conpet_lib.assets import asset_folder
-from conpet_lib.errors import ConpetError
+from conpet_lib.core.assets import asset_folder
+from conpet_lib.core.errors import ConpetError
 
 ROOT = Path(__file__).parents[1]
 LIBRARY = sorted((ROOT / "conpet_lib").rglob("*.py"))
-HOSTS = {"arxiv.org", "creativecommons.org", "doi.org", "download.pytorch.org", "github.com",
-         "huggingface.co", "wordnet.princeton.edu",
-         "www.w3.org"}      # that a text of ours may link to
+HOSTS = {
+    "arxiv.org",
+    "creativecommons.org",
+    "doi.org",
+    "download.pytorch.org",
+    "github.com",
+    "huggingface.co",
+    "wordnet.princeton.edu",
+    "www.w3.org",
+}  # that a text of ours may link to
 MACHINE = re.compile(r"(?<![\w./])/(?:work|root|home|Users|tmp/w)/\S*")
 
 
 def project_files() -> dict[str, str]:
     """Path -> text of each text file that git tracks or would take."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                            capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     if listed.returncode:
         pytest.skip("not a git checkout")
     texts = {}
@@ -43,20 +54,24 @@ def pyproject() -> dict:
 
 def pins() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text().split()
-    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    return {
+        canonicalize_name(name): version for name, version in (line.split("==") for line in lines)
+    }
 
 
 def test_the_readme_names_every_file_of_the_library_and_of_the_tests_and_no_other():
     named = set(re.findall(r"\w+\.py\b", (ROOT / "README.md").read_text()))
     files = {path.name for path in [*LIBRARY, *(ROOT / "tests").glob("*.py")]}
     assert sorted(files - named) == [], "not in the README"
-    assert sorted(named - {path.name for path in map(Path, project_files())}) == [], "in the README only"
+    assert sorted(named - {path.name for path in map(Path, project_files())}) == [], (
+        "in the README only"
+    )
 
 
 def test_conda_and_pip_take_one_list_of_dependencies_and_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     packages = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
-    pip, = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
+    (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
     assert {re.match(r"[\w-]+", package)[0] for package in packages} == {"python", "pip"}
     assert sorted(pip) == ["--constraint constraints.txt", "--editable .[test]"]
 
@@ -74,7 +89,9 @@ def test_torch_is_the_same_version_for_everybody():
 
 def test_nothing_is_stored_as_a_pickle():
     words = ("pickle", "torch.load(", "torch.save(", "joblib.load", "joblib.dump", "allow_pickle")
-    assert [(path.name, word) for path in LIBRARY for word in words if word in path.read_text()] == []
+    assert [
+        (path.name, word) for path in LIBRARY for word in words if word in path.read_text()
+    ] == []
 
 
 def test_a_file_reads_in_ten_minutes_and_the_library_in_an_afternoon():
@@ -84,9 +101,15 @@ def test_a_file_reads_in_ten_minutes_and_the_library_in_an_afternoon():
 
 
 def test_no_file_holds_a_path_of_one_machine_or_an_unexpected_host():
-    found = [(name, match) for name, text in project_files().items() for match in MACHINE.findall(text)]
-    found += [(name, host) for name, text in project_files().items()
-              for host in re.findall(r"https?://([\w.-]+\w)", text) if host not in HOSTS]
+    found = [
+        (name, match) for name, text in project_files().items() for match in MACHINE.findall(text)
+    ]
+    found += [
+        (name, host)
+        for name, text in project_files().items()
+        for host in re.findall(r"https?://([\w.-]+\w)", text)
+        if host not in HOSTS
+    ]
     assert found == []
 
 
@@ -112,14 +135,21 @@ def definitions() -> set[tuple[str, ...]]:
 
 
 def quotes(runs: set[tuple[str, ...]], size: int, texts: dict[str, str]) -> list[tuple[str, str]]:
-    return [(name, " ".join(run)) for name, text in texts.items() for run in windows(text, size) if run in runs]
+    return [
+        (name, " ".join(run))
+        for name, text in texts.items()
+        for run in windows(text, size)
+        if run in runs
+    ]
 
 
 def test_no_definition_of_wordnet_stands_in_a_file_or_a_notebook_output():
     runs = definitions()
     one = " ".join(next(iter(runs)))
-    half = json.dumps(["A cell:\n" + one[:one.index(" ")] + "\n", one[one.index(" "):].upper()])
-    assert quotes(runs, 6, {"a notebook": half}) == [("a notebook", one)]       # the search finds what it should
+    half = json.dumps(["A cell:\n" + one[: one.index(" ")] + "\n", one[one.index(" ") :].upper()])
+    assert quotes(runs, 6, {"a notebook": half}) == [
+        ("a notebook", one)
+    ]  # the search finds what it should
     assert quotes(runs, 6, project_files()) == []
 
 

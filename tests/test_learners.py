@@ -19,10 +19,21 @@ def test_a_seed_decides_the_run_to_the_last_byte(kind, tiny_models, tmp_path):
     stream, config, runs = make_stream(2), quick(kind, epochs=1), []
     for place, seed in enumerate((0, 0, 1)):
         backbone = cp.load_backbone(tiny_models["bert"], tuned_layers=2, device="cpu")
-        runs.append(cp.train(stream, backbone, config, seed=seed, folder=tmp_path / str(place), bar=False,
-                             cache=tmp_path / f"cache-{place}"))
+        runs.append(
+            cp.train(
+                stream,
+                backbone,
+                config,
+                seed=seed,
+                folder=tmp_path / str(place),
+                bar=False,
+                cache=tmp_path / f"cache-{place}",
+            )
+        )
     one, again, other = runs
-    assert module_bytes(other) != module_bytes(one) and not other.predictions.equals(one.predictions)
+    assert module_bytes(other) != module_bytes(one) and not other.predictions.equals(
+        one.predictions
+    )
     assert again.accuracy_matrix.equals(one.accuracy_matrix)
     assert again.predictions.equals(one.predictions) and module_bytes(again) == module_bytes(one)
 
@@ -34,11 +45,23 @@ def test_a_stage_takes_as_many_steps_however_long_the_stream(kind, bert):
         learner = make_learner(kind, make_stream(tasks), bert, batch_limit=2, epochs=2)
         for stage in range(1, tasks + 1):
             learner.fit(stage)
-        steps[tasks] = {(part.name, entry["stage"]): (entry["steps"], entry["rows"]) for part in learner.parts
-                        for entry in part.ledger}
+        steps[tasks] = {
+            (part.name, entry["stage"]): (entry["steps"], entry["rows"])
+            for part in learner.parts
+            for entry in part.ledger
+        }
     assert {count for count, _ in steps[5].values()} == {4}
     assert steps[2].items() <= steps[5].items()
-    assert len({rows for (part, stage), (_, rows) in steps[5].items() if part == "module" and stage > 1}) == 1
+    assert (
+        len(
+            {
+                rows
+                for (part, stage), (_, rows) in steps[5].items()
+                if part == "module" and stage > 1
+            }
+        )
+        == 1
+    )
 
 
 class Watched(Sequence):
@@ -67,7 +90,9 @@ def test_no_row_is_read_before_its_time(kind, bert):
         own = {*task.train, *task.valid}
         allowed = own if kind == "vanilla" else allowed | own
         assert watched.read & set(task.train) and watched.read & set(task.valid)
-        assert watched.read <= allowed, "a test row, a future task's row, or one that this learner may not replay"
+        assert watched.read <= allowed, (
+            "a test row, a future task's row, or one that this learner may not replay"
+        )
         watched.read.clear()
         learner.answer(task.test)
         assert watched.read <= {*task.test}
@@ -78,8 +103,13 @@ def test_shuffled_labels_cannot_be_learned(kind, learned, bert, tmp_path):
     corpus = make_corpus(6, rows=40)
     labels = [example.label for example in corpus.examples]
     random.Random(0).shuffle(labels)
-    shuffled = dataclasses.replace(corpus, examples=[
-        dataclasses.replace(example, label=label) for example, label in zip(corpus.examples, labels)])
+    shuffled = dataclasses.replace(
+        corpus,
+        examples=[
+            dataclasses.replace(example, label=label)
+            for example, label in zip(corpus.examples, labels)
+        ],
+    )
     stream = cp.make_stream(shuffled, 3, 2, train=12, valid=4, test=20)
     run = cp.train(stream, bert, quick(kind, batch_limit=10, epochs=2), folder=tmp_path, bar=False)
     rows = len(run.predictions.query("stage == 3"))
@@ -92,37 +122,62 @@ def test_shuffled_labels_cannot_be_learned(kind, learned, bert, tmp_path):
 def test_replay_prevents_forgetting(learned):
     assert learned["vanilla"].forgetting > 0.5
     assert learned["static"].forgetting < 0.2 and learned["dynamic"].forgetting < 0.2
-    assert learned["static"].average_accuracy.iloc[-1] > learned["vanilla"].average_accuracy.iloc[-1] + 0.3
+    assert (
+        learned["static"].average_accuracy.iloc[-1]
+        > learned["vanilla"].average_accuracy.iloc[-1] + 0.3
+    )
     for run in learned.values():
         assert np.diag(run.accuracy_matrix).mean() > 0.7, "a task was not learned in its own stage"
 
 
 def test_the_weights_of_the_best_epoch_are_kept(bert):
-    ends = []                                          # the module's weights at the end of each epoch
+    ends = []  # the module's weights at the end of each epoch
 
     def tell(step):
         if step.doing == "module" and step.done % 12 == 0:
-            ends.append({name: weight.clone() for name, weight in learner.fitting.module.state_dict().items()})
+            ends.append(
+                {
+                    name: weight.clone()
+                    for name, weight in learner.fitting.module.state_dict().items()
+                }
+            )
             learner.fitting.optimiser.param_groups[0]["lr"] = 1e-2 if len(ends) < 3 else 1.0
 
-    learner = make_learner("static", make_stream(2, 4, rows=40), bert, tell=tell, epochs=5, learning_rate=1e-5,
-                           batch_limit=12, valid_examples=40)
+    learner = make_learner(
+        "static",
+        make_stream(2, 4, rows=40),
+        bert,
+        tell=tell,
+        epochs=5,
+        learning_rate=1e-5,
+        batch_limit=12,
+        valid_examples=40,
+    )
     learner.fit(1)
     module, rows = learner.modules[0], learner.valid_rows(1)
     kept, ranks = {name: weight.clone() for name, weight in module.state_dict().items()}, []
     for weights in ends:
         module.load_state_dict(weights)
         scores, right = learner.features.scores_of(rows, module), learner.targets(rows)
-        ranks.append(((scores.argmax(1) == right).float().mean().item(),
-                      -torch.nn.functional.cross_entropy(scores, right).item()))
+        ranks.append(
+            (
+                (scores.argmax(1) == right).float().mean().item(),
+                -torch.nn.functional.cross_entropy(scores, right).item(),
+            )
+        )
     best = ranks.index(max(ranks))
     assert len(ends) == 5 and 0 < best < 4, "the first epoch hardly learns, the last ones forget"
     assert all(torch.equal(kept[name], weight) for name, weight in ends[best].items())
     assert learner.ledger[0]["best_valid_accuracy"] == pytest.approx(ranks[best][0])
 
 
-def test_a_loss_that_is_no_number_names_the_settings_that_could_be_the_cause(bert, tmp_path, monkeypatch):
-    monkeypatch.setattr(cp.LEARNERS["static"], "loss",
-                        lambda self, rows, stage: self.logits(rows, stage).sum() * float("nan"))
+def test_a_loss_that_is_no_number_names_the_settings_that_could_be_the_cause(
+    bert, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        cp.LEARNERS["static"],
+        "loss",
+        lambda self, rows, stage: self.logits(rows, stage).sum() * float("nan"),
+    )
     with pytest.raises(cp.ConpetError, match=r"loss of stage 1 .*learning_rate=0.01.*alpha=8"):
         cp.train(make_stream(2), bert, quick("static"), folder=tmp_path, bar=False)

@@ -8,26 +8,35 @@ from pytest import approx
 from conpet_lib import metrics
 
 nan = float("nan")
-R = [[.9, nan, nan],
-     [.6, .8, nan],
-     [.7, .5, .4]]                # R[k, i]: accuracy on task i after stage k
+R = [[0.9, nan, nan], [0.6, 0.8, nan], [0.7, 0.5, 0.4]]  # R[k, i]: accuracy on task i after stage k
 
 
 def ledger(*rows: tuple) -> pd.DataFrame:
     """Rows of (stage, task, label, predicted, chosen task, best label within the true task, confidence, true module
     active)."""
-    return pd.DataFrame(rows, columns=["stage", "task", "label", "predicted", "chosen_task", "within_task",
-                                       "task_confidence", "true_module_active"])
+    return pd.DataFrame(
+        rows,
+        columns=[
+            "stage",
+            "task",
+            "label",
+            "predicted",
+            "chosen_task",
+            "within_task",
+            "task_confidence",
+            "true_module_active",
+        ],
+    )
 
 
 # Stage 2: task 1 has one test row, task 2 has four.
 LEDGER = ledger(
-    (1, 1, "a", "a", 1, "a", .99, True),
-    (2, 1, "a", "c", 2, "a", .55, False),      # wrong module
-    (2, 2, "c", "c", 2, "c", .95, True),       # right
-    (2, 2, "c", "c", 1, "c", .58, True),       # right, though another task came first
-    (2, 2, "d", "c", 2, "c", 1.0, True),       # wrong label
-    (2, 2, "d", "a", 2, "d", .91, True),       # lost in the softmax
+    (1, 1, "a", "a", 1, "a", 0.99, True),
+    (2, 1, "a", "c", 2, "a", 0.55, False),  # wrong module
+    (2, 2, "c", "c", 2, "c", 0.95, True),  # right
+    (2, 2, "c", "c", 1, "c", 0.58, True),  # right, though another task came first
+    (2, 2, "d", "c", 2, "c", 1.0, True),  # wrong label
+    (2, 2, "d", "a", 2, "d", 0.91, True),  # lost in the softmax
 )
 
 
@@ -38,7 +47,7 @@ def test_the_accuracy_matrix_has_a_row_a_stage_a_column_a_task_and_no_number_abo
 
 
 def test_average_accuracy_is_the_mean_over_the_tasks_seen():
-    assert metrics.average_accuracy(R) == approx([.9, (.6 + .8) / 2, (.7 + .5 + .4) / 3])
+    assert metrics.average_accuracy(R) == approx([0.9, (0.6 + 0.8) / 2, (0.7 + 0.5 + 0.4) / 3])
 
 
 def test_whole_accuracy_weighs_examples_where_average_accuracy_weighs_tasks():
@@ -48,27 +57,35 @@ def test_whole_accuracy_weighs_examples_where_average_accuracy_weighs_tasks():
 
 def test_whole_and_average_accuracy_agree_where_tasks_have_as_many_rows():
     rng = np.random.default_rng(0)
-    rows = ledger(*[(3, task, "a", rng.choice(["a", "b"]), 1, "a", .5, True) for task in (1, 2, 3) for _ in range(20)])
+    rows = ledger(
+        *[
+            (3, task, "a", rng.choice(["a", "b"]), 1, "a", 0.5, True)
+            for task in (1, 2, 3)
+            for _ in range(20)
+        ]
+    )
     assert metrics.whole_accuracy(rows)[3] == approx(metrics.accuracy_matrix(rows).loc[3].mean())
 
 
 def test_forgetting_starts_from_the_best_earlier_accuracy_and_backward_transfer_from_the_task_s_own_stage():
-    recovered = [[.6, nan, nan], [.9, .8, nan], [.7, .5, .4]]
-    assert metrics.forgetting(R) == approx(((.9 - .7) + (.8 - .5)) / 2)
-    assert metrics.backward_transfer(R) == approx(((.7 - .9) + (.5 - .8)) / 2)
-    assert metrics.forgetting(recovered) == approx(((.9 - .7) + (.8 - .5)) / 2)
-    assert metrics.backward_transfer(recovered) == approx(((.7 - .6) + (.5 - .8)) / 2)
-    assert metrics.forgetting([[.5, nan], [.9, .4]]) == approx(.5 - .9)       # the last stage is not an earlier one
+    recovered = [[0.6, nan, nan], [0.9, 0.8, nan], [0.7, 0.5, 0.4]]
+    assert metrics.forgetting(R) == approx(((0.9 - 0.7) + (0.8 - 0.5)) / 2)
+    assert metrics.backward_transfer(R) == approx(((0.7 - 0.9) + (0.5 - 0.8)) / 2)
+    assert metrics.forgetting(recovered) == approx(((0.9 - 0.7) + (0.8 - 0.5)) / 2)
+    assert metrics.backward_transfer(recovered) == approx(((0.7 - 0.6) + (0.5 - 0.8)) / 2)
+    assert metrics.forgetting([[0.5, nan], [0.9, 0.4]]) == approx(
+        0.5 - 0.9
+    )  # the last stage is not an earlier one
 
 
 @pytest.mark.parametrize("metric", [metrics.forgetting, metrics.backward_transfer])
 def test_one_stage_can_forget_nothing(metric):
-    assert np.isnan(metric([[.9]]))
+    assert np.isnan(metric([[0.9]]))
 
 
 def test_intransigence_is_what_joint_training_has_more_of_on_each_new_task():
-    joint = [[.9, nan, nan], [.1, .9, nan], [.1, .1, .7]]
-    assert metrics.intransigence(R, joint) == approx(((.9 - .9) + (.9 - .8) + (.7 - .4)) / 3)
+    joint = [[0.9, nan, nan], [0.1, 0.9, nan], [0.1, 0.1, 0.7]]
+    assert metrics.intransigence(R, joint) == approx(((0.9 - 0.9) + (0.9 - 0.8) + (0.7 - 0.4)) / 3)
 
 
 def test_selector_and_oracle_accuracy_ask_for_the_task_and_for_the_label_within_it():
@@ -78,20 +95,28 @@ def test_selector_and_oracle_accuracy_ask_for_the_task_and_for_the_label_within_
 
 def test_the_error_split_gives_each_row_one_fate_and_adds_to_one():
     split = metrics.error_split(LEDGER)
-    assert split.loc[2].to_dict() == approx({"right": 2 / 5, "wrong module": 1 / 5, "wrong label": 1 / 5,
-                                             "lost in the softmax": 1 / 5})
-    assert split.loc[1].to_dict() == approx({"right": 1, "wrong module": 0, "wrong label": 0, "lost in the softmax": 0})
-    second = LEDGER.assign(chosen_task=1)       # the true module came second and was active all the same
+    assert split.loc[2].to_dict() == approx(
+        {"right": 2 / 5, "wrong module": 1 / 5, "wrong label": 1 / 5, "lost in the softmax": 1 / 5}
+    )
+    assert split.loc[1].to_dict() == approx(
+        {"right": 1, "wrong module": 0, "wrong label": 0, "lost in the softmax": 0}
+    )
+    second = LEDGER.assign(chosen_task=1)  # the true module came second and was active all the same
     assert metrics.error_split(second).loc[2].to_dict() == split.loc[2].to_dict()
     rng = np.random.default_rng(0)
-    many = ledger(*[(stage, *rng.integers(1, 4, size=5), .5, bool(rng.integers(2)))
-                    for stage in (1, 2, 3) for _ in range(50)])
+    many = ledger(
+        *[
+            (stage, *rng.integers(1, 4, size=5), 0.5, bool(rng.integers(2)))
+            for stage in (1, 2, 3)
+            for _ in range(50)
+        ]
+    )
     assert metrics.error_split(many).sum(axis=1).tolist() == approx([1, 1, 1])
 
 
 def test_calibration_sets_confidence_beside_accuracy_bin_by_bin():
     table = metrics.calibration(LEDGER[LEDGER["stage"] == 2])
-    assert table["rows"].to_dict() == {5: 2, 9: 3}            # .55 and .58; .95, 1.0 and .91
+    assert table["rows"].to_dict() == {5: 2, 9: 3}  # .55 and .58; .95, 1.0 and .91
     assert table["accuracy"].to_dict() == approx({5: 0, 9: 1})
-    assert table["confidence"].to_dict() == approx({5: (.55 + .58) / 2, 9: (.95 + 1 + .91) / 3})
+    assert table["confidence"].to_dict() == approx({5: (0.55 + 0.58) / 2, 9: (0.95 + 1 + 0.91) / 3})
     assert metrics.calibration(LEDGER, bins=2)["rows"].to_dict() == {1: 6}

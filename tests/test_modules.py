@@ -7,9 +7,9 @@ from peft import PeftModel
 from transformers import AutoModel
 
 import conpet_lib as cp
-from conpet_lib.features import Features
-from conpet_lib.files import digest
-from conpet_lib.modules import PetModule
+from conpet_lib.core.files import digest
+from conpet_lib.models.features import Features
+from conpet_lib.models.modules import PetModule
 
 
 def some_features(backbone, module=None) -> torch.Tensor:
@@ -19,14 +19,20 @@ def some_features(backbone, module=None) -> torch.Tensor:
 
 def test_a_new_module_leaves_the_features_as_they_were(backbone):
     plain = some_features(backbone)
-    assert not torch.allclose(some_features(backbone, make_module(backbone, trained=True)), plain, atol=0.1)
+    assert not torch.allclose(
+        some_features(backbone, make_module(backbone, trained=True)), plain, atol=0.1
+    )
     assert torch.equal(some_features(backbone, make_module(backbone)), plain)
 
 
 def test_a_growing_head_keeps_its_old_rows(bert):
     module = make_module(bert, labels=3)
     module.bias.data += 1.0
-    head, bias, features = module.head.clone(), module.bias.clone(), torch.randn(4, bert.hidden_size)
+    head, bias, features = (
+        module.head.clone(),
+        module.bias.clone(),
+        torch.randn(4, bert.hidden_size),
+    )
     before = module.scores(features)
     module.grow([7, 9])
     assert module.owner == [0, 1, 2, 7, 9] and module.head.shape == (5, bert.hidden_size)
@@ -73,9 +79,14 @@ def test_saving_and_loading_keeps_every_byte(backbone, tmp_path):
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
 @pytest.mark.parametrize("exit_layer, tuned_layers", [(3, 2), (2, 1)])
-def test_a_saved_module_loads_in_plain_peft(tiny_models, family, exit_layer, tuned_layers, tmp_path):
+def test_a_saved_module_loads_in_plain_peft(
+    tiny_models, family, exit_layer, tuned_layers, tmp_path
+):
     backbone = cp.load_backbone(tiny_models[family], tuned_layers, exit_layer, device="cpu")
-    module, tokens = make_module(backbone, rank=3, trained=True), torch.tensor([[2, 11, 12, 13, 40, 3]])
+    module, tokens = (
+        make_module(backbone, rank=3, trained=True),
+        torch.tensor([[2, 11, 12, 13, 40, 3]]),
+    )
     module.save(tmp_path)
     fresh = AutoModel.from_pretrained(tiny_models[family])
     with torch.no_grad():
@@ -83,6 +94,8 @@ def test_a_saved_module_loads_in_plain_peft(tiny_models, family, exit_layer, tun
         peft = PeftModel.from_pretrained(fresh, tmp_path).eval()
         state = peft(tokens, output_hidden_states=True).hidden_states[exit_layer][0, -1]
         real = torch.ones_like(tokens, dtype=torch.bool)
-        ours = backbone.top(backbone.prefix(tokens, real), real, torch.tensor([5]), module.adapter, module.config)[0]
+        ours = backbone.top(
+            backbone.prefix(tokens, real), real, torch.tensor([5]), module.adapter, module.config
+        )[0]
     assert not torch.allclose(bare, state, atol=0.1), "the adapter was not loaded"
     torch.testing.assert_close(ours, state / state.square().mean().sqrt(), rtol=1e-4, atol=1e-4)

@@ -13,19 +13,42 @@ from matplotlib.image import imread
 import conpet_lib as cp
 from conpet_lib import plots
 
-FIGURES = {       # what is drawn -> (how, words that an axis, colour bar or caption must carry)
-    "average_curves": (lambda runs, _: plots.average_curves(list(runs.values())), "average accuracy (%)"),
-    "forgetting_curves": (lambda runs, _: plots.forgetting_curves(list(runs.values())), "accuracy (%)"),
-    "accuracy_heatmaps": (lambda runs, _: plots.accuracy_heatmaps(list(runs.values())), "accuracy (%)"),
-    "selector_confusion": (lambda runs, _: plots.selector_confusion(runs["dynamic"]), "share of the task's rows (%)"),
-    "calibration": (lambda runs, _: plots.calibration(runs["dynamic"], stage=2), "task chosen rightly (%)"),
+FIGURES = {  # what is drawn -> (how, words that an axis, colour bar or caption must carry)
+    "average_curves": (
+        lambda runs, _: plots.average_curves(list(runs.values())),
+        "average accuracy (%)",
+    ),
+    "forgetting_curves": (
+        lambda runs, _: plots.forgetting_curves(list(runs.values())),
+        "accuracy (%)",
+    ),
+    "accuracy_heatmaps": (
+        lambda runs, _: plots.accuracy_heatmaps(list(runs.values())),
+        "accuracy (%)",
+    ),
+    "selector_confusion": (
+        lambda runs, _: plots.selector_confusion(runs["dynamic"]),
+        "share of the task's rows (%)",
+    ),
+    "calibration": (
+        lambda runs, _: plots.calibration(runs["dynamic"], stage=2),
+        "task chosen rightly (%)",
+    ),
     "replayed": (lambda runs, _: plots.replayed(runs["static"]), "rows drawn"),
-    "paired": (lambda runs, _: plots.paired(runs["static"], runs["vanilla"]), "Static ConPET minus Vanilla (points)"),
+    "paired": (
+        lambda runs, _: plots.paired(runs["static"], runs["vanilla"]),
+        "Static ConPET minus Vanilla (points)",
+    ),
     "selector_bound": (lambda runs, _: plots.selector_bound(runs["dynamic"]), "test rows (%)"),
-    "selector_map": (lambda runs, stream: plots.selector_map(cp.selector_points(runs["dynamic"], stream), 0),
-                     "first main direction (no unit)"),
+    "selector_map": (
+        lambda runs, stream: plots.selector_map(cp.selector_points(runs["dynamic"], stream), 0),
+        "first main direction (no unit)",
+    ),
     "frontier": (lambda runs, _: plots.frontier(list(runs.values())), "trained parameters"),
-    "ablation": (lambda runs, _: plots.ablation(cp.runs_table(runs.values()), "learner"), "average accuracy (%)"),
+    "ablation": (
+        lambda runs, _: plots.ablation(cp.runs_table(runs.values()), "learner"),
+        "average accuracy (%)",
+    ),
     "class_counts": (lambda *_: plots.class_counts(make_corpus(), need=10), "examples"),
     "stream_picture": (lambda _, stream: plots.stream_picture(stream), "examples"),
 }
@@ -36,7 +59,9 @@ def test_a_figure_says_its_units_and_leaves_pyplot_alone(name, learned, learnabl
     draw, words = FIGURES[name]
     ax = draw(learned, learnable)
     places = [place for place in ax.figure.axes if place.has_data()]
-    assert places and words in {label for place in ax.figure.axes for label in (place.get_xlabel(), place.get_ylabel())}
+    assert places and words in {
+        label for place in ax.figure.axes for label in (place.get_xlabel(), place.get_ylabel())
+    }
     assert all(place.get_xlabel() or place.get_ylabel() for place in places)
     assert ax.get_title(loc="left")
     picture = plots.png(ax, scale=1)
@@ -45,17 +70,29 @@ def test_a_figure_says_its_units_and_leaves_pyplot_alone(name, learned, learnabl
 
 
 def test_every_public_figure_is_drawn_here():
-    drawn = {name for name, thing in vars(plots).items() if callable(thing) and getattr(thing, "__module__", "") ==
-             plots.__name__ and thing.__annotations__.get("return") is plots.Axes}
-    assert drawn - {"heatmap", "titled", "draw_lines"} == set(FIGURES)          # these only fill an Axes for others
+    drawn = {
+        name
+        for name, thing in vars(plots).items()
+        if callable(thing)
+        and getattr(thing, "__module__", "") == plots.__name__
+        and thing.__annotations__.get("return") is plots.Axes
+    }
+    assert drawn - {"heatmap", "titled", "draw_lines"} == set(
+        FIGURES
+    )  # these only fill an Axes for others
 
 
 def test_curves_show_percent_of_the_numbers_of_the_run(learned):
     ax = plots.average_curves([learned["vanilla"], learned["static"]])
     for line, kind in zip(ax.get_lines(), ("vanilla", "static")):
-        assert line.get_ydata().tolist() == pytest.approx((100 * learned[kind].average_accuracy).tolist())
+        assert line.get_ydata().tolist() == pytest.approx(
+            (100 * learned[kind].average_accuracy).tolist()
+        )
         assert line.get_xdata().tolist() == [1, 2, 3]
-    assert ax.get_ylim()[1] >= 100 and {text.get_text() for text in ax.texts} == {"Vanilla", "Static ConPET"}
+    assert ax.get_ylim()[1] >= 100 and {text.get_text() for text in ax.texts} == {
+        "Vanilla",
+        "Static ConPET",
+    }
 
 
 def test_paired_differences_are_those_of_the_same_rows(learned):
@@ -67,7 +104,10 @@ def test_paired_differences_are_those_of_the_same_rows(learned):
 
 
 def test_lost_labels_name_what_a_label_is_taken_for(learned, learnable):
-    table, last = plots.lost_labels(learned["vanilla"]), learned["vanilla"].predictions.query("stage == 3")
+    table, last = (
+        plots.lost_labels(learned["vanilla"]),
+        learned["vanilla"].predictions.query("stage == 3"),
+    )
     assert set(table.index) == set(learnable.labels)
     assert table["lost"].is_monotonic_decreasing and table["lost"].iloc[0] > 0.5
     for label, row in table.iterrows():
@@ -84,8 +124,10 @@ def test_a_heatmap_has_the_matrix_in_its_cells(learned):
 
 
 def test_learners_differ_in_colour_and_marker():
-    looks = [plots.looks(SimpleNamespace(name=name, record={"config": {}}))
-             for name in ("vanilla", "static", "dynamic", "a new one")]
+    looks = [
+        plots.looks(SimpleNamespace(name=name, record={"config": {}}))
+        for name in ("vanilla", "static", "dynamic", "a new one")
+    ]
     assert all(len(set(kind)) == 4 for kind in zip(*looks))
 
 
@@ -101,7 +143,8 @@ def test_a_map_marks_one_row_and_a_frontier_has_a_point_a_run(learned, learnable
     runs = [learned["static"], learned["dynamic"]]
     for line, run in zip(plots.frontier(runs).lines, runs):
         assert [*line.get_xdata(), *line.get_ydata()] == pytest.approx(
-            [run.record["trained_weights"], 100 * run.average_accuracy.iloc[-1]])
+            [run.record["trained_weights"], 100 * run.average_accuracy.iloc[-1]]
+        )
 
 
 def test_an_ablation_has_a_point_a_run_and_a_mean_a_value(learned):
@@ -109,7 +152,7 @@ def test_an_ablation_has_a_point_a_run_and_a_mean_a_value(learned):
     ax = plots.ablation(table, "rank")
     drawn = sorted(y for part in ax.collections for _, y in part.get_offsets())
     assert drawn == pytest.approx(sorted(100 * table["average accuracy"]))
-    mean, = [y for line in ax.lines for y in line.get_ydata()]
+    (mean,) = [y for line in ax.lines for y in line.get_ydata()]
     assert mean == pytest.approx(100 * table["average accuracy"].mean())
 
 
@@ -122,7 +165,9 @@ def test_an_ablation_shows_runs_without_a_setting_too(learned):
 
 def test_an_ablation_shows_the_paired_differences_with_their_intervals(learned):
     table = cp.runs_table([learned["vanilla"], learned["static"]]).assign(rank=4)
-    pairs = pd.DataFrame({"one": ["1"], "other": ["4"], "difference": [.02], "low": [-.01], "high": [.05]})
+    pairs = pd.DataFrame(
+        {"one": ["1"], "other": ["4"], "difference": [0.02], "low": [-0.01], "high": [0.05]}
+    )
     _, beside = plots.ablation(table, "rank", pairs).figure.axes
     (point, *_, zero), (bar, *_) = beside.lines, beside.collections
     assert point.get_xdata().tolist() == pytest.approx([2]) and zero.get_xdata() == [0, 0]
@@ -130,17 +175,30 @@ def test_an_ablation_shows_the_paired_differences_with_their_intervals(learned):
     assert [label.get_text() for label in beside.get_yticklabels()] == ["1 minus 4"]
 
 
-def test_on_a_dark_page_light_and_dark_change_places_and_colours_keep_their_hue(learned, monkeypatch):
+def test_on_a_dark_page_light_and_dark_change_places_and_colours_keep_their_hue(
+    learned, monkeypatch
+):
     def pixels():
-        return imread(io.BytesIO(plots.png(plots.average_curves([learned["static"]]), scale=1)))[..., :3]
+        return imread(io.BytesIO(plots.png(plots.average_curves([learned["static"]]), scale=1)))[
+            ..., :3
+        ]
+
     light = pixels()
     monkeypatch.setenv("CONPET_LOOK", "dark")
     dark = pixels()
-    assert light[0, 0].tolist() == [1, 1, 1] and dark[0, 0].tolist() == [0, 0, 0] and dark.max() > 0.8
-    whole = ((dark > 0) & (dark < 1)).all(-1) & (np.ptp(light, axis=-1) > 0.3)       # colours, not cut off at 0 or 1
-    assert whole.sum() > 100 and np.ptp((dark - light)[whole], axis=-1) == pytest.approx(0, abs=0.01)
+    assert (
+        light[0, 0].tolist() == [1, 1, 1] and dark[0, 0].tolist() == [0, 0, 0] and dark.max() > 0.8
+    )
+    whole = ((dark > 0) & (dark < 1)).all(-1) & (
+        np.ptp(light, axis=-1) > 0.3
+    )  # colours, not cut off at 0 or 1
+    assert whole.sum() > 100 and np.ptp((dark - light)[whole], axis=-1) == pytest.approx(
+        0, abs=0.01
+    )
     assert (dark + light)[whole] @ [0.2126, 0.7152, 0.0722] == pytest.approx(1, abs=0.01)
 
 
 def test_curves_end_at_the_stage_that_is_asked_for(learned):
-    assert plots.average_curves([learned["static"]], upto=2).get_lines()[0].get_xdata().tolist() == [1, 2]
+    assert plots.average_curves([learned["static"]], upto=2).get_lines()[
+        0
+    ].get_xdata().tolist() == [1, 2]

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from conpet_lib.corpora import Example
-from conpet_lib.prompts import TEMPLATES, Prompt
+from conpet_lib.models.prompts import TEMPLATES, Prompt
 
 MARKS = [("[unused0]", "[unused1]"), ("[unused2]", "[unused3]")]
 WORD = re.compile(r"\[\w+\]|\w+|[^\w\s]")
@@ -30,7 +30,11 @@ def random_example(kind: str, rng: np.random.Generator, long_span: int = 4) -> E
     """Words around as many spans as the kind has, each part of random length; head and tail in random order."""
     text, spans = "", []
     for part in range(2 * SPANS[kind] + 1):
-        words = " ".join(rng.choice(WORDS, size=rng.integers(1, long_span + 1) if part % 2 else rng.choice([0, 3, 40])))
+        words = " ".join(
+            rng.choice(
+                WORDS, size=rng.integers(1, long_span + 1) if part % 2 else rng.choice([0, 3, 40])
+            )
+        )
         start = len(text) + bool(text and words)
         text += " " * bool(text and words) + words
         if part % 2:
@@ -43,8 +47,11 @@ def random_example(kind: str, rng: np.random.Generator, long_span: int = 4) -> E
 def check_answer(tokenizer, encoded):
     if tokenizer.mask_token:
         assert encoded.tokens[encoded.answer] == tokenizer.mask_token_id
-        assert tokenizer.mask_token_id not in encoded.tokens[encoded.answer + 1:]
-        assert (encoded.tokens[0], encoded.tokens[-1]) == (tokenizer.cls_token_id, tokenizer.sep_token_id)
+        assert tokenizer.mask_token_id not in encoded.tokens[encoded.answer + 1 :]
+        assert (encoded.tokens[0], encoded.tokens[-1]) == (
+            tokenizer.cls_token_id,
+            tokenizer.sep_token_id,
+        )
     else:
         assert encoded.answer == len(encoded.tokens) - 1
 
@@ -54,13 +61,18 @@ def test_a_prompt_fits_and_is_cut_and_counted_around_spans_that_stay_whole(token
     rng, cuts = np.random.default_rng(3), []
     for _ in range(60):
         one, room = random_example(kind, rng), int(rng.integers(38, 70))
-        whole, encoded = Prompt(tokenizer, kind, 10_000).encode(one), Prompt(tokenizer, kind, room).encode(one)
+        whole, encoded = (
+            Prompt(tokenizer, kind, 10_000).encode(one),
+            Prompt(tokenizer, kind, room).encode(one),
+        )
         assert whole.cut == 0 and encoded.cut == len(whole.tokens) - len(encoded.tokens)
         assert len(encoded.tokens) == min(room, len(whole.tokens))
         check_answer(tokenizer, encoded)
         words = " ".join(tokenizer.convert_ids_to_tokens(encoded.tokens))
         for span, (opening, closing) in zip(one.span_texts(), MARKS):
-            assert (f"{opening} {span} {closing}" if kind in ("typing", "relation") else span) in words
+            assert (
+                f"{opening} {span} {closing}" if kind in ("typing", "relation") else span
+            ) in words
         cuts.append(encoded.cut)
     assert min(cuts) == 0 < max(cuts)
 
@@ -84,35 +96,71 @@ def test_a_prompt_that_fits_is_not_cut_however_long_its_spans(tokenizer, kind):
 
 
 def test_a_cut_takes_the_words_furthest_from_the_span(tokenizer):
-    text = " ".join(["north"] + ["grove"] * 30 + ["amber", "birch", "cedar"] + ["grove"] * 30 + ["yard"])
-    tokens = tokenizer.convert_ids_to_tokens(Prompt(tokenizer, "typing", 30).encode(example(text, "birch")).tokens)
+    text = " ".join(
+        ["north"] + ["grove"] * 30 + ["amber", "birch", "cedar"] + ["grove"] * 30 + ["yard"]
+    )
+    tokens = tokenizer.convert_ids_to_tokens(
+        Prompt(tokenizer, "typing", 30).encode(example(text, "birch")).tokens
+    )
     assert "amber [unused0] birch [unused1] cedar" in " ".join(tokens)
     assert "north" not in tokens and "yard" not in tokens
 
 
-@pytest.mark.parametrize("text", ["amber is a [MASK] . [MASK]", "[MASK] amber", "amber In this sentence, amber is a",
-                                  "amber {span} {text} {head}", "amber [unused1] [unused0]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "amber is a [MASK] . [MASK]",
+        "[MASK] amber",
+        "amber In this sentence, amber is a",
+        "amber {span} {text} {head}",
+        "amber [unused1] [unused0]",
+    ],
+)
 def test_no_text_can_move_the_answer(tokenizer, text):
     prompt = Prompt(tokenizer, "typing")
     plain, encoded = prompt.encode(example("amber", "amber")), prompt.encode(example(text, "amber"))
     check_answer(tokenizer, encoded)
     assert all(isinstance(token, int) for token in encoded.tokens)
-    assert encoded.tokens[encoded.answer - 3:] == plain.tokens[plain.answer - 3:]
+    assert encoded.tokens[encoded.answer - 3 :] == plain.tokens[plain.answer - 3 :]
 
 
-@pytest.mark.parametrize("kind, text, words, encoder, decoder", [
-    ("definition", "amber: old resin.", ["amber"], "amber: old resin. In short, amber is a kind of [MASK].",
-     "amber: old resin. In short, amber is a kind of"),
-    ("typing", "the amber grove froze.", ["amber grove"],
-     "the [unused0] amber grove [unused1] froze. In this sentence, amber grove is a [MASK].",
-     "the [unused0] amber grove [unused1] froze. In short, amber grove is a kind of"),
-    ("relation", "birch met amber.", ["amber", "birch"],
-     "[unused2] birch [unused3] met [unused0] amber [unused1]. In this sentence, birch is the [MASK] of amber.",
-     "[unused2] birch [unused3] met [unused0] amber [unused1]. In this sentence, the relation of birch to amber is"),
-    ("text", "the ocean froze.", [], "the ocean froze. In short, this is about [MASK].",
-     "the ocean froze. In short, this is about"),
-], ids=SPANS)
-def test_a_prompt_reads_as_its_template_with_head_and_tail_marked(tokenizer, kind, text, words, encoder, decoder):
+@pytest.mark.parametrize(
+    "kind, text, words, encoder, decoder",
+    [
+        (
+            "definition",
+            "amber: old resin.",
+            ["amber"],
+            "amber: old resin. In short, amber is a kind of [MASK].",
+            "amber: old resin. In short, amber is a kind of",
+        ),
+        (
+            "typing",
+            "the amber grove froze.",
+            ["amber grove"],
+            "the [unused0] amber grove [unused1] froze. In this sentence, amber grove is a [MASK].",
+            "the [unused0] amber grove [unused1] froze. In short, amber grove is a kind of",
+        ),
+        (
+            "relation",
+            "birch met amber.",
+            ["amber", "birch"],
+            "[unused2] birch [unused3] met [unused0] amber [unused1]. In this sentence, birch is the [MASK] of amber.",
+            "[unused2] birch [unused3] met [unused0] amber [unused1]. In this sentence, the relation of birch to amber is",
+        ),
+        (
+            "text",
+            "the ocean froze.",
+            [],
+            "the ocean froze. In short, this is about [MASK].",
+            "the ocean froze. In short, this is about",
+        ),
+    ],
+    ids=SPANS,
+)
+def test_a_prompt_reads_as_its_template_with_head_and_tail_marked(
+    tokenizer, kind, text, words, encoder, decoder
+):
     prompt, one = Prompt(tokenizer, kind), example(text, *words)
     wanted = WORD.findall(f"[CLS] {encoder} [SEP]" if tokenizer.mask_token else decoder)
     assert WORD.findall(prompt.render(one)) == wanted
@@ -124,5 +172,15 @@ def test_words_mark_the_spans_where_the_vocabulary_has_no_unused_tokens():
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]")
-    tokens = Prompt(tokenizer, "relation").encode(example("birch north amber", "amber", "birch")).tokens
-    assert tokenizer.convert_ids_to_tokens(tokens)[:7] == ["{", "birch", "}", "north", "[", "amber", "]"]
+    tokens = (
+        Prompt(tokenizer, "relation").encode(example("birch north amber", "amber", "birch")).tokens
+    )
+    assert tokenizer.convert_ids_to_tokens(tokens)[:7] == [
+        "{",
+        "birch",
+        "}",
+        "north",
+        "[",
+        "amber",
+        "]",
+    ]

@@ -15,8 +15,10 @@ CONFIGS = {"vanilla": cp.VanillaConfig, "static": cp.StaticConfig, "dynamic": cp
 
 def train_all(stream, backbone, seed: int, **settings) -> dict:
     """A run of each of the three learners; the prefix cache is shared."""
-    return {kind: cp.train(stream, backbone, config(**settings), seed=seed, bar=False)
-            for kind, config in CONFIGS.items()}
+    return {
+        kind: cp.train(stream, backbone, config(**settings), seed=seed, bar=False)
+        for kind, config in CONFIGS.items()
+    }
 
 
 def check(runs: dict, labels: int) -> None:
@@ -38,11 +40,15 @@ def test_on_the_default_stream_vanilla_forgets_and_both_methods_do_not(wordnet, 
     assert share < 0.002 and runs["dynamic"].summary()["peak memory"] < 2 * 2**30
 
 
-@pytest.mark.parametrize("name, folder, tasks, labels_per_task", [
-    ("fewrel", "fewrel16", 8, 2), ("fewnerd", "fewnerd_inter", 5, 6)])
+@pytest.mark.parametrize(
+    "name, folder, tasks, labels_per_task",
+    [("fewrel", "fewrel16", 8, 2), ("fewnerd", "fewnerd_inter", 5, 6)],
+)
 def test_the_same_calls_work_on_another_corpus(shared_data, name, folder, tasks, labels_per_task):
     stream = cp.make_stream(cp.load_corpus(name, shared_data / folder), tasks, labels_per_task)
-    check(train_all(stream, cp.load_backbone("minilm-l6", device="cpu"), 0), tasks * labels_per_task)
+    check(
+        train_all(stream, cp.load_backbone("minilm-l6", device="cpu"), 0), tasks * labels_per_task
+    )
 
 
 def test_the_decoder_is_read_at_a_middle_layer(wordnet):
@@ -52,20 +58,32 @@ def test_the_decoder_is_read_at_a_middle_layer(wordnet):
     check(train_all(stream, backbone, 0, **SETTINGS["smollm2-135m"], epochs=2), 9)
 
 
-@pytest.mark.parametrize("kind, more", [("static", {}), ("dynamic", {}), ("dynamic", {"active": 2})])
+@pytest.mark.parametrize(
+    "kind, more", [("static", {}), ("dynamic", {}), ("dynamic", {"active": 2})]
+)
 def test_of_200_tasks_the_last_costs_what_the_second_does(kind, more, bert, tmp_path):
     stream = cp.make_stream(make_corpus(200, 6), 200, 1, train=3, valid=1, test=2)
-    config = quick(kind, batch_limit=2, epochs=1, valid_examples=2, targets=("query", "value"), **more)
+    config = quick(
+        kind, batch_limit=2, epochs=1, valid_examples=2, targets=("query", "value"), **more
+    )
     run = cp.train(stream, bert, config, folder=tmp_path, bar=False)
     trained = [cost["counts"]["top_rows_trained"] for cost in run.costs[1:]]
     assert more or len(set(trained)) == 1
-    assert max(trained) <= (1 + (kind == "dynamic")) * 2 * 8        # selector and module, 2 steps of 8 rows
+    assert (
+        max(trained) <= (1 + (kind == "dynamic")) * 2 * 8
+    )  # selector and module, 2 steps of 8 rows
     memory = np.array([max(cost["host"].values()) for cost in run.costs]) / 2**20
     growth = linregress(np.arange(100, 200), memory[100:]).slope
     assert growth < 0.2, f"memory grows by {growth:.2f} MiB a task"
-    sizes = [sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-             for folder in (run.folder / "modules").iterdir() if not folder.name.startswith("selector")]
-    weights = [4 * sum(map(torch.numel, module.parameters())) + 8 * len(module.owner)     # the labels' numbers too
-               for module in run.learner.modules]
+    sizes = [
+        sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+        for folder in (run.folder / "modules").iterdir()
+        if not folder.name.startswith("selector")
+    ]
+    weights = [
+        4 * sum(map(torch.numel, module.parameters()))
+        + 8 * len(module.owner)  # the labels' numbers too
+        for module in run.learner.modules
+    ]
     assert len(sizes) == (200 if kind == "dynamic" else 1)
     assert max(sizes) <= 1.05 * max(weights) + 2048

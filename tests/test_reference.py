@@ -5,7 +5,7 @@ from conftest import make_stream
 from reference import MISHAPS, register_mishaps
 
 import conpet_lib as cp
-from conpet_lib.registry import CONFIGS, LEARNERS
+from conpet_lib.learners.methods import CONFIGS, LEARNERS
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from conpet_lib.replay import CHOOSERS, dynamic_replay, herding, k_means, spread
+from conpet_lib.learners.choosing import CHOOSERS, herding, k_means
+from conpet_lib.learners.replay import dynamic_replay, spread
 
 NEW = np.arange(100)
 
@@ -14,7 +15,9 @@ def past(*sizes: int) -> list[np.ndarray]:
 
 
 def draw(history=(), limit=7, seed=0, size=16, share=0.5, new=NEW):
-    return dynamic_replay(new, history, size, share if len(history) else 1.0, limit, np.random.default_rng(seed))
+    return dynamic_replay(
+        new, history, size, share if len(history) else 1.0, limit, np.random.default_rng(seed)
+    )
 
 
 def far_from_even(counts: np.ndarray) -> float:
@@ -69,7 +72,9 @@ def test_a_share_without_history_leaves_the_place_of_old_rows_empty():
     assert [len(batch) for batch in batches] == [8] * 7 and np.concatenate(batches).max() < 1000
 
 
-@pytest.mark.parametrize("count, each", [(30, [5, 12, 13]), (6, [2, 2, 2]), (0, [0, 0, 0]), (999, [5, 40, 300])])
+@pytest.mark.parametrize(
+    "count, each", [(30, [5, 12, 13]), (6, [2, 2, 2]), (0, [0, 0, 0]), (999, [5, 40, 300])]
+)
 def test_a_validation_set_has_bounded_distinct_rows_spread_over_tasks(count, each):
     rows = spread(past(5, 40, 300), count, np.random.default_rng(0))
     assert len(set(rows)) == len(rows) == min(count, 345)
@@ -78,20 +83,22 @@ def test_a_validation_set_has_bounded_distinct_rows_spread_over_tasks(count, eac
 
 def test_k_means_keeps_the_nearest_row_to_each_centre():
     clouds = np.random.default_rng(0).normal(size=(30, 4)) * 0.1
-    clouds[:15] += 5                                                    # two clouds, the second has a lone third point
+    clouds[:15] += 5  # two clouds, the second has a lone third point
     clouds[29] -= 20
     kept = k_means(clouds, 3, np.random.default_rng(1))
     for rows in (range(15), range(15, 29), (29,)):
         (chosen,) = set(kept) & set(rows)
         centre = clouds[list(rows)].mean(0)
         assert chosen == min(rows, key=lambda row: np.linalg.norm(clouds[row] - centre))
-    assert kept[-1] == 29                                               # the smallest cluster is dropped first
+    assert kept[-1] == 29  # the smallest cluster is dropped first
 
 
 def test_herding_follows_the_mean_better_than_chance():
     features, generator = np.random.default_rng(0).normal(size=(40, 5)), np.random.default_rng(1)
+
     def error(places):
         return np.linalg.norm(features[places].mean(0) - features.mean(0))
+
     kept = herding(features, 8, generator)
     assert error(kept) < min(error(generator.permutation(40)[:8]) for _ in range(200))
     assert kept[0] == np.linalg.norm(features - features.mean(0), axis=1).argmin()

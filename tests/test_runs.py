@@ -15,8 +15,8 @@ from conftest import MAIN, make_corpus, make_stream, module_bytes, quick
 from transformers import AutoModel
 
 import conpet_lib as cp
-from conpet_lib.features import PrefixCache
-from conpet_lib.files import digest
+from conpet_lib.core.files import digest
+from conpet_lib.models.prefix import PrefixCache
 
 
 def never(step) -> bool:
@@ -26,10 +26,22 @@ def never(step) -> bool:
 @pytest.fixture
 def finished(bert, tmp_path):
     """A finished run of three stages, and the call that made it."""
-    def call(stream=None, backbone=bert, kind="static", seed=0, max_tokens=128, on_step=None, **more):
+
+    def call(
+        stream=None, backbone=bert, kind="static", seed=0, max_tokens=128, on_step=None, **more
+    ):
         config = quick(kind, epochs=1, **more)
-        return cp.train(stream or make_stream(3), backbone, config, seed, tmp_path / "run", on_step, False,
-                        max_tokens=max_tokens)
+        return cp.train(
+            stream or make_stream(3),
+            backbone,
+            config,
+            seed,
+            tmp_path / "run",
+            on_step,
+            False,
+            max_tokens=max_tokens,
+        )
+
     return call(), call
 
 
@@ -41,9 +53,16 @@ def test_the_same_call_loads_a_finished_run_without_training(kind, learned, lear
     assert cp.load_run(learned[kind].folder).accuracy_matrix.equals(learned[kind].accuracy_matrix)
 
 
-@pytest.mark.parametrize("change, field", [
-    ({"seed": 1}, "seed"), ({"max_tokens": 64}, "backbone.max_tokens"), ({"kind": "vanilla"}, "config.learner"),
-    ({"learning_rate": 0.5}, "config.learning_rate"), ({"batch_limit": None}, "config.batch_limit")])
+@pytest.mark.parametrize(
+    "change, field",
+    [
+        ({"seed": 1}, "seed"),
+        ({"max_tokens": 64}, "backbone.max_tokens"),
+        ({"kind": "vanilla"}, "config.learner"),
+        ({"learning_rate": 0.5}, "config.learning_rate"),
+        ({"batch_limit": None}, "config.batch_limit"),
+    ],
+)
 def test_other_arguments_are_refused_by_the_name_of_the_field(finished, change, field):
     run, call = finished
     before = module_bytes(run)
@@ -68,22 +87,38 @@ def test_a_setting_that_is_off_is_no_other_argument(bert, tmp_path):
 
 
 def test_a_run_that_is_stopped_before_its_first_stage_can_be_looked_at(bert, tmp_path):
-    run = cp.train(make_stream(2), bert, quick(), folder=tmp_path, on_step=lambda step: True, bar=False)
+    run = cp.train(
+        make_stream(2), bert, quick(), folder=tmp_path, on_step=lambda step: True, bar=False
+    )
     assert not run.finished and "stage 0 of 2" in repr(run)
 
 
 def test_a_folder_in_use_is_refused_until_its_run_is_finished(finished, bert, tmp_path):
     run, call = finished
-    cp.train(make_stream(2), bert, quick(), folder=tmp_path / "half", on_step=lambda step: True, bar=False)
+    cp.train(
+        make_stream(2),
+        bert,
+        quick(),
+        folder=tmp_path / "half",
+        on_step=lambda step: True,
+        bar=False,
+    )
     with filelock.FileLock(tmp_path / "half" / ".lock"), filelock.FileLock(run.folder / ".lock"):
         with pytest.raises(cp.ConpetError, match="in use by another process.*folder="):
             cp.train(make_stream(2), bert, quick(), folder=tmp_path / "half", bar=False)
         assert call(on_step=never).finished
 
 
-@pytest.mark.parametrize("content, message", [
-    ("{\"format\": 3, \"con", "not a run record"), ("[]", "not a run record"), ("", "not a run record"),
-    ("{\"format\": 2}", "has format 2;.*reads format 3"), (None, "holds no run")])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ('{"format": 3, "con', "not a run record"),
+        ("[]", "not a run record"),
+        ("", "not a run record"),
+        ('{"format": 2}', "has format 2;.*reads format 3"),
+        (None, "holds no run"),
+    ],
+)
 def test_a_folder_without_a_readable_record_says_what_to_do(finished, content, message):
     run, call = finished
     (run.folder / "run.json").unlink()
@@ -91,7 +126,9 @@ def test_a_folder_without_a_readable_record_says_what_to_do(finished, content, m
         (run.folder / "run.json").write_text(content)
         with pytest.raises(cp.ConpetError, match=f"{message}.*rain"):
             call()
-    with pytest.raises(cp.ConpetError, match=f"{message}.*rain"):        # "train in another folder", "train again"
+    with pytest.raises(
+        cp.ConpetError, match=f"{message}.*rain"
+    ):  # "train in another folder", "train again"
         cp.load_run(run.folder)
 
 
@@ -110,11 +147,18 @@ def test_a_loaded_run_answers_as_its_predictions_say(kind, learned, learnable, b
 
 @pytest.mark.parametrize("kind", MAIN)
 def test_texts_are_read_in_batches_and_ranked_by_task(kind, learned, learnable, bert, monkeypatch):
-    run, rows = cp.load_run(learned[kind].folder, bert), np.concatenate([task.test for task in learnable])
+    run, rows = (
+        cp.load_run(learned[kind].folder, bert),
+        np.concatenate([task.test for task in learnable]),
+    )
     examples = [learnable.examples[row] for row in rows]
     whole, sizes = run.predict(examples), []
     forward = cp.LEARNERS[kind].answer
-    monkeypatch.setattr(cp.LEARNERS[kind], "answer", lambda self, rows: sizes.append(len(rows)) or forward(self, rows))
+    monkeypatch.setattr(
+        cp.LEARNERS[kind],
+        "answer",
+        lambda self, rows: sizes.append(len(rows)) or forward(self, rows),
+    )
     parts = run.predict(examples, batch=7)
     assert sizes == [7] * (len(rows) // 7) + [len(rows) % 7]
     pd.testing.assert_frame_equal(whole, parts, rtol=1e-3)
@@ -129,35 +173,55 @@ def test_forgotten_examples_were_right_once_and_are_taken_for_something_else(lea
     for task in (1, 2, 3):
         found = run.forgotten(task).set_index("key")
         rows = run.predictions.query("task == @task")
-        right = (rows["label"] == rows["predicted"]).groupby(rows["key"]).agg(list)     # a list of stages an example
-        assert set(found.index) == {key for key, stages in right.items() if any(stages) and not stages[-1]}
+        right = (
+            (rows["label"] == rows["predicted"]).groupby(rows["key"]).agg(list)
+        )  # a list of stages an example
+        assert set(found.index) == {
+            key for key, stages in right.items() if any(stages) and not stages[-1]
+        }
         for key, row in found.iterrows():
-            assert not any(right[key][row["lost"] - task:]) and right[key][row["lost"] - task - 1]
+            assert not any(right[key][row["lost"] - task :]) and right[key][row["lost"] - task - 1]
             assert row["now"] == rows[rows["key"] == key]["predicted"].iloc[-1] != row["label"]
         seen += len(found)
     assert seen > 20 and run.forgotten(3).empty
 
 
 def test_an_example_that_comes_and_goes_is_lost_at_its_last_loss(tmp_path):
-    said = {"a": "xyxy", "b": "xxxx", "c": "yyyy", "d": "yxzz"}         # label x; one letter a stage
-    run = cp.runs.Run(tmp_path, {"stages_done": 4, "config": {"learner": "static"}, "costs": [],
-                                 "stream": {"tasks": [["x"]]}})
-    run.predictions = pd.DataFrame([{"stage": stage, "key": key, "task": 1, "label": "x", "predicted": letter}
-                                    for key, letters in said.items() for stage, letter in enumerate(letters, 1)])
+    said = {"a": "xyxy", "b": "xxxx", "c": "yyyy", "d": "yxzz"}  # label x; one letter a stage
+    run = cp.runs.Run(
+        tmp_path,
+        {
+            "stages_done": 4,
+            "config": {"learner": "static"},
+            "costs": [],
+            "stream": {"tasks": [["x"]]},
+        },
+    )
+    run.predictions = pd.DataFrame(
+        [
+            {"stage": stage, "key": key, "task": 1, "label": "x", "predicted": letter}
+            for key, letters in said.items()
+            for stage, letter in enumerate(letters, 1)
+        ]
+    )
     assert run.forgotten(1).to_numpy().tolist() == [["a", "x", 4, "y"], ["d", "x", 3, "z"]]
 
 
 def test_memory_is_a_row_a_stage_and_disk_adds_up_to_the_files(learned):
     for kind, run in learned.items():
         table = run.memory
-        assert table.index.tolist() == [1, 2, 3] and (table[["host training", "host inference"]] > 2**20).all(axis=None)
+        assert table.index.tolist() == [1, 2, 3] and (
+            table[["host training", "host inference"]] > 2**20
+        ).all(axis=None)
         kinds = ["modules", "predictions", "replay"] + (["selector"] if kind == "dynamic" else [])
-        weights = sum(path.stat().st_size for path in (run.folder / "modules").rglob("*") if path.is_file())
+        weights = sum(
+            path.stat().st_size for path in (run.folder / "modules").rglob("*") if path.is_file()
+        )
         last = table[[f"disk {name}" for name in kinds]].iloc[-1]
         assert last.drop(["disk predictions", "disk replay"]).sum() == weights and (last > 0).all()
         assert (table["disk prefix_cache"].diff().dropna() > 0).all()
     grown = {kind: run.memory["disk modules"].diff().iloc[-1] for kind, run in learned.items()}
-    assert grown["dynamic"] > 4 * grown["static"] > 0       # a module a task; a head that grows
+    assert grown["dynamic"] > 4 * grown["static"] > 0  # a module a task; a head that grows
 
 
 def test_a_long_ledger_loads_in_a_few_times_of_what_reading_its_bare_files_takes(finished):
@@ -179,13 +243,18 @@ def test_a_long_ledger_loads_in_a_few_times_of_what_reading_its_bare_files_takes
 
 
 def test_a_marked_string_is_the_example_that_it_marks(learned, learnable):
-    run = cp.load_run(learned["static"].folder)                # the backbone is found by its name
+    run = cp.load_run(learned["static"].folder)  # the backbone is found by its name
     examples = [learnable.examples[row] for row in learnable[0].test[:5]]
-    (start, end), = examples[0].spans
-    texts = [f"[{example.text[slice(*example.spans[0])]}]{example.text[example.spans[0][1]:]}" for example in examples]
+    ((start, end),) = examples[0].spans
+    texts = [
+        f"[{example.text[slice(*example.spans[0])]}]{example.text[example.spans[0][1] :]}"
+        for example in examples
+    ]
     assert start == 0 and texts[0] != examples[0].text and run.predict([]).empty
     pd.testing.assert_frame_equal(run.predict(texts), run.predict(examples))
-    later = run.predict([f"north [ledge] {texts[0][1:end + 1]}", "north ledge [" + texts[0][1:end + 1] + "]"])
+    later = run.predict(
+        [f"north [ledge] {texts[0][1 : end + 1]}", "north ledge [" + texts[0][1 : end + 1] + "]"]
+    )
     assert later["confidence"].nunique() == 2, "where the span stands makes no difference"
     with pytest.raises(cp.ConpetError, match=r"mark the text as \[span\]"):
         run.predict(["no mark"])
@@ -195,12 +264,24 @@ def test_a_marked_string_is_the_example_that_it_marks(learned, learnable):
 def test_replayed_counts_add_up_to_the_rows_of_all_steps(kind, learned, learnable):
     run = learned[kind]
     counts = run.replayed.groupby(["stage", "part"])["count"].sum().to_dict()
-    entries = {(part["stage"], name): part for name, parts in run.record["ledgers"].items() for part in parts}
+    entries = {
+        (part["stage"], name): part
+        for name, parts in run.record["ledgers"].items()
+        for part in parts
+    }
     assert counts == {place: part["rows"] for place, part in entries.items()}
     assert {part["steps"] for part in entries.values()} == {40}
-    whole_batches = {part["rows"] for (stage, name), part in entries.items() if kind != "dynamic" or name == "selector"}
+    whole_batches = {
+        part["rows"]
+        for (stage, name), part in entries.items()
+        if kind != "dynamic" or name == "selector"
+    }
     assert whole_batches == {40 * 8}
-    task_of = {learnable.examples[row].key: number for number, task in enumerate(learnable, 1) for row in task.train}
+    task_of = {
+        learnable.examples[row].key: number
+        for number, task in enumerate(learnable, 1)
+        for row in task.train
+    }
     assert [task_of[key] for key in run.replayed["key"]] == run.replayed["task"].tolist()
     assert (run.replayed["task"] <= run.replayed["stage"]).all()
 
@@ -237,7 +318,9 @@ def test_a_training_that_has_ended_keeps_no_cache_mapped(bert, tmp_path):
     try:
         for name in ("static", "dynamic"):
             cp.train(make_stream(2), bert, quick(name), folder=tmp_path / name, bar=False)
-        assert [kept for kept in gc.get_objects() if type(kept) is PrefixCache and kept not in others] == []
+        assert [
+            kept for kept in gc.get_objects() if type(kept) is PrefixCache and kept not in others
+        ] == []
     finally:
         gc.enable()
 
@@ -251,5 +334,7 @@ def test_a_run_does_not_answer_with_another_backbone(learned, tiny_models, tmp_p
         model.get_input_embeddings().weight.data[20] += 1
         model.save_pretrained(folder)
     backbone = cp.load_backbone(str(folder), **{"tuned_layers": 2, **change}, device="cpu")
-    with pytest.raises(cp.ConpetError, match="trained on a backbone of (tuned_layers|exit_layer|fingerprint)"):
+    with pytest.raises(
+        cp.ConpetError, match="trained on a backbone of (tuned_layers|exit_layer|fingerprint)"
+    ):
         cp.load_run(learned["static"].folder, backbone).predict(["[amber] birch"])

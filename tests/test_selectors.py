@@ -15,9 +15,15 @@ def last(run):
 def test_the_selectors_row_is_the_runs_own_accuracy_and_the_oracle_its_bound(learned, learnable):
     run = learned["dynamic"]
     table = cp.compare_selectors(run, learnable)
-    assert table.loc["selector", "1 active"] == pytest.approx(metrics.is_right(last(run)).mean(), abs=1e-6)
-    assert table.loc["selector", "module right"] == pytest.approx(last(run)["true_module_active"].mean(), abs=1e-6)
-    assert table.loc["oracle", "1 active"] == pytest.approx(metrics.is_right(last(run), "within_task").mean(), abs=1e-6)
+    assert table.loc["selector", "1 active"] == pytest.approx(
+        metrics.is_right(last(run)).mean(), abs=1e-6
+    )
+    assert table.loc["selector", "module right"] == pytest.approx(
+        last(run)["true_module_active"].mean(), abs=1e-6
+    )
+    assert table.loc["oracle", "1 active"] == pytest.approx(
+        metrics.is_right(last(run), "within_task").mean(), abs=1e-6
+    )
     assert table.loc["oracle", "module right"] == 1 == table["module right"].max()
 
 
@@ -29,12 +35,17 @@ def test_with_all_modules_active_the_choice_does_not_matter(learned, learnable):
 
 def test_k_means_with_a_prototype_a_label_is_no_worse_than_a_random_choice(learned, learnable):
     table = cp.compare_selectors(learned["dynamic"], learnable)
-    assert table.loc[["class means", "k-means prototypes"], "module right"].min() > table.loc["random", "module right"]
+    assert (
+        table.loc[["class means", "k-means prototypes"], "module right"].min()
+        > table.loc["random", "module right"]
+    )
 
 
 def test_random_choices_are_those_of_the_seed(learned, learnable):
     run = learned["dynamic"]
-    one, same, other = (cp.compare_selectors(run, learnable, seed=seed).loc["random"] for seed in (0, 0, 3))
+    one, same, other = (
+        cp.compare_selectors(run, learnable, seed=seed).loc["random"] for seed in (0, 0, 3)
+    )
     assert one.equals(same) and not one.equals(other)
 
 
@@ -42,9 +53,16 @@ def test_points_are_the_test_rows_with_the_surest_first_and_centred_directions(l
     points = cp.selector_points(learned["dynamic"], learnable)
     assert sorted(points["key"]) == sorted(last(learned["dynamic"])["key"])
     assert points["task_confidence"].is_monotonic_decreasing
-    assert np.allclose(points[["x", "y"]].mean(), 0, atol=1e-4) and points["x"].var() >= points["y"].var()
-    assert abs(np.corrcoef(points["x"], points["y"])[0, 1]) < 1e-3       # main directions are uncorrelated
-    assert len(cp.plots.selector_map(points, marked=0).collections) > len(cp.plots.selector_map(points).collections)
+    assert (
+        np.allclose(points[["x", "y"]].mean(), 0, atol=1e-4)
+        and points["x"].var() >= points["y"].var()
+    )
+    assert (
+        abs(np.corrcoef(points["x"], points["y"])[0, 1]) < 1e-3
+    )  # main directions are uncorrelated
+    assert len(cp.plots.selector_map(points, marked=0).collections) > len(
+        cp.plots.selector_map(points).collections
+    )
 
 
 @pytest.mark.parametrize("inspect", [cp.compare_selectors, cp.selector_points])

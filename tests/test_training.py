@@ -13,30 +13,49 @@ from safetensors import safe_open
 from torture import CASES, FORK, content, torture
 
 import conpet_lib as cp
-from conpet_lib.files import write_tensors
+from conpet_lib.core.tensors import write_tensors
 
-KINDS = [*((kind, {}) for kind in MAIN), ("dynamic", {"active": 2}), ("dynamic", {"modules": 2}),
-         ("dynamic", {"teacher_forcing": False, "selector": "labels"})]
+KINDS = [
+    *((kind, {}) for kind in MAIN),
+    ("dynamic", {"active": 2}),
+    ("dynamic", {"modules": 2}),
+    ("dynamic", {"teacher_forcing": False, "selector": "labels"}),
+]
 
 
 def stop_at(stage: int, doing: str, done: int, kill: bool = False) -> Callable:
     """An `on_step` that stops, or interrupts, the run at one point."""
+
     def on_step(step) -> bool:
         here = (step.stage, step.doing, step.done) == (stage, doing, done)
         if here and kill:
             raise KeyboardInterrupt
         return here
+
     return on_step
 
 
 @pytest.mark.parametrize("kind, more", KINDS)
 def test_a_stopped_run_goes_on_to_the_bytes_of_an_unbroken_one(kind, more, bert, tmp_path):
     def call(folder, on_step=None):
-        return cp.train(make_stream(3), bert, quick(kind, **more), folder=tmp_path / folder, bar=False,
-                        on_step=on_step, cache=tmp_path / f"{folder}-cache")
+        return cp.train(
+            make_stream(3),
+            bert,
+            quick(kind, **more),
+            folder=tmp_path / folder,
+            bar=False,
+            on_step=on_step,
+            cache=tmp_path / f"{folder}-cache",
+        )
 
     unbroken, told = call("unbroken"), []
-    stops = [(1, "prefix", 8), (1, "module", 2), (2, "module", 4), (2, "module", 8), (3, "module", 5)]
+    stops = [
+        (1, "prefix", 8),
+        (1, "module", 2),
+        (2, "module", 4),
+        (2, "module", 8),
+        (3, "module", 5),
+    ]
     stops[4:4] = [(3, "selector", 3), (3, "selector", 8)] if kind == "dynamic" else []
     for stop in stops:
         at = stop_at(*stop)
@@ -49,14 +68,24 @@ def test_a_stopped_run_goes_on_to_the_bytes_of_an_unbroken_one(kind, more, bert,
     assert resumed.accuracy_matrix.equals(unbroken.accuracy_matrix)
     trained = [(step.stage, step.doing, step.done) for step in told if step.doing != "prefix"]
     assert len(trained) == len(set(trained)), "a step was trained twice"
-    counts = [[cost["counts"]["top_rows_trained"] for cost in run.costs] for run in (resumed, unbroken)]
+    counts = [
+        [cost["counts"]["top_rows_trained"] for cost in run.costs] for run in (resumed, unbroken)
+    ]
     assert counts[0] == counts[1]
     assert not (resumed.folder / "checkpoint.safetensors").exists()
 
 
 def test_what_is_used_again_is_said(bert, tmp_path, capsys):
     def call(on_step=None):
-        return cp.train(make_stream(2), bert, quick("static"), folder=tmp_path / "run", cache=tmp_path, on_step=on_step)
+        return cp.train(
+            make_stream(2),
+            bert,
+            quick("static"),
+            folder=tmp_path / "run",
+            cache=tmp_path,
+            on_step=on_step,
+        )
+
     call(stop_at(2, "module", 2))
     assert "trained before" not in capsys.readouterr().err
     for done in (1, 2):
@@ -73,8 +102,13 @@ def test_runs_killed_at_random_points_end_with_the_same_bytes(bert):
 def test_what_a_kill_after_the_last_record_left_is_removed_by_the_next_call(kind, bert, tmp_path):
     def call():
         return cp.train(make_stream(2), bert, quick(kind), folder=tmp_path, bar=False)
+
     finished = content(call().folder)
-    for name in ("checkpoint.safetensors", "modules/.writing-x", "modules/9-stage-1/head.safetensors"):
+    for name in (
+        "checkpoint.safetensors",
+        "modules/.writing-x",
+        "modules/9-stage-1/head.safetensors",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"left")
     assert content(tmp_path) != finished
@@ -89,8 +123,16 @@ def test_a_hundred_kills(bert):
 
 def test_costs_of_a_stage_are_those_of_all_processes_that_trained_it(bert, tmp_path):
     def call(folder, on_step=None):
-        return cp.train(make_stream(2), bert, quick("dynamic"), folder=tmp_path / folder, bar=False, on_step=on_step,
-                        cache=tmp_path / f"{folder}-cache")
+        return cp.train(
+            make_stream(2),
+            bert,
+            quick("dynamic"),
+            folder=tmp_path / folder,
+            bar=False,
+            on_step=on_step,
+            cache=tmp_path / f"{folder}-cache",
+        )
+
     unbroken = call("unbroken")
     for stop in [(1, "module", 3), (2, "selector", 6), (2, "module", 2)]:
         assert not call("broken", stop_at(*stop)).finished
@@ -98,20 +140,33 @@ def test_costs_of_a_stage_are_those_of_all_processes_that_trained_it(bert, tmp_p
     for one, other in zip(unbroken.costs, resumed.costs):
         for name in ("top_rows_trained", "head_scores_trained", "prefix_misses"):
             assert one["counts"][name] == other["counts"][name] > 0
-        assert set(one["wall"]) == set(other["wall"]) == set(other["cpu"]) and set(one["host"]) == set(other["host"])
+        assert set(one["wall"]) == set(other["wall"]) == set(other["cpu"]) and set(
+            one["host"]
+        ) == set(other["host"])
 
 
 @pytest.mark.parametrize("damage", ["torn", "a weight", "a step", "empty", "of another stage"])
 def test_a_damaged_checkpoint_is_told_and_costs_only_its_stage(damage, bert, tmp_path):
     def call(folder, on_step=None):
-        return cp.train(make_stream(2), bert, quick("dynamic"), folder=tmp_path / folder, bar=False, on_step=on_step)
+        return cp.train(
+            make_stream(2),
+            bert,
+            quick("dynamic"),
+            folder=tmp_path / folder,
+            bar=False,
+            on_step=on_step,
+        )
+
     unbroken, told = call("unbroken"), []
     call("broken", stop_at(1, "module", 6))
     earlier = (tmp_path / "broken" / "checkpoint.safetensors").read_bytes()
     call("broken", stop_at(2, "module", 5))
     file = tmp_path / "broken" / "checkpoint.safetensors"
     with safe_open(file, "pt") as opened:
-        tensors, about = {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata()  # noqa: SIM118
+        tensors, about = (
+            {name: opened.get_tensor(name) for name in opened.keys()},
+            opened.metadata(),
+        )  # noqa: SIM118
     if damage == "a weight":
         next(iter(tensors.values())).view(-1)[0] += 1
     if damage == "a step":
@@ -120,12 +175,16 @@ def test_a_damaged_checkpoint_is_told_and_costs_only_its_stage(damage, bert, tmp
         about["state"] = json.dumps(state)
     write_tensors(file, tensors, about)
     if damage in ("torn", "empty"):
-        file.write_bytes(file.read_bytes()[:5000 if damage == "torn" else 0])
-    if damage == "of another stage":            # a kill between run.json and the end of the checkpoint leaves it so
+        file.write_bytes(file.read_bytes()[: 5000 if damage == "torn" else 0])
+    if (
+        damage == "of another stage"
+    ):  # a kill between run.json and the end of the checkpoint leaves it so
         file.write_bytes(earlier)
         resumed = call("broken", told.append)
     else:
-        with pytest.warns(UserWarning, match=r"checkpoint.safetensors is torn or was changed .*stage 2 is trained"):
+        with pytest.warns(
+            UserWarning, match=r"checkpoint.safetensors is torn or was changed .*stage 2 is trained"
+        ):
             resumed = call("broken", told.append)
     trained = [step for step in told if step.doing != "prefix"]
     assert (trained[0].stage, trained[0].doing, trained[0].done) == (2, "selector", 1)
@@ -133,7 +192,9 @@ def test_a_damaged_checkpoint_is_told_and_costs_only_its_stage(damage, bert, tmp
 
 
 def test_a_checkpoint_of_other_arguments_is_never_gone_on_from(bert, tmp_path):
-    cp.train(make_stream(2), bert, quick(), folder=tmp_path, on_step=stop_at(1, "module", 3), bar=False)
+    cp.train(
+        make_stream(2), bert, quick(), folder=tmp_path, on_step=stop_at(1, "module", 3), bar=False
+    )
     with pytest.raises(cp.ConpetError, match="config.learning_rate"):
         cp.train(make_stream(2), bert, quick(learning_rate=1e-3), folder=tmp_path, bar=False)
 
@@ -141,6 +202,7 @@ def test_a_checkpoint_of_other_arguments_is_never_gone_on_from(bert, tmp_path):
 def test_a_checkpoint_of_another_run_is_never_gone_on_from(bert, tmp_path):
     def call(folder, seed, on_step=None):
         return cp.train(make_stream(2), bert, quick(), seed, tmp_path / folder, on_step, False)
+
     call("used", 5, stop_at(1, "module", 6))
     (tmp_path / "used" / "run.json").unlink()
     assert (tmp_path / "used" / "checkpoint.safetensors").exists()
@@ -149,40 +211,72 @@ def test_a_checkpoint_of_another_run_is_never_gone_on_from(bert, tmp_path):
 
 def test_ctrl_c_gives_one_clear_message_and_a_folder_that_goes_on(bert, tmp_path):
     def call(on_step):
-        return cp.train(make_stream(2), bert, quick(batch_limit=10_000), folder=tmp_path, bar=False, on_step=on_step,
-                        checkpoint_every=0)
+        return cp.train(
+            make_stream(2),
+            bert,
+            quick(batch_limit=10_000),
+            folder=tmp_path,
+            bar=False,
+            on_step=on_step,
+            checkpoint_every=0,
+        )
 
     def child(sender):
-        signal.signal(signal.SIGINT, signal.default_int_handler)      # a shell may start jobs that ignore it
+        signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # a shell may start jobs that ignore it
         try:
             call(lambda step: sender.send(step.done) if step.doing == "module" else None)
         except KeyboardInterrupt as error:
             sender.send(str(error))
+
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=child, args=(sender,))
     process.start()
     while receiver.recv() < 200:
         pass
-    os.kill(process.pid, signal.SIGINT)                 # what Ctrl-C and a notebook's stop button send
+    os.kill(process.pid, signal.SIGINT)  # what Ctrl-C and a notebook's stop button send
     while isinstance(last := receiver.recv(), int):
         pass
     process.join()
     told = []
     assert last == f"The run in {tmp_path} was interrupted; the same call goes on from there."
-    assert not call(lambda step: told.append(step) or step.doing == "module").finished and told[-1].done >= 200
+    assert (
+        not call(lambda step: told.append(step) or step.doing == "module").finished
+        and told[-1].done >= 200
+    )
 
 
 def test_checkpoints_take_less_than_three_parts_in_a_hundred_of_the_time(bert, tmp_path):
     start = time.perf_counter()
-    run = cp.train(make_stream(2), bert, quick(batch_limit=100), folder=tmp_path, bar=False, checkpoint_every=0.01)
+    run = cp.train(
+        make_stream(2),
+        bert,
+        quick(batch_limit=100),
+        folder=tmp_path,
+        bar=False,
+        checkpoint_every=0.01,
+    )
     passed = time.perf_counter() - start
     spent = sum(cost["wall"].get("checkpoint", 0) for cost in run.costs)
     assert 0 < spent < 0.03 * passed
-    every_step = cp.train(make_stream(2), bert, quick(batch_limit=20), folder=tmp_path / "b", bar=False,
-                          checkpoint_every=0)
+    every_step = cp.train(
+        make_stream(2),
+        bert,
+        quick(batch_limit=20),
+        folder=tmp_path / "b",
+        bar=False,
+        checkpoint_every=0,
+    )
     wall = [cost["wall"] for cost in every_step.costs]
-    assert sum(cost["checkpoint"] for cost in wall) > 0.03 * sum(sum(cost.values()) for cost in wall)
+    assert sum(cost["checkpoint"] for cost in wall) > 0.03 * sum(
+        sum(cost.values()) for cost in wall
+    )
 
 
 def test_the_cases_of_the_torture_have_a_selector_and_past_modules(bert, tmp_path):
-    assert {case.split(",")[0] for case in CASES} == {"static", "dynamic", "emr"} and torch.get_num_threads() == 1
+    assert {case.split(",")[0] for case in CASES} == {
+        "static",
+        "dynamic",
+        "emr",
+    } and torch.get_num_threads() == 1

@@ -10,13 +10,21 @@ import conpet_lib as cp
 from conpet_lib import plots, widgets
 
 COUNTS = {"train": 6, "valid": 3, "test": 3}
-SETTINGS = {"batch_size": 8, "batch_limit": 4, "epochs": 2, "valid_examples": 12, "learning_rate": 1e-2}
+SETTINGS = {
+    "batch_size": 8,
+    "batch_limit": 4,
+    "epochs": 2,
+    "valid_examples": 12,
+    "learning_rate": 1e-2,
+}
 
 
 @pytest.fixture
 def panel(bert):
     """A panel on a tiny corpus of eight labels."""
-    return widgets.TrainPanel(make_corpus(), bert, tasks=4, labels_per_task=2, counts=COUNTS, settings=SETTINGS)
+    return widgets.TrainPanel(
+        make_corpus(), bert, tasks=4, labels_per_task=2, counts=COUNTS, settings=SETTINGS
+    )
 
 
 def ended(panel) -> None:
@@ -43,7 +51,7 @@ def test_the_code_of_the_panel_makes_the_same_run(panel, bert, learner):
     clicked = panel.train()
     names = {"cp": cp, "corpus": panel.streams.corpus, "backbone": bert}
     exec(panel.code, names)
-    assert names["run"].folder == clicked.folder          # the folder is named by what the run is of
+    assert names["run"].folder == clicked.folder  # the folder is named by what the run is of
     assert names["run"].name == learner and names["run"].record["config"]["rank"] == 2
 
 
@@ -101,6 +109,7 @@ def test_a_choice_that_cannot_be_is_explained_and_not_trained(panel, setting, va
 def test_a_fault_in_the_worker_is_shown_in_words(panel, monkeypatch):
     def broken(*args, **kwargs):
         raise cp.ConpetError("the disk is full")
+
     monkeypatch.setattr(cp, "train", broken)
     panel.train_button.click()
     ended(panel)
@@ -114,14 +123,25 @@ def test_every_control_has_a_description_and_a_tooltip(panel):
 
 
 def test_settings_are_plain_values(panel):
-    assert panel.config == {"tasks": 4, "labels_per_task": 2, "grouping": "mixed", "split_seed": 0, "order_seed": 0,
-                            "labels": (), "learner": "static", "rank": 4}
+    assert panel.config == {
+        "tasks": 4,
+        "labels_per_task": 2,
+        "grouping": "mixed",
+        "split_seed": 0,
+        "order_seed": 0,
+        "labels": (),
+        "learner": "static",
+        "rank": 4,
+    }
 
 
 def test_the_panel_shows_itself_and_leaves_tables_for_pages_without_a_kernel(panel):
     bundle = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert "labels per task" in bundle["text/html"].replace("_", " ") and "cp.train(stream" in bundle["text/html"]
+    assert (
+        "labels per task" in bundle["text/html"].replace("_", " ")
+        and "cp.train(stream" in bundle["text/html"]
+    )
     assert all(label in bundle["text/html"] for label in panel.stream.labels)
 
 
@@ -142,26 +162,51 @@ def test_the_job_of_a_second_panel_waits_for_its_turn(panel):
 
 
 def test_a_run_that_stopped_can_be_asked_and_says_what_it_forgot(bert):
-    panel = widgets.TrainPanel(make_corpus(), bert, tasks=2, labels_per_task=2, counts=COUNTS, settings=SETTINGS)
-    assert panel.ask("[amber] cedar number 3") is None and "Train a stage first" in panel.status.value
+    panel = widgets.TrainPanel(
+        make_corpus(), bert, tasks=2, labels_per_task=2, counts=COUNTS, settings=SETTINGS
+    )
+    assert (
+        panel.ask("[amber] cedar number 3") is None and "Train a stage first" in panel.status.value
+    )
     run = panel.train()
     answer = panel.ask("[amber] cedar number 3")
-    assert answer.equals(run.predict(["[amber] cedar number 3"])) and "wrong now" in panel.status.value
+    assert (
+        answer.equals(run.predict(["[amber] cedar number 3"])) and "wrong now" in panel.status.value
+    )
     assert panel.ask("amber") is None and "[span]" in panel.status.value
 
 
 @pytest.fixture
 def ablation(bert):
     """Two values and two seeds of a tiny run."""
-    return widgets.AblationPanel(make_corpus(), bert, factor="new_share", values="0.2, 0.8", tasks=2, labels_per_task=2,
-                                 counts=COUNTS, settings=SETTINGS)
+    return widgets.AblationPanel(
+        make_corpus(),
+        bert,
+        factor="new_share",
+        values="0.2, 0.8",
+        tasks=2,
+        labels_per_task=2,
+        counts=COUNTS,
+        settings=SETTINGS,
+    )
 
 
 def test_an_ablation_trains_each_value_with_each_seed_and_its_code_finds_the_same(ablation, bert):
     ablation.train()
     assert ablation.progress.value == 1 and "Done: 4 runs" in ablation.status.value
-    assert ablation.results[["new_share", "seed"]].to_numpy().tolist() == [[.2, 0], [.8, 0], [.2, 1], [.8, 1]]
-    names = {"cp": cp, "pd": pd, "plots": plots, "corpus": ablation.streams.corpus, "backbone": bert}
+    assert ablation.results[["new_share", "seed"]].to_numpy().tolist() == [
+        [0.2, 0],
+        [0.8, 0],
+        [0.2, 1],
+        [0.8, 1],
+    ]
+    names = {
+        "cp": cp,
+        "pd": pd,
+        "plots": plots,
+        "corpus": ablation.streams.corpus,
+        "backbone": bert,
+    }
     exec(ablation.code, names)
     assert set(names["table"]["folder"]) == set(ablation.results["folder"])
     pd.testing.assert_frame_equal(names["pairs"], ablation.pairs)
@@ -170,31 +215,50 @@ def test_an_ablation_trains_each_value_with_each_seed_and_its_code_finds_the_sam
 
 def test_points_and_intervals_of_an_ablation_fill_in_as_runs_end(ablation):
     seen = []
-    ablation.picture.observe(lambda change: seen.append((len(ablation.results), len(ablation.pairs if
-                             ablation.pairs is not None else ()) and ablation.pairs.loc[0, "pairs"])), "value")
+    ablation.picture.observe(
+        lambda change: seen.append(
+            (
+                len(ablation.results),
+                len(ablation.pairs if ablation.pairs is not None else ())
+                and ablation.pairs.loc[0, "pairs"],
+            )
+        ),
+        "value",
+    )
     ablation.train()
-    assert seen == [(1, 0), (2, 1), (3, 1), (4, 2)]             # runs shown, and pairs of them
+    assert seen == [(1, 0), (2, 1), (3, 1), (4, 2)]  # runs shown, and pairs of them
     ablation.train()
-    assert seen[4:] == seen[:4]                                 # shown from the start again, though nothing is trained
+    assert seen[4:] == seen[:4]  # shown from the start again, though nothing is trained
 
 
 def test_an_ablation_stops_and_goes_on(ablation):
     def stop(change):
         if "Run 2 of 4" in change.new:
             ablation.stopping.set()
+
     ablation.status.observe(stop, "value")
     ablation.train()
-    assert "Stopped in run 2 of 4" in ablation.status.value and len(ablation.results) == 1 and not ablation.run.finished
+    assert (
+        "Stopped in run 2 of 4" in ablation.status.value
+        and len(ablation.results) == 1
+        and not ablation.run.finished
+    )
     ablation.status.unobserve(stop, "value")
     ablation.train()
     assert len(ablation.results) == 4 and ablation.results["finished"].all()
 
 
-@pytest.mark.parametrize("setting, value, words", [
-    ("values", "0.2", "two different values"), ("values", "0.2, (", "two different values"),
-    ("values", "0.2, 2e-1", "two different values"),
-    ("values", "0.5, 2", "at most 1"), ("factor", "active", "'static' has no setting 'active'"),
-    ("tasks", 9, "cannot be made")])
+@pytest.mark.parametrize(
+    "setting, value, words",
+    [
+        ("values", "0.2", "two different values"),
+        ("values", "0.2, (", "two different values"),
+        ("values", "0.2, 2e-1", "two different values"),
+        ("values", "0.5, 2", "at most 1"),
+        ("factor", "active", "'static' has no setting 'active'"),
+        ("tasks", 9, "cannot be made"),
+    ],
+)
 def test_an_ablation_that_cannot_be_is_explained_and_not_trained(ablation, setting, value, words):
     before = ablation.config[setting]
     ablation.controls[setting].value = value
@@ -205,22 +269,35 @@ def test_an_ablation_that_cannot_be_is_explained_and_not_trained(ablation, setti
 
 
 def test_none_is_a_value_like_others_and_what_is_held_stays_held(bert):
-    panel = widgets.AblationPanel(make_corpus(), bert, factor="batch_limit", values="2, None", seeds=1, seed=3, tasks=2,
-                                  labels_per_task=2, counts=COUNTS, settings={**SETTINGS, "later_learning_rate": None})
+    panel = widgets.AblationPanel(
+        make_corpus(),
+        bert,
+        factor="batch_limit",
+        values="2, None",
+        seeds=1,
+        seed=3,
+        tasks=2,
+        labels_per_task=2,
+        counts=COUNTS,
+        settings={**SETTINGS, "later_learning_rate": None},
+    )
     assert panel.results is None and panel.pairs is None
     panel.train()
-    assert panel.results["seed"].tolist() == [3, 3] and panel.pairs[["one", "other"]].iloc[0].tolist() == ["2", "None"]
+    assert panel.results["seed"].tolist() == [3, 3] and panel.pairs[["one", "other"]].iloc[
+        0
+    ].tolist() == ["2", "None"]
     names = {"cp": cp, "plots": plots, "corpus": panel.streams.corpus, "backbone": bert}
     exec(panel.code, names)
     assert set(names["table"]["folder"]) == set(panel.results["folder"])
     panel.controls["values"].value = "3, 4"
-    assert panel.results is None                       # they were of other settings
+    assert panel.results is None  # they were of other settings
 
 
 def test_a_change_while_an_ablation_runs_is_for_the_next_one(ablation):
     def change(told):
         if "Run 2 of 4" in told.new:
             ablation.controls["order_seed"].value = 5
+
     ablation.status.observe(change, "value")
     ablation.train()
     assert "Done: 4 runs" in ablation.status.value and ablation.results["stream"].nunique() == 1

@@ -9,10 +9,16 @@ be closed as another; it is no XML, so tags are scanned. Ours: a line is a sente
 import html
 import re
 from pathlib import Path
-from conpet_lib.corpora.example import FAULTS, PARTS, Example, Found, ReadReport, joined, lines_of, load_json, text_of
+
+from conpet_lib.corpora.example import Example, ReadReport
+from conpet_lib.corpora.reader import FAULTS, PARTS, Found
+from conpet_lib.corpora.text import joined, lines_of, load_json, text_of
 
 COLUMNS = re.compile(r"(-?\d{1,9})\t(-?\d{1,9})\t([^\t]*)\t([^\t]*)")
+
+
 TAG = re.compile(r'<(/?)(\w+)(?:\s+TYPE\s*=\s*"([^"]+)")?[^<>]*>')
+
 
 def read_file(file: Path, report: ReadReport) -> Found:
     """One example a mention, or what is wrong with its line; the root is the group."""
@@ -21,10 +27,16 @@ def read_file(file: Path, report: ReadReport) -> Found:
         try:
             if json_lines:
                 record = load_json(line)
-                tokens = list.copy(record["tokens"])            # TypeError for a text
-                mentions = [(one["start"], one["end"], list.copy(one["labels"])) for one in record["mentions"]]
+                tokens = list.copy(record["tokens"])  # TypeError for a text
+                mentions = [
+                    (one["start"], one["end"], list.copy(one["labels"]))
+                    for one in record["mentions"]
+                ]
             elif fields := COLUMNS.match(line):
-                tokens, mentions = fields[3].split(" "), [(int(fields[1]), int(fields[2]), fields[4].split())]
+                tokens, mentions = (
+                    fields[3].split(" "),
+                    [(int(fields[1]), int(fields[2]), fields[4].split())],
+                )
             elif "<" in line:
                 tokens, mentions = named(line, report)
             else:
@@ -33,27 +45,41 @@ def read_file(file: Path, report: ReadReport) -> Found:
             for place, (start, end, labels) in enumerate(mentions):
                 mended = {re.sub("^/FAC(?=/|$)", "/FACILITY", label) for label in labels}
                 report.merged["labels /FAC read as /FACILITY"] += mended != {*labels}
-                lowest = [one for one in mended if not any(other.startswith(f"{one}/") for other in mended)]
+                lowest = [
+                    one
+                    for one in mended
+                    if not any(other.startswith(f"{one}/") for other in mended)
+                ]
                 if not 0 <= start < end <= len(tokens) or len(lowest) != 1:
-                    report.skipped["labels on several branches" if len(lowest) > 1 else "no label, or no place"] += 1
+                    report.skipped[
+                        "labels on several branches" if len(lowest) > 1 else "no label, or no place"
+                    ] += 1
                     continue
                 text, spans = joined(tokens, [(start, end)])
-                yield Example(f"{file.stem}:{where[5:]}:{place}", text, spans, lowest[0], PARTS.get(file.stem),
-                              f"{file.name}, {where}", group="/".join(lowest[0].split("/")[:2]))
+                yield Example(
+                    f"{file.stem}:{where[5:]}:{place}",
+                    text,
+                    spans,
+                    lowest[0],
+                    PARTS.get(file.stem),
+                    f"{file.name}, {where}",
+                    group="/".join(lowest[0].split("/")[:2]),
+                )
         except FAULTS as error:
             yield f"{where}: {type(error).__name__} {error}"
+
 
 def named(line: str, report: ReadReport) -> tuple[str, list[tuple[int, int, list[str]]]]:
     """The text of a line without its tags, and its names with their places in it."""
     text, opened, found, place = "", [], [], 0
     for tag in TAG.finditer(line):
-        text, place = text + html.unescape(line[place:tag.start()]), tag.end()
+        text, place = text + html.unescape(line[place : tag.start()]), tag.end()
         if tag[2] not in ("ENAMEX", "NUMEX", "TIMEX"):
             continue
         if tag[3] and not tag[1]:
             opened.append((len(text), tag[3]))
         elif tag[1] and opened:
-            start, kind = opened.pop()                                  # whichever name it closes
+            start, kind = opened.pop()  # whichever name it closes
             report.merged["labels PRODCUT read as PRODUCT"] += "PRODCUT" in kind
             kind = kind.replace("PRODCUT", "PRODUCT").removesuffix(":OTHER").replace(":", "/")
             report.skipped["descriptions, not names"] += "_DESC" in kind

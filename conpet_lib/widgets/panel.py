@@ -4,38 +4,68 @@ pyplot, so that a panel works in every notebook front end. Knows nothing of what
 
 import html
 from collections.abc import Sequence
-import pandas as pd
-from ipywidgets import HTML, BoundedIntText, Dropdown, HBox, Image, IntSlider, SelectMultiple, Text, VBox, Widget
-from conpet_lib import plots
-from conpet_lib.errors import ConpetError
 
-def control(value: object, name: str, tip: str, options: Sequence = (), low: int = 0, high: int = 0) -> Widget:
+import pandas as pd
+from ipywidgets import (
+    HTML,
+    BoundedIntText,
+    Dropdown,
+    HBox,
+    Image,
+    IntSlider,
+    SelectMultiple,
+    Text,
+    VBox,
+    Widget,
+)
+
+from conpet_lib import plots
+from conpet_lib.core.errors import ConpetError
+
+
+def control(
+    value: object, name: str, tip: str, options: Sequence = (), low: int = 0, high: int = 0
+) -> Widget:
     """The widget of a value: of a tuple or one of `options`, a text, a number from `low` (a slider if to `high`)."""
-    looks = {"value": value, "description": name, "tooltip": tip, "style": {"description_width": "9em"},
-             "layout": {"width": "26em"}}
+    looks = {
+        "value": value,
+        "description": name,
+        "tooltip": tip,
+        "style": {"description_width": "9em"},
+        "layout": {"width": "26em"},
+    }
     if isinstance(value, tuple):
         return SelectMultiple(options=options, rows=6, **looks)
     if options:
         return Dropdown(options=options, **looks)
     if isinstance(value, str):
         return Text(continuous_update=False, **looks)
-    return (IntSlider if high else BoundedIntText)(min=low, max=high or 10_000, continuous_update=False, **looks)
+    return (IntSlider if high else BoundedIntText)(
+        min=low, max=high or 10_000, continuous_update=False, **looks
+    )
+
 
 def call(name: str, *given: str, **settings: object) -> str:
     """The text of a call, such as `cp.make_stream(corpus, tasks=4)`."""
-    return f"{name}({', '.join([*given, *(f'{key}={value!r}' for key, value in settings.items())])})"
+    return (
+        f"{name}({', '.join([*given, *(f'{key}={value!r}' for key, value in settings.items())])})"
+    )
+
 
 class Panel:
     """Controls beside what they show: `controls`, widgets by setting; `config`, their plain values; `code`, the calls
     that do the same without the panel, on what it was made with under the same names (`template` with the settings);
     `problem`, what is wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box."""
+
     template = ""
 
     def __init__(self, controls: dict[str, Widget], *below: Widget):
         self.controls, self.problem = controls, ""
         self.status, self.table, self.text = HTML(), HTML(), HTML()
         self.picture = Image(format="png", layout={"max_width": "60em", "display": "none"})
-        shown = HBox([VBox([*controls.values()], layout={"flex": "none"}), self.table])      # wide tables squeeze none
+        shown = HBox(
+            [VBox([*controls.values()], layout={"flex": "none"}), self.table]
+        )  # wide tables squeeze none
         self.view = VBox([shown, *below, self.status, self.picture, self.text])
         for widget in controls.values():
             widget.observe(lambda change: self.refresh(), "value")
@@ -67,5 +97,12 @@ class Panel:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         """The live panel; where there is no kernel, tables of its settings and results, and its code."""
-        tables = pd.DataFrame([self.config]).astype(str).to_html(index=False, border=0) + self.table.value
-        return {**self.view._repr_mimebundle_(), "text/html": tables + self.text.value, "text/plain": self.code}
+        tables = (
+            pd.DataFrame([self.config]).astype(str).to_html(index=False, border=0)
+            + self.table.value
+        )
+        return {
+            **self.view._repr_mimebundle_(),
+            "text/html": tables + self.text.value,
+            "text/plain": self.code,
+        }

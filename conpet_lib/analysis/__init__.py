@@ -1,0 +1,1 @@
+"""Analysis: many runs together: grids, tables, comparisons, forecasts, selectors."""

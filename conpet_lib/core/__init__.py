@@ -1,0 +1,1 @@
+"""What all rooms share: errors, files, seeds, assets. Knows nothing of text, models or runs."""

@@ -1,0 +1,1 @@
+"""Learners: how a stage is trained. One paper, one file."""

@@ -1,0 +1,1 @@
+"""Models: rows of examples in, answer features and scores of a PET module out."""
