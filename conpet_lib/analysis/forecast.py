@@ -63,13 +63,12 @@ class Forecast:
         files = (run.folder / "modules").rglob("*.safetensors")
         weights = sum(path.stat().st_size for path in files)
         measured = run.summary()
-        rows = {
-            "trained parameters": (self.trained_parameters, measured["trained parameters"]),
-            "bytes a task": (self.bytes_per_task, weights / len(run.record.stream.tasks)),
-            "optimiser steps": (self.steps, measured["steps"]),
-            "minutes": (self.minutes, measured["seconds"] / 60),
-        }
-        return pd.DataFrame(rows, index=["predicted", "measured"]).T
+        rows = pd.DataFrame(index=["predicted", "measured"])
+        rows["trained parameters"] = [self.trained_parameters, measured["trained parameters"]]
+        rows["bytes a task"] = [self.bytes_per_task, weights / len(run.record.stream.tasks)]
+        rows["optimiser steps"] = [self.steps, measured["steps"]]
+        rows["minutes"] = [self.minutes, measured["seconds"] / 60]
+        return rows.T
 
 
 @dataclass(frozen=True)
@@ -126,17 +125,22 @@ def _forecast(learner: Learner, timing: Timing | None) -> Forecast:
     stream = learner.stream
     backbone = learner.features.backbone
     trained = learner.trained_parameters()
-    rows = sum(_rows_of(task) for task in stream)
     tokens = USUAL_TOKENS if timing is None else timing.tokens
+    states = tokens * sum(_rows_of(task) for task in stream)
+    width: Any = backbone.hidden_size
+    cache_bytes = BYTES_OF_A_STATE * states * int(width)
+    steps = sum(learner.steps(stage) for stage in range(1, len(stream) + 1))
+    bytes_per_task = BYTES_OF_A_WEIGHT * trained / len(stream)
+    minutes = None if timing is None else _minutes(learner, timing)
     return Forecast(
         trained_parameters=trained,
         full_tuning_ratio=backbone.weights / trained,
-        bytes_per_task=BYTES_OF_A_WEIGHT * trained / len(stream),
+        bytes_per_task=bytes_per_task,
         history_rows=learner.history_rows(),
         passes_per_answer=learner.passes_per_answer(),
-        cache_bytes=int(BYTES_OF_A_STATE * rows * tokens * backbone.hidden_size),
-        steps=sum(learner.steps(stage) for stage in range(1, len(stream) + 1)),
-        minutes=None if timing is None else _minutes(learner, timing),
+        cache_bytes=int(cache_bytes),
+        steps=steps,
+        minutes=minutes,
     )
 
 

@@ -93,24 +93,20 @@ def grid(
         `runs_table` of these runs; a warning and the column `problem` say which failed, and why.
     """
     jobs = _jobs(streams, backbone, configs, seeds, folder, cache)
-    finished = runs_table([job.folder for job in jobs])["finished"]
-    missing = [job for job, is_finished in zip(jobs, finished) if not is_finished]
+    missing = _unfinished(jobs)
     # joblib puts a fresh worker in the place of one whose memory grew, and says so.
     warnings.filterwarnings("ignore", "A worker stopped")
     workers = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
     results = workers(joblib.delayed(one_run)(job) for job in missing)
     there = f"runs: {len(jobs) - len(missing)} of {len(jobs)} were there"
-    problems = {}
-    for place, problem in tqdm(results, there, len(missing), disable=not bar):
-        if problem:
-            problems[place] = problem
+    ended = tqdm(results, there, len(missing), disable=not bar)
+    problems = {place: problem for place, problem in ended if problem}
     if problems:
         told = [f"{place.name}: {problem}" for place, problem in problems.items()]
-        warnings.warn(
-            f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:\n"
-            + "\n".join(told),
-            stacklevel=2,
+        first = (
+            f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:"
         )
+        warnings.warn("\n".join([first, *told]), stacklevel=2)
     table = runs_table([job.folder for job in jobs])
     return table.assign(problem=[problems.get(job.folder, "") for job in jobs])
 
@@ -137,6 +133,12 @@ def _jobs(
         place = parent / folder_name(describe(stream, backbone, config, seed))
         jobs[place] = Job(place, stream, about, config, seed, cache)
     return list(jobs.values())
+
+
+def _unfinished(jobs: list[Job]) -> list[Job]:
+    """The runs that are still to be trained."""
+    finished = runs_table([job.folder for job in jobs])["finished"]
+    return [job for job, is_finished in zip(jobs, finished) if not is_finished]
 
 
 def one_run(job: Job) -> tuple[Path, str]:

@@ -43,17 +43,13 @@ def answer_table(
         task_scores = sum_by(likely, task_of_label)
     two_best = nn.functional.pad(likely, (0, 1)).topk(2).values.numpy()  # also of a single label
     ranking = task_scores.argsort(dim=1, descending=True, stable=True).numpy() + 1
-    table = pd.DataFrame(
-        {
-            "predicted": names[label],
-            "module": np.array(module_of_task)[task_of_label[label]],
-            "chosen_task": ranking[:, 0],
-            "confidence": two_best[:, 0],
-            "margin": two_best[:, 0] - two_best[:, 1],
-            "task_confidence": task_scores.max(1).values.numpy(),
-            "ranking": ranking.tolist(),
-        }
-    )
+    table = pd.DataFrame({"predicted": names[label]})
+    table["module"] = np.array(module_of_task)[task_of_label[label]]
+    table["chosen_task"] = ranking[:, 0]
+    table["confidence"] = two_best[:, 0]
+    table["margin"] = two_best[:, 0] - two_best[:, 1]
+    table["task_confidence"] = task_scores.max(1).values.numpy()
+    table["ranking"] = ranking.tolist()
     if known_tasks is not None:
         of_other_tasks = torch.from_numpy(task_of_label[None] != known_tasks[:, None])
         within_task = logits.masked_fill(of_other_tasks, -torch.inf).argmax(1).numpy()

@@ -17,7 +17,6 @@ import `streams` and `models`. Knows nothing of folders, runs or plots. Start at
       close(stage)           put the best weights back, freeze                   <- EMR, EA-EMR, EWC
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -26,28 +25,24 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners.answers import answer_table
-from conpet_lib.learners.fitting import Fitting, Step, optimiser_of
+from conpet_lib.learners.fitting import Fitting, Step, check_finite, optimiser_of, say_nothing
 from conpet_lib.learners.planning import Planned
-from conpet_lib.learners.replay import Rows, dynamic_replay, spread
-from conpet_lib.models.features import Features
+from conpet_lib.learners.replay import Rows, dynamic_replay, validation_rows
+from conpet_lib.models.features import INFERENCE_ROWS, Features
 from conpet_lib.models.modules import PetModule, WholeModule
 from conpet_lib.streams.stream import Stream, Task
-
-VALIDATION_ROWS = 64  # rows of one pass over the validation set
 
 
 class Learner(Planned):
     """One module whose head grows, trained stage by stage on the new task alone.
 
-    `fit` is the same for every method; a method overrides one or two of its steps (see the top of
-    this file). Without an override nothing is replayed.
+    A method overrides one or two steps of `fit`; without an override nothing is replayed.
 
     Args:
         stream: The tasks in their order.
-        features: Of the stream's examples under the backbone.
+        features: Of the stream's examples.
         config: The settings; its class names this class as its learner.
         seed: Every random choice is drawn from it and a name.
         tell: Called with a `Step` after each step.
@@ -56,8 +51,7 @@ class Learner(Planned):
         modules: All modules that were made.
         module_of_task: The number of each task's module.
         ledger: What `fit` did, a dict per stage.
-        kept: Tensors that a method keeps from stage to stage beside its modules, such as the rows
-            of a memory.
+        kept: Tensors that a method keeps beside its modules, such as the rows of a memory.
         fitting: The stage in training; a checkpoint puts it where an earlier process left it.
     """
 
@@ -69,7 +63,7 @@ class Learner(Planned):
         features: Features,
         config: Any,
         seed: int,
-        tell: Callable[[Step], None] | None = None,
+        tell: Callable[[Step], None] = say_nothing,
     ):
         self.stream = stream
         self.features = features
@@ -81,8 +75,6 @@ class Learner(Planned):
         self.ledger: list[dict[str, Any]] = []
         self.kept: dict[str, Tensor] = {}
         self.fitting: Fitting | None = None
-
-    # --- what is trained in a stage ---------------------------------------------------------------
 
     @property
     def parts(self) -> dict[str, "Learner"]:
@@ -123,24 +115,13 @@ class Learner(Planned):
             fitting.step = step
             if step % batches_per_epoch == 0:
                 fitting.keep_if_better(self.score(valid, fitting.stage), len(valid) > 0)
-            self.report(Step(fitting.stage, len(self.stream), self.name, step, len(batches), loss))
+            self.tell(Step(fitting.stage, len(self.stream), self.name, step, len(batches), loss))
 
     @property
     def working(self) -> Fitting:
         """The stage in training; there must be one."""
         assert self.fitting is not None
         return self.fitting
-
-    def report(self, step: Step) -> None:
-        """Tell who listens where the work is.
-
-        Args:
-            step: Where it is.
-        """
-        if self.tell is not None:
-            self.tell(step)
-
-    # --- steps that a method may override ---------------------------------------------------------
 
     def begin(self, stage: int) -> Fitting:
         """A stage that is about to be trained: its module, grown and free, with a fresh optimiser.
@@ -199,13 +180,14 @@ class Learner(Planned):
         Returns:
             Row arrays `(batch,)` int64.
         """
+        generator = numpy_generator(self.seed, self.name, "batches", stage, epoch)
         return dynamic_replay(
             self.stream[stage - 1].train,
             [task.train for task in self.past(stage)],
             self.config.batch_size,
             self.new_share(stage),
             self.config.limit(stage),
-            numpy_generator(self.seed, self.name, "batches", stage, epoch),
+            generator,
         )
 
     def past(self, stage: int) -> list[Task]:
@@ -233,12 +215,12 @@ class Learner(Planned):
         Returns:
             `(rows,)` int64, at most `valid_examples`.
         """
-        generator = numpy_generator(self.seed, self.name, "validation", stage)
-        old_count = self.config.valid_examples // 2
-        new_count = self.config.valid_examples - old_count
-        new = spread([self.stream[stage - 1].valid], new_count, generator)
-        old = spread([task.valid for task in self.past(stage)], old_count, generator)
-        return np.concatenate([new, old])
+        return validation_rows(
+            self.stream[stage - 1].valid,
+            [task.valid for task in self.past(stage)],
+            self.config.valid_examples,
+            numpy_generator(self.seed, self.name, "validation", stage),
+        )
 
     def fill(self, rows: Rows, stage: int) -> None:
         """Compute what the prefix cache lacks of some rows.
@@ -251,7 +233,7 @@ class Learner(Planned):
             return  # with every weight in training there is no frozen prefix
 
         def on_group(done: int, total: int) -> None:
-            self.report(Step(stage, len(self.stream), "prefix", done, total))
+            self.tell(Step(stage, len(self.stream), "prefix", done, total))
 
         self.features.fill(rows.tolist(), on_group)
 
@@ -275,13 +257,13 @@ class Learner(Planned):
             active: `(rows, modules)` bool, from `prepare`.
         """
         number = self.module_of_task[-1]  # of the stage in training
-        return rows[active[:, number].numpy()]
+        return np.compress(active[:, number].numpy(), rows)
 
     def train_on(self, rows: Rows, fitting: Fitting) -> float | None:
         """Take one optimiser step.
 
         Args:
-            rows: `(batch,)` int64; none of a replayed batch may be left.
+            rows: `(batch,)` int64, perhaps none.
             fitting: The stage in training.
 
         Returns:
@@ -297,12 +279,7 @@ class Learner(Planned):
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         fitting.optimiser.step()
         value = float(loss.item())
-        if not math.isfinite(value):
-            raise ConpetError(
-                f"The loss of stage {fitting.stage} became {value} in step {fitting.step + 1}. "
-                f"Probably learning_rate={self.config.learning_rate} or alpha={self.config.alpha} "
-                "is too high."
-            )
+        check_finite(value, fitting, self.config)
         return value
 
     def loss(self, rows: Rows, stage: int) -> Tensor:
@@ -341,12 +318,11 @@ class Learner(Planned):
         """
         if not len(rows):
             return 0.0, 0.0
-        targets = self.targets(rows)
-        passes = np.split(rows, range(VALIDATION_ROWS, len(rows), VALIDATION_ROWS))
+        passes = np.split(rows, range(INFERENCE_ROWS, len(rows), INFERENCE_ROWS))
         logits = torch.cat([self.logits(part, stage) for part in passes])
+        targets = self.targets(rows)
         accuracy = (logits.argmax(1) == targets).float().mean().item()
-        loss = nn.functional.cross_entropy(logits, targets).item()
-        return accuracy, -loss
+        return accuracy, -nn.functional.cross_entropy(logits, targets).item()
 
     def close(self, stage: int) -> None:
         """End a stage: put the best weights back, and freeze them.
@@ -356,8 +332,6 @@ class Learner(Planned):
         """
         fitting = self.working
         fitting.module.requires_grad_(False).load_state_dict(fitting.best)
-
-    # --- answers ----------------------------------------------------------------------------------
 
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
         """Answers to rows among all labels seen.

@@ -78,7 +78,7 @@ class Joint(StaticConPET):
         if limit is not None:
             return limit * stage
         rows = sum(len(task.train) for task in self.stream[:stage])
-        return math.ceil(rows / self.config.batch_size)
+        return math.ceil(rows / int(self.config.batch_size))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,8 @@ class _ByOldSpelling(type):
 
         config = method(learner, **changed)
         if not isinstance(config, cls):
-            known = sorted(each.learner for each in [cls, *cls.__subclasses__()])
+            family: list[Any] = [cls, *cls.__subclasses__()]
+            known = sorted(each.learner for each in family)
             raise ValueError(
                 f"{cls.__name__}(learner={learner!r}): learner must be one of {', '.join(known)}."
             )

@@ -105,7 +105,8 @@ class CRL(EMR):
             steps: Its optimiser steps.
         """
         prototypes = EMR.replayable_rows(self, stage + 1)
-        return super().extra_passes(stage, steps) + (1 + self.config.epochs) * prototypes
+        times = 1 + int(self.config.epochs)
+        return super().extra_passes(stage, steps) + times * prototypes
 
 
 class CRLStar(FullHistory, CRL):

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from conpet_lib.learners import settings
 from conpet_lib.learners.answers import answer_table, sum_by
 from conpet_lib.learners.base import Learner
-from conpet_lib.learners.fitting import StagePlan, Step
+from conpet_lib.learners.fitting import StagePlan, Step, say_nothing
 from conpet_lib.learners.replay import Rows
 from conpet_lib.learners.selector import Selector, choose_active
 from conpet_lib.learners.static import StaticConfig, StaticConPET
@@ -48,7 +48,7 @@ class DynamicConPET(StaticConPET):
         features: Features,
         config: Any,
         seed: int,
-        tell: Callable[[Step], None] | None = None,
+        tell: Callable[[Step], None] = say_nothing,
     ):
         super().__init__(stream, features, config, seed, tell)
         self.selector = Selector(stream, features, config, seed, tell)

@@ -4,6 +4,7 @@ Plain values that learners hand to each other, to checkpoints, progress bars and
 method.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conpet_lib.core.errors import ConpetError
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.replay import Rows
 from conpet_lib.models.modules import PetModule
@@ -35,6 +37,14 @@ class Step:
     done: int
     total: int
     loss: float | None = None
+
+
+def say_nothing(step: Step) -> None:
+    """What a learner tells where nobody listens.
+
+    Args:
+        step: Where it is.
+    """
 
 
 @dataclass
@@ -80,14 +90,31 @@ class Fitting:
             batches: The rows of each step that gave a gradient.
         """
         assert self.drawn is not None and self.best_score is not None
-        return {
-            "stage": self.stage,
-            "steps": sum(len(rows) > 0 for rows in batches),
-            "rows": len(self.drawn),
-            "distinct_rows": len(np.unique(self.drawn)),
-            "rows_with_gradient": sum(len(rows) for rows in batches),
-            "best_valid_accuracy": self.best_score[0],
-        }
+        entry: dict[str, Any] = {"stage": self.stage}
+        entry["steps"] = sum(len(rows) > 0 for rows in batches)
+        entry["rows"] = len(self.drawn)
+        entry["distinct_rows"] = len(np.unique(self.drawn))
+        entry["rows_with_gradient"] = sum(len(rows) for rows in batches)
+        entry["best_valid_accuracy"] = self.best_score[0]
+        return entry
+
+
+def check_finite(loss: float, fitting: Fitting, config: LearnerConfig) -> None:
+    """Refuse a loss that is no number any more.
+
+    Args:
+        loss: In nats.
+        fitting: The stage in training.
+        config: The settings that may be the cause.
+
+    Raises:
+        ConpetError: It names the settings.
+    """
+    if not math.isfinite(loss):
+        raise ConpetError(
+            f"The loss of stage {fitting.stage} became {loss} in step {fitting.step + 1}. Probably "
+            f"learning_rate={config.learning_rate} or alpha={config.alpha} is too high."
+        )
 
 
 def optimiser_of(module: PetModule, config: LearnerConfig, stage: int) -> torch.optim.Optimizer:

@@ -46,7 +46,8 @@ class LwF(Vanilla):
             rows: `(batch,)` int64.
             stage: The stage, from 1.
         """
-        temperature = self.config.temperature
+        temperature = float(self.config.temperature)
+        strength = float(self.config.strength)
         now = self.logits(rows, stage)
         loss = cross_entropy(now, self.targets(rows))
         if self.teacher is None:
@@ -55,7 +56,7 @@ class LwF(Vanilla):
             scores = self.features.scores(rows.tolist(), self.teacher)
             before = (scores / temperature).softmax(1)  # (batch, old_labels)
         distilled = cross_entropy(now[:, : before.shape[1]] / temperature, before)
-        return loss + self.config.strength * temperature**2 * distilled
+        return loss + strength * temperature**2 * distilled
 
     def extra_passes(self, stage: int, steps: int) -> int:
         """The teacher's pass over each batch, from the second stage on.

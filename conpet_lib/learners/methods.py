@@ -1,7 +1,7 @@
 """Methods: every learner by name, with what it is, in one table.
 
 `METHODS` has one row per method; `LEARNERS`, `CONFIGS` and `methods()` are views of it. A method of
-your own comes in with `register`, in a notebook cell or in a file. Start at `method`.
+your own comes in through `registering`. Start at `method`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
-from conpet_lib.core.errors import ConpetError, check_known
+from conpet_lib.core.errors import check_known
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.bounds import FullConfig, FullReplayConfig, JointConfig, VanillaConfig
 from conpet_lib.learners.config import LearnerConfig
@@ -22,9 +22,6 @@ from conpet_lib.learners.ewc import EWCConfig
 from conpet_lib.learners.frozen import ClassMeanConfig, LinearConfig
 from conpet_lib.learners.lwf import LwFConfig
 from conpet_lib.learners.static import StaticConfig
-
-MARKERS = ("o", "D", "s", "^", "v", "P", "X", "h", "d", "*", "<", ">", "p", "8")
-COLOURS = 10  # of the palette for the colour-blind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,152 +53,185 @@ class Method:
 
 PAPER = "ConPET (arXiv 2309.14763)"
 
-METHODS: dict[str, Method] = {
-    row.config.learner: row
-    for row in (
-        Method(
-            config=VanillaConfig, name="Vanilla", source="the lower bound", colour=7, marker="s"
-        ),
-        Method(
-            config=FullConfig,
-            name="Full tuning",
-            trains="all weights",
-            cost="1, through all layers",
-            source="the lower bound without modules",
-            colour=3,
-            marker="s",
-        ),
-        Method(
-            config=FullReplayConfig,
-            name="Full tuning, dynamic replay",
-            trains="all weights",
-            keeps="all rows",
-            replays="the full history",
-            cost="1, through all layers",
-            source=f"{PAPER}, full-parameter rows",
-            colour=3,
-            marker="P",
-        ),
-        Method(
-            config=JointConfig,
-            name="Joint",
-            trains="one module anew",
-            keeps="all rows",
-            replays="all tasks at once",
-            cost="k at stage k",
-            source="the upper bound",
-            colour=8,
-            marker="*",
-        ),
-        Method(
-            config=LinearConfig,
-            name="Linear head",
-            trains="a head on frozen features",
-            keeps="all rows",
-            replays="the full history",
-            cost="1, forward alone",
-            source="what tuning adds",
-            colour=9,
-            marker="v",
-        ),
-        Method(
-            config=ClassMeanConfig,
-            name="Class means",
-            trains="nothing",
-            keeps="a mean a label",
-            cost="one pass over the new rows",
-            source="Mensink et al. 2013",
-            colour=9,
-            marker="^",
-        ),
-        Method(
-            config=StaticConfig,
-            name="Static ConPET",
-            keeps="all rows",
-            replays="the full history",
-            source=f"{PAPER}; EMR*",
-            colour=0,
-            marker="o",
-        ),
-        Method(
-            config=DynamicConfig,
-            name="Dynamic ConPET",
-            trains="a module a task and a selector",
-            keeps="all rows",
-            replays="the full history (the selector)",
-            cost="1 for the selector, half for a module",
-            source=PAPER,
-            colour=1,
-            marker="D",
-        ),
-        Method(
-            config=MemoryConfig,
-            name="EMR",
-            keeps="N rows a label",
-            replays="its memory",
-            source="Wang et al. 2019",
-            colour=2,
-            marker="o",
-        ),
-        Method(
-            config=EAEMRConfig,
-            name="EA-EMR",
-            keeps="N rows a label and their features",
-            replays="its memory",
-            cost="1 and an alignment",
-            source="Wang et al. 2019",
-            colour=4,
-            marker="o",
-        ),
-        Method(
-            config=CRLConfig,
-            name="CRL",
-            keeps="N rows a label",
-            replays="its memory",
-            cost="1 and passes for prototypes",
-            source="Zhao et al. 2022",
-            colour=5,
-            marker="o",
-        ),
-        Method(
-            config=EAEMRStarConfig,
-            name="EA-EMR*",
-            keeps="all rows; N a label and their features",
-            replays="the full history",
-            cost="1 and an alignment",
-            source=PAPER,
-            colour=4,
-            marker="X",
-        ),
-        Method(
-            config=CRLStarConfig,
-            name="CRL*",
-            keeps="all rows; N a label",
-            replays="the full history",
-            cost="1 and passes for prototypes",
-            source=PAPER,
-            colour=5,
-            marker="X",
-        ),
-        Method(
-            config=EWCConfig,
-            name="EWC",
-            keeps="two numbers a weight",
-            cost="1 and one pass a row for the Fisher",
-            source="Kirkpatrick et al. 2017",
-            colour=6,
-            marker="h",
-        ),
-        Method(
-            config=LwFConfig,
-            name="LwF",
-            cost="1 and the teacher's passes",
-            source="Li and Hoiem 2016",
-            colour=6,
-            marker="d",
-        ),
+METHODS: dict[str, Method] = {}
+
+
+def add(row: Method) -> None:
+    """Enter a row of the table, by the name that its configuration has.
+
+    Args:
+        row: What the method is.
+    """
+    METHODS[row.config.learner] = row
+
+
+add(Method(config=VanillaConfig, name="Vanilla", source="the lower bound", colour=7, marker="s"))
+add(
+    Method(
+        config=FullConfig,
+        name="Full tuning",
+        trains="all weights",
+        cost="1, through all layers",
+        source="the lower bound without modules",
+        colour=3,
+        marker="s",
     )
-}
+)
+add(
+    Method(
+        config=FullReplayConfig,
+        name="Full tuning, dynamic replay",
+        trains="all weights",
+        keeps="all rows",
+        replays="the full history",
+        cost="1, through all layers",
+        source=f"{PAPER}, full-parameter rows",
+        colour=3,
+        marker="P",
+    )
+)
+add(
+    Method(
+        config=JointConfig,
+        name="Joint",
+        trains="one module anew",
+        keeps="all rows",
+        replays="all tasks at once",
+        cost="k at stage k",
+        source="the upper bound",
+        colour=8,
+        marker="*",
+    )
+)
+add(
+    Method(
+        config=LinearConfig,
+        name="Linear head",
+        trains="a head on frozen features",
+        keeps="all rows",
+        replays="the full history",
+        cost="1, forward alone",
+        source="what tuning adds",
+        colour=9,
+        marker="v",
+    )
+)
+add(
+    Method(
+        config=ClassMeanConfig,
+        name="Class means",
+        trains="nothing",
+        keeps="a mean a label",
+        cost="one pass over the new rows",
+        source="Mensink et al. 2013",
+        colour=9,
+        marker="^",
+    )
+)
+add(
+    Method(
+        config=StaticConfig,
+        name="Static ConPET",
+        keeps="all rows",
+        replays="the full history",
+        source=f"{PAPER}; EMR*",
+        colour=0,
+        marker="o",
+    )
+)
+add(
+    Method(
+        config=DynamicConfig,
+        name="Dynamic ConPET",
+        trains="a module a task and a selector",
+        keeps="all rows",
+        replays="the full history (the selector)",
+        cost="1 for the selector, half for a module",
+        source=PAPER,
+        colour=1,
+        marker="D",
+    )
+)
+add(
+    Method(
+        config=MemoryConfig,
+        name="EMR",
+        keeps="N rows a label",
+        replays="its memory",
+        source="Wang et al. 2019",
+        colour=2,
+        marker="o",
+    )
+)
+add(
+    Method(
+        config=EAEMRConfig,
+        name="EA-EMR",
+        keeps="N rows a label and their features",
+        replays="its memory",
+        cost="1 and an alignment",
+        source="Wang et al. 2019",
+        colour=4,
+        marker="o",
+    )
+)
+add(
+    Method(
+        config=CRLConfig,
+        name="CRL",
+        keeps="N rows a label",
+        replays="its memory",
+        cost="1 and passes for prototypes",
+        source="Zhao et al. 2022",
+        colour=5,
+        marker="o",
+    )
+)
+add(
+    Method(
+        config=EAEMRStarConfig,
+        name="EA-EMR*",
+        keeps="all rows; N a label and their features",
+        replays="the full history",
+        cost="1 and an alignment",
+        source=PAPER,
+        colour=4,
+        marker="X",
+    )
+)
+add(
+    Method(
+        config=CRLStarConfig,
+        name="CRL*",
+        keeps="all rows; N a label",
+        replays="the full history",
+        cost="1 and passes for prototypes",
+        source=PAPER,
+        colour=5,
+        marker="X",
+    )
+)
+add(
+    Method(
+        config=EWCConfig,
+        name="EWC",
+        keeps="two numbers a weight",
+        cost="1 and one pass a row for the Fisher",
+        source="Kirkpatrick et al. 2017",
+        colour=6,
+        marker="h",
+    )
+)
+add(
+    Method(
+        config=LwFConfig,
+        name="LwF",
+        cost="1 and the teacher's passes",
+        source="Li and Hoiem 2016",
+        colour=6,
+        marker="d",
+    )
+)
 BUILT_IN = frozenset(METHODS)
 
 Value = TypeVar("Value")
@@ -246,66 +276,6 @@ def method(name: str, **settings: Any) -> Any:
     """
     check_known("learner", name, METHODS)
     return METHODS[name].config(**settings)
-
-
-def register(
-    name: str,
-    learner: type[Learner],
-    config: type[LearnerConfig] = StaticConfig,
-    **row: Any,
-) -> type[LearnerConfig]:
-    """Make a method of your own one of the library's, by name.
-
-    It then trains, forecasts, plots and runs in the worker processes of a grid as the others do:
-
-        class Patient(cp.learners.StaticConPET):
-            def loss(self, rows, stage):
-                return super().loss(rows, stage) / stage
-
-        cp.register("patient", Patient, trains="one module")
-        run = cp.train(stream, backbone, cp.method("patient", rank=2))
-
-    Args:
-        name: Of the method, such as "patient".
-        learner: The class, which overrides one step or two of another learner.
-        config: The configuration class whose settings it takes.
-        row: Other columns of `Method`: `title` (as figures show it; default: the name), `trains`,
-            `keeps`, `replays`, `cost`, `source`, `colour`, `marker`. A colour and marker that no
-            other method has are found where none are given.
-
-    Returns:
-        The method's own configuration class.
-
-    Raises:
-        ConpetError: If the name is one of the library's own methods.
-    """
-    if name in BUILT_IN:
-        raise ConpetError(f"{name!r} is a method of the library's own. Choose another name.")
-    METHODS.pop(name, None)  # a cell that is run again
-    about = {
-        "learner": name,
-        "learner_class": learner,
-        "__doc__": learner.__doc__,
-        "__module__": learner.__module__,
-    }
-    made = type(config)(f"{learner.__name__}Config", (config,), about)
-    own_config: type[LearnerConfig] = dataclass(frozen=True, kw_only=True)(made)
-    title = row.pop("title", name)
-    colour, marker = _free_look()
-    METHODS[name] = Method(
-        config=own_config, name=title, **{"colour": colour, "marker": marker, **row}
-    )
-    return own_config
-
-
-def _free_look() -> tuple[int, str]:
-    """A colour and a marker that no method has, the colours in turn."""
-    taken = {(row.colour, row.marker) for row in METHODS.values()}
-    for marker in reversed(MARKERS):
-        for colour in range(COLOURS):
-            if (colour, marker) not in taken:
-                return colour, marker
-    return 0, "o"
 
 
 def methods() -> pd.DataFrame:

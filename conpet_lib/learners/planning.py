@@ -7,6 +7,8 @@ method that does more or less than the others overrides the number that differs.
 import math
 from typing import Any
 
+from torch import Tensor
+
 from conpet_lib.learners.fitting import StagePlan
 from conpet_lib.models.features import Features
 from conpet_lib.streams.stream import Stream
@@ -40,13 +42,15 @@ class Planned:
         backbone = self.features.backbone
         config = self.config
         if config.tunes == "all":
-            return sum(weight.numel() for weight in backbone.model.parameters())
+            weights: list[Tensor] = list(backbone.model.parameters())
+            return sum(weight.numel() for weight in weights)
         lora = backbone.lora(config.rank, config.alpha, config.targets)
-        return sum(shape.numel() for shape in backbone.register(lora).values())
+        return sum(int(shape.numel()) for shape in backbone.register(lora).values())
 
     def trained_parameters(self) -> int:
         """Weights of all modules after the last stage, heads included."""
-        head = self.head_rows() * (self.features.backbone.hidden_size + 1)
+        width: Any = self.features.backbone.hidden_size
+        head = self.head_rows() * (int(width) + 1)
         return self.module_count() * self.adapter_size() + head
 
     def passes_per_answer(self) -> int:
@@ -75,7 +79,7 @@ class Planned:
         if limit is not None:
             return limit
         rows = len(self.stream[stage - 1].train) + self.replayable_rows(stage)
-        return math.ceil(rows / self.config.batch_size)
+        return math.ceil(rows / int(self.config.batch_size))
 
     def plan(self, stage: int) -> dict[str, StagePlan]:
         """What each part will do in a stage.

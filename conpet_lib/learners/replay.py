@@ -65,10 +65,30 @@ def _drawn(
     tasks = generator.integers(max(1, len(history)), size=(batches, count))
     positions = generator.random((batches, count))  # in the task, as a part of 1
     drawn = np.empty((batches, count), dtype=np.int64)
-    for place in np.ndindex(drawn.shape):
-        rows = history[tasks[place]]
-        drawn[place] = rows[int(positions[place] * len(rows))]
+    for batch, place in np.ndindex(drawn.shape):
+        rows = history[int(tasks[batch, place])]
+        drawn[batch, place] = rows[int(positions[batch, place] * len(rows))]
     return drawn
+
+
+def validation_rows(
+    new: Rows, history: Sequence[Rows], count: int, generator: np.random.Generator
+) -> Rows:
+    """A stage's fixed validation rows: half of the new task, half spread over the past ones.
+
+    Args:
+        new: `(rows,)` int64, validation rows of the new task.
+        history: `(rows,)` int64 for each past task.
+        count: How many rows at most.
+        generator: What draws.
+
+    Returns:
+        `(rows,)` int64.
+    """
+    old_count = count // 2
+    new_rows = spread([new], count - old_count, generator)
+    old_rows = spread(history, old_count, generator)
+    return np.concatenate([new_rows, old_rows])
 
 
 def spread(history: Sequence[Rows], count: int, generator: np.random.Generator) -> Rows:

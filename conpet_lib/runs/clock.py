@@ -4,7 +4,6 @@ In: a tick whenever something ends. Out: plain values. Start at `Clock`.
 """
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -44,7 +43,9 @@ class Clock:
     """
 
     def __init__(self, features: Features, spent: dict[str, Any]):
-        self.spent = {name: Counter(spent.get(name)) for name in SPENT}
+        self.spent: dict[str, dict[str, float]] = {}
+        for name in SPENT:
+            self.spent[name] = dict(spent.get(name) or {})
         self.process = psutil.Process()
         self.wall = time.perf_counter()
         self.cpu = time.process_time()
@@ -66,8 +67,8 @@ class Clock:
         """
         wall = time.perf_counter()
         cpu = time.process_time()
-        self.spent["wall"][doing] += wall - self.wall
-        self.spent["cpu"][doing] += cpu - self.cpu
+        self._add("wall", doing, wall - self.wall)
+        self._add("cpu", doing, cpu - self.cpu)
         self.wall = wall
         self.cpu = cpu
         self._keep_largest("host", doing, self.process.memory_info().rss)
@@ -75,6 +76,10 @@ class Clock:
             self._keep_largest("device", doing, torch.cuda.max_memory_allocated())
             torch.cuda.reset_peak_memory_stats()
 
+    def _add(self, what: str, doing: str, seconds: float) -> None:
+        """Book seconds."""
+        self.spent[what][doing] = self.spent[what].get(doing, 0.0) + seconds
+
     def _keep_largest(self, where: str, doing: str, size: int) -> None:
         """Remember the most bytes that were seen."""
-        self.spent[where][doing] = max(self.spent[where][doing], size)
+        self.spent[where][doing] = max(self.spent[where].get(doing, 0), size)

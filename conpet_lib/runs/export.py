@@ -55,7 +55,8 @@ def _modules_with_names(run: "Run") -> dict[str, tuple["PetModule", list[str]]]:
     }
     if run.record.has_selector:
         selector = learner.parts["selector"]
-        names = labels if selector.on_labels else _task_names(run)
+        on_labels = getattr(selector, "on_labels", False)
+        names = labels if on_labels else _task_names(run)
         modules["selector"] = (selector.modules[0], names)
     return modules
 
@@ -78,16 +79,12 @@ def _card(run: "Run", places: list[str]) -> str:
         rows.append(f"| {task} | {names[task - 1]} | {counts} | {learned:.3f} | {now:.3f} |")
     base = record.backbone.name
     licences = json.loads((DATA / "licences.json").read_text(encoding="utf-8"))
+    values = {"run": run, "record": record, "summary": run.summary(), "tasks": len(names)}
+    values["parts"] = ", ".join(places)
+    values["rows"] = "\n".join(rows)
+    values["template"] = run.learner.features.prompt.template
+    values["base"] = Path(base).name if Path(base).is_dir() else base  # no path of one machine
+    values["backbone_licence"] = licences.get(base, "see the backbone's own card")
+    values["corpus_licence"] = licences.get(record.stream.corpus, "that of your own data")
     form = (DATA / "model_card.md").read_text(encoding="utf-8")
-    return form.format(
-        run=run,
-        record=record,
-        summary=run.summary(),
-        tasks=len(names),
-        parts=", ".join(places),
-        rows="\n".join(rows),
-        template=run.learner.features.prompt.template,
-        base=Path(base).name if Path(base).is_dir() else base,  # no path of one machine
-        backbone_licence=licences.get(base, "see the backbone's own card"),
-        corpus_licence=licences.get(record.stream.corpus, "that of your own data"),
-    )
+    return form.format(**values)

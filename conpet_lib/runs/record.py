@@ -169,34 +169,43 @@ def describe(stream: "Stream", backbone: "Backbone", config: "LearnerConfig", se
         config: The method and its settings.
         seed: Of every random choice.
     """
-    versions = {
-        name: version(name) for name in ("torch", "transformers", "peft", "numpy", "pandas")
-    }
+    settings = json.loads(json.dumps(config.as_record()))  # as the file will have them
     return Record(
-        config=json.loads(json.dumps(config.as_record())),
+        config=settings,
         seed=seed,
-        stream=StreamRecord(
-            corpus=stream.corpus,
-            kind=stream.kind,
-            fingerprint=stream.fingerprint,
-            tasks=[list(task.labels) for task in stream],
-            rows=[[len(task.train), len(task.valid), len(task.test)] for task in stream],
-        ),
-        backbone=BackboneRecord(
-            name=backbone.name,
-            exit_layer=backbone.exit_layer,
-            tuned_layers=backbone.tuned_layers,
-            fingerprint=backbone.fingerprint,
-            device=backbone.device.type,
-            dtype=str(backbone.dtype),
-        ),
-        environment={
-            "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.machine()}",
-            "cores": os.cpu_count(),
-            **versions,
-        },
+        stream=_describe_stream(stream),
+        backbone=_describe_backbone(backbone),
+        environment=_environment(),
     )
+
+
+def _describe_stream(stream: "Stream") -> StreamRecord:
+    """What a stream is, without its text."""
+    labels = [list(task.labels) for task in stream]
+    rows = [[len(task.train), len(task.valid), len(task.test)] for task in stream]
+    return StreamRecord(stream.corpus, stream.kind, stream.fingerprint, labels, rows)
+
+
+def _describe_backbone(backbone: "Backbone") -> BackboneRecord:
+    """What a backbone is."""
+    return BackboneRecord(
+        name=backbone.name,
+        exit_layer=backbone.exit_layer,
+        tuned_layers=backbone.tuned_layers,
+        fingerprint=backbone.fingerprint,
+        device=backbone.device.type,
+        dtype=str(backbone.dtype),
+    )
+
+
+def _environment() -> dict[str, Any]:
+    """Versions and system; no names of people, hosts or paths."""
+    environment: dict[str, Any] = {"python": platform.python_version()}
+    environment["system"] = f"{platform.system()} {platform.machine()}"
+    environment["cores"] = os.cpu_count()
+    for name in VERSIONED:
+        environment[name] = version(name)
+    return environment
 
 
 def folder_name(record: Record) -> str:

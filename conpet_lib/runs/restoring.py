@@ -5,6 +5,7 @@ In: a record, a folder, a stream, a backbone. Out: a `Learner`, or one that has 
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors.torch import load
@@ -34,7 +35,7 @@ def config_of(record: Record) -> LearnerConfig:
             f"The run was trained by {record.learner!r}, which is not known here. If it is a "
             "method of your own, run the cell or the file that registers it (cp.register) first."
         )
-    settings = {}
+    settings: dict[str, Any] = {}
     for name, value in record.config.items():
         if name != "learner":
             settings[name] = tuple(value) if isinstance(value, list) else value
@@ -69,9 +70,9 @@ def restore(
     for name, wanted in record.files.items():
         if name.startswith(("modules/", "kept/")):
             parse = json.loads if name.endswith(".json") else load
-            content = read_checked(folder / name, wanted, parse)
+            content: Any = read_checked(folder / name, wanted, parse)
             if name.startswith("kept/"):
-                learner.kept |= content
+                learner.kept.update(content)
     learner.module_of_task = list(record.module_of_task)
     for part_name, part in learner.parts.items():
         part.ledger = list(record.ledgers.get(part_name, []))

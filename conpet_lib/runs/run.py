@@ -149,25 +149,26 @@ class Run:
         record = self.record
         selector = self.selector_accuracy
         seconds = pd.DataFrame([cost["wall"] for cost in self.costs]).sum()
-        entries = [entry for ledger in record.ledgers.values() for entry in ledger]
-        counted = {
-            name: sum(entry[name.replace(" ", "_")] for entry in entries) for name in COUNTED
-        }
-        return {
-            "learner": self.name,
-            "average accuracy": self.average_accuracy.iloc[-1],
-            "whole accuracy": self.whole_accuracy.iloc[-1],
-            "forgetting": self.forgetting,
-            "selector accuracy": float("nan") if selector is None else selector.iloc[-1],
-            "trained parameters": record.trained_weights,
-            "share of backbone": record.trained_weights / record.backbone_weights,
-            "operations": sum(sum(cost["operations"].values()) for cost in self.costs),
-            "passes": sum(_top_passes(cost["counts"]) for cost in self.costs),
-            **counted,
-            "seconds": seconds.sum(),
-            "seconds of prefix": seconds.get("prefix", 0.0),
-            "peak memory": max(max(cost["host"].values()) for cost in self.costs),
-        }
+        row: dict[str, Any] = {"learner": self.name}
+        row["average accuracy"] = self.average_accuracy.iloc[-1]
+        row["whole accuracy"] = self.whole_accuracy.iloc[-1]
+        row["forgetting"] = self.forgetting
+        row["selector accuracy"] = float("nan") if selector is None else selector.iloc[-1]
+        row["trained parameters"] = record.trained_weights
+        row["share of backbone"] = record.trained_weights / record.backbone_weights
+        row["operations"] = sum(sum(cost["operations"].values()) for cost in self.costs)
+        row["passes"] = sum(_top_passes(cost["counts"]) for cost in self.costs)
+        for name in COUNTED:
+            row[name] = self._counted(name.replace(" ", "_"))
+        row["seconds"] = seconds.sum()
+        row["seconds of prefix"] = seconds.get("prefix", 0.0)
+        row["peak memory"] = max(max(cost["host"].values()) for cost in self.costs)
+        return row
+
+    def _counted(self, name: str) -> int:
+        """A count of the ledgers, over all parts and stages."""
+        ledgers = self.record.ledgers.values()
+        return sum(entry[name] for ledger in ledgers for entry in ledger)
 
     @cached_property
     def learner(self) -> "Learner":

@@ -19,7 +19,7 @@ from conpet_lib.core.assets import cache_folder
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
-from conpet_lib.learners.fitting import Step
+from conpet_lib.learners.fitting import Step, say_nothing
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.runs.checkpoint import Checkpoint
 from conpet_lib.runs.clock import Clock, cpu_threads
@@ -152,7 +152,7 @@ def _work(
     finally:
         # A learner that holds what holds it keeps its mapped cache until much later.
         for part in learner.parts.values():
-            part.tell = None
+            part.tell = say_nothing
 
 
 class _Watch:
