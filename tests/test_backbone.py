@@ -203,7 +203,7 @@ def test_bfloat16_on_the_processor_is_near_float32(tiny_models, tmp_path):
     assert not torch.equal(*features)
     assert (features[0] - features[1]).abs().max() < 0.2 and features[1].dtype == torch.float32
     run = cp.train(make_stream(2), rough, quick("static"), folder=tmp_path, bar=False)
-    assert run.finished and run.record["backbone"]["dtype"] == "torch.bfloat16"
+    assert run.finished and run.record.backbone.dtype == "torch.bfloat16"
 
 
 @pytest.mark.parametrize(

@@ -123,8 +123,9 @@ def test_an_unknown_name_gets_the_nearest_and_the_whole_list():
 
 @pytest.mark.parametrize("learner", CONFIGS)
 def test_a_config_prints_as_the_code_that_makes_it_again_and_is_frozen(learner):
-    config = CONFIGS[learner](learner=learner, epochs=7, batch_limit=None)
-    assert eval(repr(config), vars(cp)) == config != CONFIGS[learner](learner=learner)
+    config = cp.method(learner, epochs=7, batch_limit=None)
+    names = {name: getattr(cp, name) for name in cp.__all__}
+    assert eval(repr(config), names) == config != cp.method(learner)
     assert config.learner == learner and json.dumps(asdict(config))
     with pytest.raises(FrozenInstanceError):
         config.epochs = 1
