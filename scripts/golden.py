@@ -2,9 +2,9 @@
 
 Usage: `python scripts/golden.py golden.json` writes the hashes of modules, tables, exports,
 figures, streams and prompts of every method on tiny random models where there is no such file, and
-compares with it where there is one. Make it from the code before a change, and call it again after each
-step. The hashes are those of one machine: kernels of another give other last digits, so the file
-is not kept in the project.
+compares with it where there is one. Make it from the code before a change, and call it again after
+each step. The hashes are those of one machine: kernels of another give other last digits, so the
+file is not kept in the project.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def runs(work: Path) -> Named:
     backbone = cp.load_backbone("bert", tuned_layers=2, device="cpu")
     for name, variants in VARIANTS.items():
         for title, settings in variants.items():
-            config = cp.method(name, **SMALL, **settings)
+            config = cp.method(name, **{**SMALL, **settings})
             run = cp.train(stream, backbone, config, seed=1, bar=False)
             yield from with_prefix(title, of_run(run, work))
     for name in STOPPED:
