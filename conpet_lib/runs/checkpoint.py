@@ -11,7 +11,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from conpet_lib.core.files import digest
+from conpet_lib.core.tensors import digest
 from conpet_lib.core.tensors import write_tensors
 from conpet_lib.learners.base import Learner
 
