@@ -70,15 +70,16 @@ def safe_name(text: str) -> str:
 
     Returns:
         The text itself if it can be a name everywhere. Otherwise a name like it that ends in a
-        hash of the text, so that two texts do not share a name. Texts that differ only in upper
-        and lower case stay different names, which Windows and macOS take for the same.
+        hash of the text, so that two texts do not share a name. Names that differ only in upper
+        and lower case are left alone, though Windows and macOS take them for the same.
     """
     name = _FORBIDDEN_CHARACTERS.sub("_", text).strip(" ").rstrip(" .")
     if not name or _DEVICE_NAMES.match(name):
         name = f"_{name}"
     if name == text and len(name) <= _LONGEST_NAME:
         return text
-    return f"{name[:_LONGEST_NAME]}-{digest(text)[:8]}"
+    ending = f"-{digest(text)[:8]}"
+    return name[: _LONGEST_NAME - len(ending)] + ending
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:

@@ -124,7 +124,9 @@ def _labels_and_rows(
     counts = corpus.counts()
     need = _examples_needed(wanted)
     few = _labels_with_few(corpus, need)
-    while True:  # each turn leaves out more labels, until the rest suffices or `draw_labels` refuses
+    while (
+        True
+    ):  # each turn leaves out more labels, until the rest suffices or `draw_labels` refuses
         labels = draw_labels(corpus, few, need, tasks, labels_per_task, grouping, split_seed)
         drawn = draw_rows(corpus, flat(labels), wanted, split_seed)
         if not drawn.lacking:
