@@ -11,8 +11,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from conpet_lib.core.tensors import digest
-from conpet_lib.core.tensors import write_tensors
+from conpet_lib.core.tensors import digest, write_tensors
 from conpet_lib.learners.base import Learner
 
 CHECKPOINT = 2  # format of a checkpoint; 1 counted epochs and steps in them
