@@ -17,7 +17,7 @@ from transformers import (
 )
 
 import conpet_lib as cp
-from conpet_lib.core.files import digest
+from conpet_lib.core.tensors import digest
 from conpet_lib.models.answer_rows import ANSWER_ROW
 
 ENCODERS, DECODERS = ["bert", "distilbert"], ["llama", "qwen2", "gpt2"]
