@@ -12,6 +12,7 @@ import pandas as pd
 
 from conpet_lib.core.assets import asset_folder
 from conpet_lib.core.errors import ConpetError, check_known
+from conpet_lib.core.files import user_path
 from conpet_lib.corpora import ace, bbn, fewnerd, fewrel, ontonotes, table, tacred, wordnet
 from conpet_lib.corpora.checks import check_reader
 from conpet_lib.corpora.example import Corpus, Example, ReadReport
@@ -60,7 +61,7 @@ def _source(reader: Reader, path: object) -> Source:
             raise ConpetError(f"load_corpus needs path= for this corpus. {reader.wanted}")
         return asset_folder(reader.asset)
     if isinstance(path, (str, Path)):
-        return Path(path)
+        return user_path(path)
     frame = None if reader.from_memory is None else reader.from_memory(path)
     if frame is None:
         raise ConpetError(

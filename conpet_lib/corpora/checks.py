@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.files import user_path
 from conpet_lib.corpora.damage import damage, windows_copy
 from conpet_lib.corpora.example import Example, ReadReport
 from conpet_lib.corpora.layouts import choose_files
@@ -260,7 +261,7 @@ def check_reader(reader: Reader, path: str | Path, **options: object) -> list[st
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder, "unpacked")
         work.mkdir()
-        files = choose_files(reader, Path(path), work, ReadReport())
+        files = choose_files(reader, user_path(path), work, ReadReport())
         trial = Trial(reader, given, Path(folder))
         failures = _failures(trial, files)
     _refuse(reader, failures, trial.bugs)

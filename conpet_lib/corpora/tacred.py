@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.files import user_path
 from conpet_lib.corpora.example import Example, ReadReport, Span
 from conpet_lib.corpora.reader import (
     FAULTS,
@@ -208,7 +209,7 @@ def read_patch(path: str | Path) -> Patch:
     Raises:
         ConpetError: If it is neither patch, or both.
     """
-    path = Path(path)
+    path = user_path(path)
     files = sorted(path.glob("*.json")) if path.is_dir() else [path]
     labels: Patch = {}
     try:
