@@ -65,9 +65,9 @@ def learner_configs(options: argparse.Namespace) -> list:
     if options.weights:
         settings_of = WHOLE
     else:
-        settings_of = {learner: {} for learner in CONFIGS if not learner.startswith("full")}
+        settings_of = {learner: {} for learner in cp.LEARNERS if not learner.startswith("full")}
     return [
-        CONFIGS[learner](learner=learner, **settings)
+        cp.method(learner, **settings)
         for learner, settings in settings_of.items()
         if not options.learners or learner in options.learners
     ]

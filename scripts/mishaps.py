@@ -6,16 +6,12 @@ In: Dynamic ConPET as it is here. Out: variants of it by name, known to `train` 
 `register_mishaps` was called. Start at `MISHAPS`.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 import numpy as np
 import torch
 
 import conpet_lib as cp
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners.dynamic import DynamicConPET, Selector
-from conpet_lib.learners.methods import CONFIGS, LEARNERS
 from conpet_lib.learners.replay import dynamic_replay
 
 THEIR_VALID_BATCHES = 10
@@ -45,7 +41,7 @@ class Redrawn:
             THEIR_VALID_BATCHES,
             generator,
         )
-        with_gradient = self.keep(np.concatenate(drawn), stage)
+        with_gradient = self.take_in(np.concatenate(drawn), stage)
         return super().score(with_gradient, stage)
 
 
@@ -99,18 +95,9 @@ MISHAPS = {
 }
 
 
-def register_mishaps() -> dict[str, type[cp.DynamicConfig]]:
-    """Name each mishap's learner and config, so that `train` knows them; returns the configs."""
-    configs = {}
-    for mishap, learner_class in MISHAPS.items():
-        name = f"dynamic, {mishap}"
-
-        @dataclass(frozen=True, kw_only=True)
-        class Config(cp.DynamicConfig):
-            learners: ClassVar = (name,)
-            learner: str = name
-
-        LEARNERS[name] = learner_class
-        CONFIGS[name] = Config
-        configs[mishap] = Config
-    return configs
+def register_mishaps() -> dict[str, type[cp.LearnerConfig]]:
+    """Name each mishap's learner, so that `train` knows it; returns their configurations."""
+    return {
+        mishap: cp.register(f"dynamic, {mishap}", learner, cp.DynamicConfig)
+        for mishap, learner in MISHAPS.items()
+    }

@@ -160,7 +160,7 @@ def test_a_map_marks_one_row_and_a_frontier_has_a_point_a_run(learned, learnable
     assert ring.get_offsets().tolist() == [pytest.approx(points.loc[2, ["x", "y"]].tolist())]
     runs = [learned["static"], learned["dynamic"]]
     for line, run in zip(plots.frontier(runs).lines, runs):
-        assert line.get_xdata() == [run.record["trained_weights"]]
+        assert line.get_xdata() == [run.record.trained_weights]
         assert line.get_ydata() == pytest.approx([100 * run.average_accuracy.iloc[-1]])
 
 

@@ -2,7 +2,8 @@
 Token numbers become hidden states at the boundary (`prefix`), and these the answer feature at the exit layer (`top`),
 with a PET module's weights or without. The exit layer is computed for the answer row alone: keys and values are needed
 for all tokens, but query, attention output and MLP for one. BERT and LLaMA have such a short form, of the layer's own
-Linear modules, LoRA included; others run the whole layer. Knows nothing of tasks or heads. Start at `load_backbone`."""
+Linear modules, LoRA included; others run the whole layer. Knows nothing of tasks or heads. Start at `load_backbone`.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,8 @@ def pick(hidden: Tensor, answer: Tensor) -> Tensor:
 def attend(query: Tensor, keys: Tensor, values: Tensor, real: Tensor, scaling: float) -> Tensor:
     """`(batch, 1, heads * head_width)`: attention of a query row `(batch, heads, 1, head_width)` over all real tokens.
     Args: keys, values: `(batch, heads, tokens, head_width)`, in LLaMA of fewer heads. real: `(batch, tokens)` bool; no
-        causal mask, since a decoder's answer position is its last real token, which sees all others."""
+        causal mask, since a decoder's answer position is its last real token, which sees all others.
+    """
     keys, values = (
         part.repeat_interleave(query.shape[1] // part.shape[1], 1) for part in (keys, values)
     )

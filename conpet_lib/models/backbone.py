@@ -2,7 +2,8 @@
 Token numbers become hidden states at the boundary (`prefix`), and these the answer feature at the exit layer (`top`),
 with a PET module's weights or without. The exit layer is computed for the answer row alone: keys and values are needed
 for all tokens, but query, attention output and MLP for one. BERT and LLaMA have such a short form, of the layer's own
-Linear modules, LoRA included; others run the whole layer. Knows nothing of tasks or heads. Start at `load_backbone`."""
+Linear modules, LoRA included; others run the whole layer. Knows nothing of tasks or heads. Start at `load_backbone`.
+"""
 
 import threading
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ class Backbone:
     Attributes: exit_layer: number of layers run; the answer is read from the last. tuned_layers: of them carry a PET
         module. boundary: `exit_layer - tuned_layers`; the prefix is `hidden_states[boundary]`, 0 the embeddings.
         hidden_size: width of the states. weights: how many, with layers above the exit. device, dtype: where, in what
-        type it computes; bfloat16: autocast. fingerprint: hash of weights that run, model's config, device and type."""
+        type it computes; bfloat16: autocast. fingerprint: hash of weights that run, model's config, device and type.
+    """
 
     def __init__(
         self,
@@ -152,7 +154,8 @@ class Backbone:
         """The answer feature `(batch, hidden)`, float32, scaled to unit root mean square.
         Args: hidden: `(batch, tokens, hidden)`, the prefix; or token numbers `(batch, tokens)`, which run through all
             layers (the boundary must be 0), with all weights of the model in `adapter`. real: `(batch, tokens)` bool.
-            answer: `(batch,)` int64. adapter, config: a PET module's weights, `{name: tensor}`, and PEFT's config."""
+            answer: `(batch,)` int64. adapter, config: a PET module's weights, `{name: tensor}`, and PEFT's config.
+        """
         ids, hidden = (None, hidden) if hidden.is_floating_point() else (hidden, None)
         feature = self._run(adapter, config, ids, hidden, real, answer).squeeze(1).float()
         return feature * feature.square().mean(-1, keepdim=True).add(1e-6).rsqrt()
@@ -227,7 +230,8 @@ def load_backbone(
         exit_layer: where the answer is read. Default: the last layer; 18 for smollm2-135m.
         device: "cuda", "mps" or "cpu". Default: what accelerate finds.
         dtype: "float32" or "bfloat16" (autocast). Default: bfloat16 on CUDA where it is supported.
-    Raises: ConpetError for a model or settings that cannot be used; it says which can."""
+    Raises: ConpetError for a model or settings that cannot be used; it says which can.
+    """
     try:
         place = torch.device(device) if device else accelerate.PartialState().device
         torch.empty(1, device=place)

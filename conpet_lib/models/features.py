@@ -1,7 +1,8 @@
 """Features: what learners see of examples, the two caches behind it, and the count of what it cost.
 In: rows of a stream. Out: answer features and scores of a module, by a short top pass over the prefix cache: hidden
 states at the boundary, computed once and kept on disk, real tokens only, in half precision where they fit into it.
-Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`."""
+Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -28,7 +29,8 @@ PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30  # limits of the caches on disk
 
 class Features:
     """Rows of a list of examples as answer features; a row is read when it is asked for.
-    Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans."""
+    Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans.
+    """
 
     def __init__(
         self,
@@ -47,7 +49,8 @@ class Features:
     @property
     def counts(self) -> Counter:
         """What was run so far: `top_rows`, `top_tokens` (padded) and `head_scores` without gradients and, ending in
-        `_trained`, with; `prefix_tokens`; what both caches count; `truncated` prompts and their `cut_tokens`."""
+        `_trained`, with; `prefix_tokens`; what both caches count; `truncated` prompts and their `cut_tokens`.
+        """
         prefixes, stores = self.prefixes, (("prefix", self.prefixes.store), ("logit", self.logits))
         caches = {
             f"{name}_{field}": getattr(store, field)

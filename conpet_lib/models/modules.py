@@ -18,7 +18,8 @@ from conpet_lib.models.backbone import Backbone
 class PetModule(nn.Module):
     """LoRA weights and a head that can grow. Attributes: adapter: `{name: tensor}`, LoRA's A `(rank, in)` and B `(out,
     rank)` of each target Linear. head: `(labels, hidden)` weights; bias: `(labels,)`. config: PEFT's LoraConfig; None
-    for a head alone. owner: what the module answers for, in order: label numbers (a selector: task numbers)."""
+    for a head alone. owner: what the module answers for, in order: label numbers (a selector: task numbers).
+    """
 
     whole, file = False, "adapter_model.safetensors"  # whole: it has all weights of the backbone
 

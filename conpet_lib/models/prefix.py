@@ -1,7 +1,8 @@
 """Features: what learners see of examples, the two caches behind it, and the count of what it cost.
 In: rows of a stream. Out: answer features and scores of a module, by a short top pass over the prefix cache: hidden
 states at the boundary, computed once and kept on disk, real tokens only, in half precision where they fit into it.
-Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`."""
+Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +30,8 @@ Tokens = Sequence[int]
 
 def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
     """A padded length and the keys of `GROUP` prompts that have it, a last key repeated to fill a group: one shape a
-    length, as matrix kernels give other last digits for other shapes, and a value must depend on its prompt alone."""
+    length, as matrix kernels give other last digits for other shapes, and a value must depend on its prompt alone.
+    """
     keys_of = defaultdict(list)
     for key, tokens in prompts.items():
         keys_of[-(-len(tokens) // BUCKET) * BUCKET].append(key)
@@ -48,7 +50,8 @@ def padded(prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
 class PrefixCache:
     """Hidden states at the boundary of one backbone, in a store that other backbones may share.
     Attributes: `tokens`: run through the prefix, padding and copies included; `wide`: prompts kept in float32, since
-        half precision would overflow (smollm2's first token reaches 24,500; some decoders' more)."""
+        half precision would overflow (smollm2's first token reaches 24,500; some decoders' more).
+    """
 
     def __init__(self, backbone: Backbone, store: Store):
         self.backbone, self.store, self.tokens, self.wide = backbone, store, 0, 0

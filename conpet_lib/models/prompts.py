@@ -1,5 +1,6 @@
 """Prompts: from an example to token numbers with an answer position, known by construction and never searched for.
-The prompt is built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`."""
+The prompt is built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
+"""
 
 import json
 import re
@@ -47,7 +48,8 @@ class Prompt:
     Worked by hand, for an encoder: text "Oslo is cold.", span (0, 4), kind "typing". The pieces are
     [CLS], mark, "Oslo", mark, " is cold.", " In this sentence,", " Oslo", " is a", [MASK], ".", [SEP];
     the answer position is the number of tokens in the pieces before [MASK]. A decoder's prompt ends where the answer
-    would begin: its answer position is the last token, since the first token of a causal decoder sees nothing."""
+    would begin: its answer position is the last token, since the first token of a causal decoder sees nothing.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, kind: str, max_tokens: int = 128):
         self.tokenizer, self.kind, self.max_tokens = tokenizer, kind, max_tokens

@@ -1,6 +1,7 @@
 """Costs: what a stage spends, and what a run will, in time, memory, parameters, passes and operations.
 In: the steps that a learner tells and the counts of its features; or a stream, a backbone, a config. Out: plain
-numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent."""
+numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent.
+"""
 
 from collections import Counter
 
@@ -14,7 +15,8 @@ def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[s
     """Floating-point operations of prefix, top and head, from counts of rows and tokens. A Linear of n weights costs 2n
     a token, a multiplication and an addition each; attention scores and mixing, below a tenth at these lengths, are
     left out, as is the embedding. `trained` is for a weight of a top with gradients: 4, there and back through
-    activations; 6 in full tuning; 2 below a lone head. The short form reads all tokens for keys and values only."""
+    activations; 6 in full tuning; 2 below a lone head. The short form reads all tokens for keys and values only.
+    """
 
     def linear(layers, ends: str | tuple[str, ...] = ""):
         return sum(

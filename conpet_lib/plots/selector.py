@@ -61,7 +61,7 @@ def selector_confusion(run: "Run", stage: int | None = None) -> Axes:
         The Axes; cells are in percent of a row.
     """
     if stage is None:
-        stage = run.record["stages_done"]
+        stage = run.record.stages_done
     rows = _predictions_after(run, stage)
     tasks = range(1, stage + 1)
     shares = pd.crosstab(rows["task"], rows["chosen_task"], normalize="index")
@@ -87,7 +87,7 @@ def calibration(run: "Run", stage: int | None = None) -> Axes:
         The Axes; one point per bin of confidence, with the number of its test rows.
     """
     if stage is None:
-        stage = run.record["stages_done"]
+        stage = run.record.stages_done
     table = metrics.calibration(_predictions_after(run, stage))
     look = looks(run)
     ax = axes(6, 5)[0]

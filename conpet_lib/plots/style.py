@@ -74,7 +74,7 @@ def looks(run: "Run") -> Look:
         `(name, color, marker)`.
     """
     look = learner_look(run.name)
-    budget = run.record["config"].get("modules")
+    budget = run.record.config.get("modules")
     if budget:
         return look._replace(name=f"{look.name}, budget {budget}")
     return look

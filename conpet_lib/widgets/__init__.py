@@ -1,6 +1,7 @@
 """Widgets: panels over library calls, for playing in a notebook.
 A panel computes nothing itself: it calls the library, prints the code of its present settings, and leaves tables where
-no kernel runs. `panel` has what all share, `make` the panels that make streams and runs, `explore` those that look."""
+no kernel runs. `panel` has what all share, `make` the panels that make streams and runs, `explore` those that look.
+"""
 
 from conpet_lib.widgets.ablation import AblationPanel
 from conpet_lib.widgets.budget import BudgetPanel

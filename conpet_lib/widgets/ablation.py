@@ -1,5 +1,6 @@
 """Panels that make something: a stream, a forecast, a run.
-In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker."""
+In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker.
+"""
 
 from ast import literal_eval
 from dataclasses import fields
@@ -16,7 +17,8 @@ from conpet_lib.widgets.training import TrainPanel
 class AblationPanel(TrainPanel):
     """Change one setting, hold the rest, press Train: a figure and paired intervals fill in as runs end.
     Args: factor: a field of the learner's config; values: of it, as code; seeds: how many; more: as `TrainPanel`.
-    Attributes: `results`, as `runs_table`; `pairs`, as `compare`, of seeds that have all values, None before."""
+    Attributes: `results`, as `runs_table`; `pairs`, as `compare`, of seeds that have all values, None before.
+    """
 
     def __init__(
         self,

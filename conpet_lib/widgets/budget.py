@@ -1,5 +1,6 @@
 """Panels that make something: a stream, a forecast, a run.
-In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker."""
+In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker.
+"""
 
 import pandas as pd
 
@@ -12,7 +13,8 @@ from conpet_lib.widgets.panel import Panel, call, control
 
 class BudgetPanel(Panel):
     """What a module budget costs, before anything is trained: `.forecast` of `.chosen`, the config, on `.backbone`.
-    One module is Static ConPET, as many as tasks is Dynamic ConPET. Steps are timed once for each depth and rank."""
+    One module is Static ConPET, as many as tasks is Dynamic ConPET. Steps are timed once for each depth and rank.
+    """
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """Panels that look: at examples, at runs, at what was lost, at a selector.
-In: a corpus, runs. Out: tables of keys, labels, numbers; text of a corpus on the screen only, never kept in a page."""
+In: a corpus, runs. Out: tables of keys, labels, numbers; text of a corpus on the screen only, never kept in a page.
+"""
 
 import html
 from pathlib import Path

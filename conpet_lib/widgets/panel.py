@@ -1,6 +1,7 @@
 """Panel: controls with plain values, words for what is wrong, and the code of the present settings.
 In: widgets by name. Out: `.config`, `.code`, `.problem`, `.view`. Results come as trait updates, never by print or
-pyplot, so that a panel works in every notebook front end. Knows nothing of what a panel is for. Start at `Panel`."""
+pyplot, so that a panel works in every notebook front end. Knows nothing of what a panel is for. Start at `Panel`.
+"""
 
 import html
 from collections.abc import Sequence
@@ -55,7 +56,8 @@ def call(name: str, *given: str, **settings: object) -> str:
 class Panel:
     """Controls beside what they show: `controls`, widgets by setting; `config`, their plain values; `code`, the calls
     that do the same without the panel, on what it was made with under the same names (`template` with the settings);
-    `problem`, what is wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box."""
+    `problem`, what is wrong with the settings, or ""; `table` and `picture`, what is shown; `view`, the box.
+    """
 
     template = ""
 

@@ -1,5 +1,6 @@
 """Panels that make something: a stream, a forecast, a run.
-In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker."""
+In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker.
+"""
 
 import pandas as pd
 
@@ -10,7 +11,8 @@ from conpet_lib.widgets.panel import Panel, call, control
 
 class StreamPanel(Panel):
     """Choose the tasks: `.stream`. Labels that are chosen by hand are cut into tasks as they are listed; else drawn.
-    Args: tasks ... labels: what is shown at first. counts: `train`, `valid`, `test` of `make_stream`, if others."""
+    Args: tasks ... labels: what is shown at first. counts: `train`, `valid`, `test` of `make_stream`, if others.
+    """
 
     def __init__(
         self,

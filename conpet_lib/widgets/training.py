@@ -1,5 +1,6 @@
 """Panels that make something: a stream, a forecast, a run.
-In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker."""
+In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker.
+"""
 
 import html
 import threading
@@ -19,7 +20,8 @@ from conpet_lib.widgets.streams import StreamPanel
 class TrainPanel(Panel):
     """Choose a stream, a learner and a rank, press Train, watch the curve grow; stop, ask, and go on.
     Args: stream: as `StreamPanel`; seed: of the training; settings: other fields of the config; more: further controls.
-    Attributes: `run`, as far as it got, None before the first; `stream`; `chosen`, the config."""
+    Attributes: `run`, as far as it got, None before the first; `stream`; `chosen`, the config.
+    """
 
     turn = threading.Lock()  # of all panels: one job at a time
 
