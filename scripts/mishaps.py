@@ -11,7 +11,7 @@ import torch
 
 import conpet_lib as cp
 from conpet_lib.core.seeds import numpy_generator
-from conpet_lib.learners.dynamic import DynamicConPET, Selector
+from conpet_lib.learners import DynamicConPET, Selector
 from conpet_lib.learners.replay import dynamic_replay
 
 THEIR_VALID_BATCHES = 10

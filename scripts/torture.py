@@ -64,7 +64,7 @@ def content(folder: Path) -> dict:
         is_cache = "cache" in path.parts
         if path.is_file() and path.name not in (".lock", "run.json") and not is_cache:
             files[path.relative_to(folder).as_posix()] = path.read_bytes()
-    record = {**cp.load_run(folder).record, "costs": "", "digest": ""}
+    record = {**cp.load_run(folder).record.to_json(), "costs": "", "digest": ""}
     return {**files, "run.json": record}
 
 
