@@ -1,4 +1,4 @@
-"""Corpora, written and mutated: a reader gives all examples, accounts for what it leaves out, or says what is wrong.
+"""Corpora, written and mutated: a reader gives all examples, or says what is wrong or left out.
 
 A few hundred mutated files in `make test`; `make fuzz` mutates 12,000.
 """
@@ -59,10 +59,17 @@ SECONDS = 20
 
 
 def mutated(data: bytes, draw: random.Random) -> bytes:
-    """One to three changes: bytes set, put in, taken out; lines repeated, dropped, exchanged; a cut; another code."""
+    """One to three changes.
+
+    Bytes are set, put in or taken out; lines repeated, dropped or exchanged; a file is cut, or
+    written in another code.
+    """
     for _ in range(draw.randint(1, 3)):
-        place, kind, lines = draw.randrange(len(data) + 1), draw.randrange(9), data.split(b"\n")
-        line, other = draw.randrange(len(lines)), draw.randrange(len(lines))
+        place = draw.randrange(len(data) + 1)
+        kind = draw.randrange(9)
+        lines = data.split(b"\n")
+        line = draw.randrange(len(lines))
+        other = draw.randrange(len(lines))
         if kind == 0:
             data = data[:place] + bytes([draw.randrange(256)]) + data[place + 1 :]
         elif kind in (1, 2, 3):
@@ -99,7 +106,8 @@ def runs(data: bytes) -> int:
     return sum(label not in ("", "O") for label, _ in groupby(pairs))
 
 
-# How many examples a file holds, counted another way than the reader does; called only for files that were read.
+# How many examples a file holds, counted another way than the reader does; called only for files
+# that were read.
 HELD = {
     "Few-NERD text": runs,
     "BBN, LDC": lambda data: len(re.findall(rb"</(?:ENAMEX|NUMEX|TIMEX)\b[^<>]*>", data)),
