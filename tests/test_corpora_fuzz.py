@@ -189,6 +189,63 @@ def test_a_few_hundred_mutated_files_are_read_whole_or_refused_with_a_reason(tmp
     assert min(results.values()) > 20, results
 
 
+OTHERS = [None, True, -1, 1.5, 10**30, "", "Oll", [], [[]], {}, {"id": []}, [None, 7]]
+JSON_LAYOUTS = [
+    "OntoNotes, AFET",
+    "BBN, AFET",
+    "FewRel JSON",
+    "TACRED JSON",
+    "ACE, DyGIE++",
+    "ACE, OneIE",
+    "JSON lines",
+]
+
+
+def places_in(value: object, way: tuple = ()) -> list[tuple]:
+    """The ways to all values inside of a JSON value."""
+    if isinstance(value, dict):
+        inside = list(value.items())
+    elif isinstance(value, list):
+        inside = list(enumerate(value))
+    else:
+        return [way]
+    ways = [way]
+    for step, part in inside:
+        ways += places_in(part, (*way, step))
+    return ways
+
+
+def exchanged(value: object, way: tuple, other: object) -> object:
+    """A JSON value with another value at one place."""
+    if not way:
+        return other
+    copy = value.copy()
+    copy[way[0]] = exchanged(value[way[0]], way[1:], other)
+    return copy
+
+
+@pytest.mark.parametrize("layout", JSON_LAYOUTS)
+def test_a_value_of_another_type_is_read_or_refused_with_a_reason_wherever_it_stands(
+    layout, tmp_path
+):
+    corpus, _, write = writers.LAYOUTS[layout]
+    ((name, data),) = write(writers.records_of(layout, 2)).items()
+    first, *more = data.decode().splitlines()
+    ways = places_in(json.loads(first))
+    draw = random.Random(layout)
+    refused = 0
+    for way in draw.sample(ways, min(len(ways), 40)):
+        for other in OTHERS:
+            line = json.dumps(exchanged(json.loads(first), way, other))
+            (tmp_path / name).write_text("\n".join([line, *more]), encoding="utf-8")
+            try:
+                cp.load_corpus(corpus, tmp_path)
+            except cp.ConpetError as error:
+                refused += 1
+                assert len(str(error)) > 40
+    assert refused > 50
+
+
 @pytest.mark.long
 def test_twelve_thousand_mutated_files_are_read_whole_or_refused_with_a_reason(tmp_path):
     results = fuzz(tmp_path, 12_000 // len(writers.LAYOUTS) + 1, seed=1)

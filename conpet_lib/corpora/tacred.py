@@ -101,7 +101,7 @@ def _signs_of_ends(records: list[object]) -> tuple[bool, bool]:
 
 
 def _json_records(text: str) -> tuple[list[object], int]:
-    """The records of a file of JSON, and what is to be added to their ends: 1 if inclusive, or 0."""
+    """The records of a file of JSON, and what makes their ends exclusive: 1 more, or 0."""
     records = load_json(text)
     if isinstance(records, list):
         inclusive, exclusive = _signs_of_ends(records)
