@@ -17,7 +17,8 @@ from tqdm.auto import tqdm
 from conpet_lib.analysis.tables import runs_table
 from conpet_lib.core.assets import cache_folder
 from conpet_lib.learners.config import VanillaConfig
-from conpet_lib.models.backbone import Backbone, load_backbone
+from conpet_lib.models.backbone import Backbone
+from conpet_lib.models.loading import load_backbone
 from conpet_lib.runs.record import describe, folder_name
 from conpet_lib.runs.training import train
 from conpet_lib.streams.stream import Stream

@@ -25,7 +25,8 @@ from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import read_checked, write_atomically, write_json
 from conpet_lib.corpora.example import Example
 from conpet_lib.learners.base import Learner
-from conpet_lib.models.backbone import Backbone, load_backbone
+from conpet_lib.models.backbone import Backbone
+from conpet_lib.models.loading import load_backbone
 from conpet_lib.models.features import Features
 from conpet_lib.runs.predicting import marked
 from conpet_lib.runs.record import read_record
