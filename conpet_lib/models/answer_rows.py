@@ -71,7 +71,9 @@ def split_heads(projected: Tensor, head_width: int) -> Tensor:
     Returns:
         `(batch, heads, tokens, head_width)`.
     """
-    return projected.unflatten(-1, (-1, head_width)).transpose(1, 2)
+    batch, tokens, width = projected.shape
+    heads = projected.view(batch, tokens, width // head_width, head_width)
+    return heads.transpose(1, 2)
 
 
 def bert_answer_row(
@@ -95,7 +97,9 @@ def bert_answer_row(
     keys = split_heads(attention.key(hidden), width)
     values = split_heads(attention.value(hidden), width)
     mixed = attend(query, keys, values, real, attention.scaling)
-    return layer.feed_forward_chunk(layer.attention.output(mixed, answer_row))
+    after_attention = layer.attention.output(mixed, answer_row)
+    row: Tensor = layer.feed_forward_chunk(after_attention)
+    return row
 
 
 def llama_answer_row(
@@ -132,7 +136,8 @@ def llama_answer_row(
     _, keys = apply_rotary_pos_emb(keys, keys, cos, sin)
     mixed = attend(query, keys, values, real, attention.scaling)
     after_attention = pick(hidden, answer) + attention.o_proj(mixed)
-    return after_attention + layer.mlp(layer.post_attention_layernorm(after_attention))
+    row: Tensor = after_attention + layer.mlp(layer.post_attention_layernorm(after_attention))
+    return row
 
 
 # A short form takes the layer, `hidden`, `answer`, `real`, and by name whatever else the model's

@@ -313,6 +313,7 @@ class Backbone:
 def _name_of_layers(model: PreTrainedModel) -> str:
     """What a model calls the list of its layers."""
     count = model.config.num_hidden_layers
+    name: str
     for name, part in model.named_modules():
         if isinstance(part, nn.ModuleList) and len(part) == count:
             return name

@@ -139,7 +139,8 @@ class Prompt:
             return [self.tokenizer.convert_tokens_to_ids(self.tokenizer.mask_token)]
         if UNUSED.fullmatch(piece):
             return [self.tokenizer.convert_tokens_to_ids(piece)]
-        return self.tokenizer(piece, add_special_tokens=False)["input_ids"]
+        numbers: list[int] = self.tokenizer(piece, add_special_tokens=False)["input_ids"]
+        return numbers
 
     def _text_pieces(self, example: Example) -> list[Piece]:
         """The text in pieces, its spans marked."""
