@@ -178,8 +178,9 @@ def _differences(config: "PeftConfig", kind: PetKind) -> list[str]:
     """The settings of a config that a kind would not have made, as `name=value`."""
     from peft import PeftConfig
 
-    one = kind.make_config(1, 1.0, ["one"], "one")
-    other = kind.make_config(2, 3.0, ["other"], "other")
+    # What differs between two configs of a kind comes from rank, alpha or targets.
+    one = kind.make_config(1, 1.0, [f"one.{target}" for target in TARGETS], "one")
+    other = kind.make_config(2, 3.0, [f"other.{target}" for target in TARGETS], "other")
     if type(config) is not type(one):
         return [type(config).__name__]
     given = config.to_dict()
@@ -188,7 +189,6 @@ def _differences(config: "PeftConfig", kind: PetKind) -> list[str]:
     return [
         f"{name}={given[name]!r}"
         for name, value in one.to_dict().items()
-        # what differs between one and other comes from rank, alpha or targets
         if name not in notes and varied[name] == value and given[name] != value
     ]
 
@@ -242,7 +242,7 @@ def put_in(model: "nn.Module", config: "PeftConfig", seed: int, device: "torch.d
         device: Where the model is.
 
     Raises:
-        ConpetError: If no weights came with the layers.
+        ConpetError: If PEFT refuses the config for this model, or puts no weights in.
     """
     import torch
     from peft import inject_adapter_in_model
@@ -250,7 +250,13 @@ def put_in(model: "nn.Module", config: "PeftConfig", seed: int, device: "torch.d
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        inject_adapter_in_model(config, model)
+        try:
+            inject_adapter_in_model(config, model)
+        except ValueError as error:
+            raise ConpetError(
+                f"PEFT cannot put the layers of this {type(config).__name__} into this model: "
+                f"{error}"
+            ) from error
     if not file_names(model):
         raise ConpetError(
             f"PEFT put no weights into the model for this {type(config).__name__}, so there is "

@@ -94,9 +94,9 @@ def check_adapter(
     frozen = _frozen_bytes(backbone)
     bare = trial.features()
     kind_of(trial.config())  # refuses a config that another kind makes as well
-    _check_start(trial)
     module = trial.module()
     _check_frozen(trial, frozen, "putting its layers into the model")
+    _check_start(trial)
     _check_new_module(trial, module, bare)
     _train(trial, module)
     _check_trained_module(trial, module, bare)

@@ -122,11 +122,15 @@ class Features:
         prompts = [self.encode(row) for row in rows]
         tokens = [prompt.tokens for prompt in prompts]
         from_tokens = module is not None and module.whole  # its embeddings are trained as well
-        start, real = (padded if from_tokens else self.prefixes.batch)(tokens, length)
+        if from_tokens:
+            start, real = padded(tokens, length)
+        else:
+            start, real = self.prefixes.batch(tokens, length)
         answer = torch.tensor([prompt.answer for prompt in prompts], device=device)
         labels = 0 if module is None else len(module.owner)
         self._count(len(rows), real.numel(), len(rows) * labels)
-        start, real = start.to(device), real.to(device)
+        start = start.to(device)
+        real = real.to(device)
         if module is None:
             return self.backbone.top(start, real, answer)
         return self.backbone.top(start, real, answer, module.adapter, module.config)

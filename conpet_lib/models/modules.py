@@ -99,9 +99,10 @@ class PetModule(nn.Module):
         bound = 1 / math.sqrt(width)
         generator = torch_generator(self.seed, *self.names, "head", len(self.owner))
         rows = torch.empty(len(owner), width).uniform_(-bound, bound, generator=generator)
-        zeros = self.bias.data.new_zeros(len(owner))
-        self.head = nn.Parameter(torch.cat([self.head.data, rows.to(self.head.device)]))
-        self.bias = nn.Parameter(torch.cat([self.bias.data, zeros]))
+        head = self.head.data
+        bias = self.bias.data
+        self.head = nn.Parameter(torch.cat([head, rows.to(head.device)]))
+        self.bias = nn.Parameter(torch.cat([bias, bias.new_zeros(len(owner))]))
         self.owner += owner
 
     def scores(self, features: Tensor) -> Tensor:
@@ -136,8 +137,8 @@ class PetModule(nn.Module):
                 head.safetensors.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        in_file = {self.peft_names[name]: weight for name, weight in self.adapter.items()}
-        write_tensors(folder / self.file, in_file, {"format": "pt"})
+        adapter = {self.peft_names[name]: weight for name, weight in self.adapter.items()}
+        write_tensors(folder / self.file, adapter, {"format": "pt"})
         if self.config is not None:
             write_json(folder / "adapter_config.json", plain_settings(self.config))
         owner = torch.tensor(self.owner, dtype=torch.int64)

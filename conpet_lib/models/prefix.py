@@ -69,10 +69,12 @@ def padded(prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
     Returns:
         Token numbers `(batch, tokens)` int64, and `(batch, tokens)` bool: which are real.
     """
-    length = max(length, *map(len, prompts))
-    rows = [[*tokens, *[0] * (length - len(tokens))] for tokens in prompts]
-    sizes = torch.tensor([[len(tokens)] for tokens in prompts])
-    return torch.tensor(rows), torch.arange(length) < sizes
+    sizes = torch.tensor([len(tokens) for tokens in prompts])
+    length = max(length, int(sizes.max()))
+    ids = torch.zeros(len(prompts), length, dtype=torch.int64)
+    for row, tokens in enumerate(prompts):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+    return ids, torch.arange(length) < sizes[:, None]
 
 
 class PrefixCache:
@@ -124,8 +126,8 @@ class PrefixCache:
         written: dict[str, Tensor] = {}
         done = 0
         for length, keys in groups(missing):
-            # A key that fills its group stands there more than once.
-            states = dict(zip(keys, self.compute([missing[key] for key in keys], length)))
+            computed = self.compute([missing[key] for key in keys], length)
+            states = dict(zip(keys, computed))  # a key that fills its group is there several times
             self.wide += sum(state.dtype == torch.float32 for state in states.values())
             fresh |= states
             done += len(states)

@@ -111,18 +111,19 @@ class Prompt:
         text_tokens = [self._numbers(piece.text) for piece in text]
         question_tokens = [self._numbers(piece.text) for piece in question]
         first, last = self._ends()
-        length = len(first) + _total(text_tokens) + _total(question_tokens) + len(last)
+        ends = len(first) + len(last)
+        length = ends + _total(text_tokens) + _total(question_tokens)
         if length > self.max_tokens:
             # A span may be longer than all the room. Two stand in the text, two in the question.
             most = self.max_tokens // PARTS_OF_A_PROMPT
             text_tokens = _clipped(text, text_tokens, most)
             question_tokens = _clipped(question, question_tokens, most)
-        room = self.max_tokens - len(first) - _total(question_tokens) - len(last)
+        room = self.max_tokens - ends - _total(question_tokens)
         text_tokens = _shortened(text, text_tokens, room)
-        tokens = [*first, *chain(*text_tokens), *chain(*question_tokens), *last]
+        tokens = list(chain(first, *text_tokens, *question_tokens, last))
         if self.encoder:
-            before_mask = [piece.text for piece in question].index(MASK)
-            answer = len(first) + _total(text_tokens) + _total(question_tokens[:before_mask])
+            mask = [piece.text for piece in question].index(MASK)
+            answer = len(first) + _total(text_tokens) + _total(question_tokens[:mask])
         else:
             answer = len(tokens) - 1
         return Encoded(tuple(tokens), answer, length - len(tokens))
@@ -201,15 +202,19 @@ def _clipped(pieces: list[Piece], tokens: list[list[int]], most: int) -> list[li
 def _shortened(pieces: list[Piece], tokens: list[list[int]], room: int) -> list[list[int]]:
     """Cut token numbers, at the far end from the spans, until all fit into `room` tokens."""
     sizes = [len(numbers) for numbers in tokens]
-    ends = (0, len(sizes) - 1)
+    outer = (0, len(sizes) - 1)
 
-    def order(number: int) -> tuple[bool, bool, bool, int]:
+    def urgency(number: int) -> tuple[bool, bool, bool, int]:
         """What is cut first: of the pieces that may be cut, the longest of the outer ones."""
-        return sizes[number] > 0, not pieces[number].kept, number in ends, sizes[number]
+        size = sizes[number]
+        may_be_cut = not pieces[number].kept
+        return size > 0, may_be_cut, number in outer, size
 
     while sum(sizes) > max(room, 0):
-        sizes[max(range(len(sizes)), key=order)] -= 1
+        most_urgent = max(range(len(sizes)), key=urgency)
+        sizes[most_urgent] -= 1
     shortened = [numbers[:size] for numbers, size in zip(tokens, sizes)]
     if len(pieces) > 1 and not pieces[0].kept:  # the words before a span lose their beginning
-        shortened[0] = tokens[0][len(tokens[0]) - sizes[0] :]
+        lost = len(tokens[0]) - sizes[0]
+        shortened[0] = tokens[0][lost:]
     return shortened

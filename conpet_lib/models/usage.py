@@ -4,6 +4,7 @@ In: a backbone, and counts of rows and tokens. Out: plain numbers. May import `b
 `answer_rows` and `adapters`. Knows nothing of learners or runs. Start at `operations`.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 from torch import nn
@@ -36,22 +37,29 @@ def operations(
         Operations by part: "prefix"; "top" and "head", and with gradients "top_trained" and
         "head_trained".
     """
-    layers = backbone.layers
-    boundary = backbone.boundary
-    exit_all = _weights(layers[-1:], ALL_TOKENS if backbone.answer_row is not None else ("",))
-    for_each_token = _weights(layers[boundary:-1]) + exit_all
-    for_each_row = _weights(layers[-1:]) - exit_all
-    prefix = _weights(layers[:boundary]) * counts.get("prefix_tokens", 0)
-    result = {"prefix": FORWARD * prefix}
-    for ending, top, head in (("", FORWARD, FORWARD), ("_trained", trained, HEAD_TRAINED)):
-        tokens = counts.get(f"top_tokens{ending}", 0)
-        rows = counts.get(f"top_rows{ending}", 0)
-        scores = counts.get(f"head_scores{ending}", 0)
-        result[f"top{ending}"] = top * (for_each_token * tokens + for_each_row * rows)
-        result[f"head{ending}"] = head * backbone.hidden_size * scores
+    counted = Counter(counts)
+    below = backbone.layers[: backbone.boundary]
+    between = backbone.layers[backbone.boundary : -1]
+    exit_layer = backbone.layers[-1]
+    exit_tokens = _weights(exit_layer)  # of the exit layer, those that run over all tokens
+    if backbone.answer_row is not None:
+        exit_tokens = _weights(exit_layer, ALL_TOKENS)
+    per_token = _weights(between) + exit_tokens
+    per_row = _weights(exit_layer) - exit_tokens
+    result = {"prefix": FORWARD * _weights(below) * counted["prefix_tokens"]}
+    for ending, in_top, in_head in (("", FORWARD, FORWARD), ("_trained", trained, HEAD_TRAINED)):
+        tokens = counted[f"top_tokens{ending}"]
+        rows = counted[f"top_rows{ending}"]
+        scores = counted[f"head_scores{ending}"]
+        result[f"top{ending}"] = in_top * (per_token * tokens + per_row * rows)
+        result[f"head{ending}"] = in_head * backbone.hidden_size * scores
     return result
 
 
-def _weights(layers: nn.Module, ends: tuple[str, ...] = ("",)) -> int:
+def _weights(part: nn.Module, ends: tuple[str, ...] = ("",)) -> int:
     """Weights of the Linear modules whose names have such an end; by default of all."""
-    return sum(part.weight.numel() for name, part in own_linears(layers) if name.endswith(ends))
+    count = 0
+    for name, linear in own_linears(part):
+        if name.endswith(ends):
+            count += linear.weight.numel()
+    return count
