@@ -164,8 +164,8 @@ class Learner(Planned):
         if self.config.tunes == "all":
             return WholeModule(backbone, self.seed, self.name, number)
         config = self.config
-        lora = backbone.lora(config.rank, config.alpha, config.targets)
-        return PetModule(backbone, lora, self.seed, self.name, number)
+        pet = backbone.pet(config.pet, config.rank, config.alpha, config.targets)
+        return PetModule(backbone, pet, self.seed, self.name, number)
 
     def new_labels(self, stage: int) -> list[int]:
         """The label numbers that a stage adds to the head.
