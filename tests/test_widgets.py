@@ -110,7 +110,7 @@ def test_a_fault_in_the_worker_is_shown_in_words(panel, monkeypatch):
     def broken(*args, **kwargs):
         raise cp.ConpetError("the disk is full")
 
-    monkeypatch.setattr(cp, "train", broken)
+    monkeypatch.setattr("conpet_lib.widgets.training.train", broken)
     panel.train_button.click()
     ended(panel)
     assert "did not work" in panel.status.value and "the disk is full" in panel.status.value
