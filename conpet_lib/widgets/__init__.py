@@ -3,10 +3,10 @@
 In: corpora, streams, backbones and runs. Out: panels. A panel computes nothing itself: it calls the
 library, prints the code of its present settings, and leaves tables where no kernel runs.
 
-May import every other room; none imports this one. `panel` has what all panels share, `settings` how
-they write configs and code. `streams`, `budget`, `training` and `ablation` are panels that make
-something; `cards`, `runs`, `matrix`, `selector` and `playback` are panels that look at something.
-Start at `panel`.
+May import every other room; none imports this one. `panel` has what all panels share, and
+`settings` has how they make configs and code. `streams`, `budget`, `training` and `ablation` are
+panels that make something; `cards`, `runs`, `matrix`, `selector` and `playback` are panels that
+look at something. Start at `panel`.
 """
 
 from conpet_lib.widgets.ablation import AblationPanel

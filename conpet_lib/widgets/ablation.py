@@ -28,7 +28,8 @@ from conpet_lib.widgets.settings import (
 )
 from conpet_lib.widgets.training import TrainPanel
 
-HIDDEN = ["bootstrap low", "bootstrap high", "agree", "seeds"]  # columns too many for a screen
+# Columns of `compare` that are left out, so that the table fits the screen.
+HIDDEN = ["bootstrap low", "bootstrap high", "agree", "seeds"]
 
 
 class AblationPanel(TrainPanel):
@@ -41,7 +42,7 @@ class AblationPanel(TrainPanel):
         backbone: What carries the modules.
         factor: The field of the learner's config that is changed.
         values: Its values, as code with commas between them.
-        seeds: How many seeds each value is trained with; the first is the panel's `seed`.
+        seeds: How many seeds each value is trained with; the first is `seed` of `TrainPanel`.
         more: What `TrainPanel` takes besides.
 
     Attributes:
@@ -77,7 +78,7 @@ class AblationPanel(TrainPanel):
     def show(self) -> None:
         """Get ready to train: make a config for each value, and the code of the whole."""
         super().show()
-        self.train_button.disabled = True  # until the values are found to work, too
+        self.train_button.disabled = True  # until the values are known to work, too
         self.results = None
         self.pairs = None
         learner = self.config["learner"]
@@ -105,7 +106,7 @@ class AblationPanel(TrainPanel):
             What came out, in words.
         """
         self.pairs = None
-        # A change of the settings while this runs is for the next job.
+        # Kept here, because a change of the settings while this runs is for the next job.
         stream = self.stream
         factor = self.config["factor"]
         jobs = self.jobs
@@ -138,7 +139,7 @@ class AblationPanel(TrainPanel):
         return f"Done: {len(runs)} runs."
 
     def _values(self) -> list[Any]:
-        """The values as they are written; none if that is no code of plain values."""
+        """The values as they are written; none if the text is not code of plain values."""
         try:
             values: list[Any] = literal_eval(f"[{self.config['values']}]")
         except (SyntaxError, ValueError):

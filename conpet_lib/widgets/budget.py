@@ -28,16 +28,17 @@ class BudgetPanel(Panel):
     Args:
         stream: What would be learned.
         backbone: What would carry the modules; another depth of it is loaded when it is asked for.
-        modules: Module budget that is shown at first; None: one for each task.
-        active: Modules that answer an example.
-        rank: Of the LoRA matrices.
+        modules: Module budget; None is one module per task. This and the settings that follow are
+            those at first.
+        active: Number of modules that answer an example.
+        rank: Rank of the LoRA matrices.
         batch_limit: Training batches per epoch.
-        memory: Rows kept per label, with one module (EMR); 0: the full history.
+        memory: Rows kept per label, with one module (EMR); 0 keeps the full history.
 
     Attributes:
         forecast: What a run would cost.
-        chosen: The config that it is of; None where the settings do not work.
-        backbone: The backbone that it is of, at the depth that is set.
+        chosen: The config of that run; None where the settings do not work.
+        backbone: The backbone of that run, at the depth that is set.
         timed: Measured steps by depth and rank, which `forecast` fills.
     """
 
@@ -138,7 +139,7 @@ class BudgetPanel(Panel):
 
 
 def _readable(cost: float) -> str:
-    """A large number in full, a small one to three digits."""
+    """A number over 99 in whole units, a smaller one to three digits."""
     if cost > 99:
         return f"{cost:,.0f}"
     return f"{cost:.3g}"

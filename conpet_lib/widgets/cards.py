@@ -48,7 +48,7 @@ def examples(
         corpus: Where the examples come from.
         backbone: Its tokenizer renders the prompt.
         count: How many are drawn; fewer if there are not so many.
-        seed: Of the draw.
+        seed: Seed of the draw.
         label: The label that they have; "" for all labels.
 
     Returns:
@@ -66,9 +66,9 @@ class ExampleExplorer(Panel):
     Args:
         corpus: Where the examples come from.
         backbone: Its tokenizer renders the prompt.
-        label: The label that is shown at first; "" for all labels.
-        count: How many examples.
-        seed: Of the draw.
+        label: The label at first; "" for all labels.
+        count: How many examples are shown at first.
+        seed: Seed of the first draw.
 
     Attributes:
         cards: The examples on the screen, which are no part of a saved page.

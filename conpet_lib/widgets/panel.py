@@ -65,7 +65,7 @@ def control(
         return SelectMultiple(options=options, rows=6, **looks)
     if options:
         return Dropdown(options=options, **looks)
-    # A value counts when it is final: no setting is tried at each key or each step of the mouse.
+    # A value is taken when it is final, because a panel computes at each change.
     if isinstance(value, str):
         return Text(continuous_update=False, **looks)
     if high:
@@ -76,16 +76,16 @@ def control(
 class Panel:
     """Controls beside what they show.
 
-    A panel of its own kind overrides `show`, which computes and shows what the settings ask for.
-    `show` runs once when the panel is made, and again at each change of a control.
+    A subclass overrides `show`, which computes and shows what the settings ask for. `show` runs
+    once when the panel is made, and again whenever a control changes.
 
     Args:
-        controls: Widgets by the setting that they choose, in the order of the screen.
-        below: Further widgets, which stand below the controls.
+        controls: Widgets by the setting that they choose, in the order in which they are shown.
+        below: Further widgets, which are shown below the controls.
 
     Attributes:
-        template: The code of the panel with the settings in braces; a panel whose code is more than
-            that sets `code` in `show`.
+        template: The code of the panel, with the names of settings in braces; a subclass for which
+            this is not enough sets `code` in `show`.
         controls: Widgets by setting.
         config: Their plain values by setting.
         code: The calls that do the same without the panel, on what it was made with under the same
@@ -108,7 +108,7 @@ class Panel:
         self.table = HTML()
         self.text = HTML()
         self.picture = Image(format="png", layout={"max_width": "60em", "display": "none"})
-        # without "none" a wide table squeezes the controls
+        # Without "none" a wide table would squeeze the controls.
         column = VBox(list(controls.values()), layout={"flex": "none"})
         head = HBox([column, self.table])
         self.view = VBox([head, *below, self.status, self.picture, self.text])
@@ -125,9 +125,9 @@ class Panel:
         """Compute and show what the settings ask for.
 
         Raises:
-            ConpetError: If they cannot be; `refresh` says it in words, as it does the next two.
+            ConpetError: If the library refuses them. `refresh` catches all three and shows them.
             ValueError: If a value breaks the rule of its setting.
-            TypeError: If a setting is unknown, or a value is of a kind that has no order.
+            TypeError: If a config has no such setting, or cannot compare its value.
         """
 
     def refresh(self) -> None:
@@ -172,7 +172,7 @@ class Panel:
         self.picture.layout.display = "none"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
-        """The live panel; where no kernel runs, tables of its settings and results, and its code."""
+        """The live panel; without a kernel, tables of its settings and results, and its code."""
         settings = pd.DataFrame([self.config]).astype(str).to_html(index=False, border=0)
         return {
             **self.view._repr_mimebundle_(),

@@ -25,13 +25,13 @@ class StreamPanel(Panel):
 
     Args:
         corpus: Where the labels and examples come from.
-        tasks: Number of tasks that is shown at first, as are the settings that follow.
-        labels_per_task: Labels that a task brings.
-        grouping: "mixed" or "similar".
+        tasks: Number of tasks. This and the settings that follow are those at first.
+        labels_per_task: Number of labels that a task brings.
+        grouping: "mixed" or "similar", as in `make_stream`.
         split_seed: Chooses the labels and the rows.
         order_seed: Chooses the order of the tasks.
-        labels: Labels that are chosen by hand; none: they are drawn.
-        counts: `train`, `valid` and `test` of `make_stream`, if others than its defaults.
+        labels: Labels that are chosen by hand; if there are none, they are drawn.
+        counts: `train`, `valid` and `test` of `make_stream`, if they are not its defaults.
 
     Attributes:
         stream: The stream of these settings; None where they do not work.

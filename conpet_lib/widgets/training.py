@@ -40,20 +40,21 @@ class TrainPanel(Panel):
     Args:
         corpus: Where the stream's labels and examples come from.
         backbone: What carries the modules.
-        learner: How a stage is trained, at first.
-        rank: Of the LoRA matrices, at first.
-        seed: Of the training.
+        learner: Name of the learner at first.
+        rank: Rank of the LoRA matrices at first.
+        seed: Seed of the training.
         settings: Other fields of the config.
-        more: Further controls by setting, which a panel of its own kind adds.
+        more: Further controls by setting, which a subclass adds.
         stream: What `StreamPanel` takes besides the corpus.
 
     Attributes:
+        turn: A lock that all panels share, so that one job runs at a time.
         run: The run as far as it got; None before the first.
         stream: The stream of the last settings that worked.
-        chosen: The config.
-        streams: The `StreamPanel` whose controls stand first.
-        worker: The thread that is at work, or was.
-        turn: A lock that all panels share, so that there is one job at a time.
+        chosen: The config of the last settings that worked.
+        streams: The `StreamPanel` whose controls come first.
+        worker: The thread of the last job.
+        stopping: Set when Stop is pressed; the job looks at it after each step.
     """
 
     turn = threading.Lock()
@@ -76,7 +77,7 @@ class TrainPanel(Panel):
         self.settings = {} if settings is None else settings
         self.run: Run | None = None
         self.streams = StreamPanel(corpus, **stream)
-        self.worker = threading.Thread()  # never started: no work yet
+        self.worker = threading.Thread()  # never started, so it is not alive
         self.stopping = threading.Event()
         self._make_buttons()
         controls = dict(self.streams.controls)
@@ -104,7 +105,7 @@ class TrainPanel(Panel):
         config = config_code(learner, settings)
         training = call("cp.train", "stream", "backbone", config, seed=self.seed)
         self.code = f"{self.streams.code}\nrun = {training}"
-        # The stream panel was there first, so it has already seen a change of its controls.
+        # The stream panel observes these controls too, and was told first.
         stream = self.streams.stream
         if stream is None:
             raise ConpetError(self.streams.problem)
@@ -144,8 +145,8 @@ class TrainPanel(Panel):
             What came out, in words.
         """
         stages = len(self.stream)
-        # Stopped at its first step, `train` opens the run and trains nothing: what earlier clicks
-        # have trained is drawn at once, and `told` knows how many stages were there.
+        # Stopped at its first step, `train` only opens the run: what is trained already is drawn at
+        # once, and `told` knows how many stages are done.
         self._train_until(lambda step: True)
         run = self._train_until(self.told)
         done = run.record["stages_done"]
@@ -161,7 +162,7 @@ class TrainPanel(Panel):
         """Follow the training: move the bar, draw a stage that has ended, say whether to stop.
 
         Args:
-            step: What `train` tells after each optimiser step.
+            step: Where the training is, as `train` tells it after each step.
 
         Returns:
             True if Stop was pressed.
@@ -173,7 +174,7 @@ class TrainPanel(Panel):
         if step.loss is not None:  # only training steps move the bar
             share_of_stage = step.done / step.total
         share = (step.stage - 1 + share_of_stage) / step.stages
-        # Selector and module count from 0 each, and a bar that goes back looks like a fault.
+        # Where a stage trains a selector and a module each counts from 0; the bar never goes back.
         self.progress.value = max(self.progress.value, share)
         self.status.value = (
             f"Stage {step.stage} of {step.stages}: {step.doing}, {step.done} of {step.total}"
