@@ -14,13 +14,13 @@ from conpet_lib import plots
 from conpet_lib.analysis.comparing import compare
 from conpet_lib.analysis.tables import runs_table
 from conpet_lib.corpora.example import Corpus
+from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.runs.run import Run
 from conpet_lib.runs.training import train
 from conpet_lib.widgets.panel import control
 from conpet_lib.widgets.settings import (
     CodeName,
-    LearnerConfig,
     all_setting_names,
     config_code,
     make_config,

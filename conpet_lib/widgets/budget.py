@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 from ipywidgets import Widget
 
-from conpet_lib.analysis.forecast import Forecast, forecast
+from conpet_lib.analysis.forecast import Forecast, Timing, forecast
 from conpet_lib.analysis.grid import load_once
-from conpet_lib.learners.config import DynamicConfig, MemoryConfig
+from conpet_lib.learners.dynamic import DynamicConfig
+from conpet_lib.learners.emr import MemoryConfig
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.streams.stream import Stream
 from conpet_lib.widgets.panel import Panel, control
@@ -57,7 +58,7 @@ class BudgetPanel(Panel):
     ):
         self.stream = stream
         self.given = backbone
-        self.timed: dict[Any, Any] = {}
+        self.timed: dict[Any, Timing] = {}
         self.chosen: DynamicConfig | MemoryConfig | None = None
         tasks = len(stream)
         depth = backbone.exit_layer

@@ -28,7 +28,7 @@ class Playback(Panel):
 
     def __init__(self, run: Run, stage: int = 1, milliseconds: int = 1000):
         self.run = run
-        stages = run.record["stages_done"]
+        stages = run.record.stages_done
         slider = control(stage, "stage", "stages done", low=1, high=stages)
         self.play = Play(min=1, max=stages, interval=milliseconds, tooltip="play the stages")
         jslink((self.play, "value"), (slider, "value"))

@@ -9,10 +9,8 @@ May import `learners`. Knows nothing of widgets, streams or runs. Start at `make
 from dataclasses import fields
 from typing import Any
 
-from conpet_lib.learners.config import VanillaConfig
+from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.methods import CONFIGS
-
-LearnerConfig = VanillaConfig  # the class that every config extends
 
 
 class CodeName(str):

@@ -17,7 +17,8 @@ from ipywidgets import Button, FloatProgress, HBox, Widget
 
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.corpora.example import Corpus
-from conpet_lib.learners.base import Step
+from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.fitting import Step
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.plots import average_curves
 from conpet_lib.runs.run import Run, load_run
@@ -25,7 +26,6 @@ from conpet_lib.runs.training import train
 from conpet_lib.streams.stream import Stream
 from conpet_lib.widgets.panel import Panel, control
 from conpet_lib.widgets.settings import (
-    LearnerConfig,
     call,
     config_code,
     learner_names,
@@ -149,7 +149,7 @@ class TrainPanel(Panel):
         # once, and `told` knows how many stages are done.
         self._train_until(lambda step: True)
         run = self._train_until(self.told)
-        done = run.record["stages_done"]
+        done = run.record.stages_done
         self.progress.value = done / stages
         if run.finished:
             return f"Done: {run.average_accuracy.iloc[-1]:.1%} average accuracy at the end."
@@ -168,7 +168,7 @@ class TrainPanel(Panel):
             True if Stop was pressed.
         """
         assert self.run is not None  # `job` has opened it
-        if step.stage - 1 > self.run.record["stages_done"]:
+        if step.stage - 1 > self.run.record.stages_done:
             self._keep_run(load_run(self.run.folder, self.backbone))
         share_of_stage = 0.0
         if step.loss is not None:  # only training steps move the bar
@@ -198,7 +198,7 @@ class TrainPanel(Panel):
             self.status.value = html.escape(str(error))
             return None
         self.tabulate(answer.T.rename(columns={0: text}))
-        tasks = range(1, run.record["stages_done"] + 1)
+        tasks = range(1, run.record.stages_done + 1)
         lost = sum(len(run.forgotten(task)) for task in tasks)
         self.status.value = f"{lost} test rows were right once and are wrong now."
         return answer
@@ -246,13 +246,13 @@ class TrainPanel(Panel):
     def _keep_run(self, run: Run) -> None:
         """Take a run for the present one, and draw its curve once a stage is done."""
         self.run = run
-        if run.record["stages_done"]:
+        if run.record.stages_done:
             self.draw(average_curves([run]))
 
     def _run_to_ask(self) -> Run:
         """The run so far; a ConpetError while it is trained, and before a stage is done."""
         run = self.run
-        if run is None or self.worker.is_alive() or run.record["stages_done"] == 0:
+        if run is None or self.worker.is_alive() or run.record.stages_done == 0:
             raise ConpetError("Train a stage first, and press Stop before you ask.")
         return run
 
