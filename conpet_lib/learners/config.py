@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from conpet_lib.learners import settings
-from conpet_lib.models.adapters import PETS, TARGETS
+from conpet_lib.models.adapters import TARGETS, pet_kind
 
 if TYPE_CHECKING:
     from conpet_lib.learners.base import Learner
@@ -56,9 +56,7 @@ class LearnerConfig(metaclass=_ByOldSpelling):
     tunes: str = settings.one_of(
         ("module", "all"), "A PET module, or every weight of the backbone."
     )
-    pet: str = settings.setting(
-        "lora", "Kind of the PET module.", PETS.__contains__, "a known kind: 'lora'"
-    )
+    pet: str = "lora"  # kind of the PET module, a key of `PETS`
     rank: int = settings.whole(4, "Rank of the LoRA matrices.")
     alpha: float = settings.above_zero(8.0, "LoRA's scale is alpha / rank.")
     targets: tuple[str, ...] = settings.setting(
@@ -93,6 +91,7 @@ class LearnerConfig(metaclass=_ByOldSpelling):
 
     def __post_init__(self) -> None:
         settings.check_settings(self)
+        pet_kind(self.pet)  # another kind is refused in words
 
     def limit(self, stage: int) -> int | None:
         """Training batches per epoch of a stage; None where an epoch is one pass over all rows.
