@@ -17,7 +17,9 @@ from filelock import FileLock
 
 from conpet_lib.core.errors import ConpetError
 
-DATA = Path(__file__).parents[2] / "data"
+# The wheel carries the data folder inside of the package; a checkout has it beside the package.
+_BESIDE = (Path(__file__).parents[1] / "data", Path(__file__).parents[2] / "data")
+DATA = next(folder for folder in _BESIDE if folder.is_dir())
 
 
 # By name: `package`, "name==version" on the index; `sha256` of its archive; `files` wanted, in its folder `inside`.
