@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="handed on as they are")
     chosen = parser.parse_args(arguments)
-    fault = _what_is_missing(COMMANDS[chosen.command], CHECKOUT)
+    fault = what_is_missing(COMMANDS[chosen.command], CHECKOUT)
     if fault:
         print(fault, file=sys.stderr)
         return 2
@@ -88,8 +88,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _what_is_missing(command: Command, checkout: Path) -> str:
-    """Why a command cannot work here and what to do about it; empty if it can."""
+def what_is_missing(command: Command, checkout: Path) -> str:
+    """Why a command cannot work here, and what to do about it.
+
+    Args:
+        command: The command.
+        checkout: The folder that should hold scripts, tests and pages.
+
+    Returns:
+        Sentences for the user; empty if nothing is missing.
+    """
     if not (checkout / "scripts" / "main_job.py").is_file():
         return (
             "This command needs the project's folder: scripts, tests and pages are not part of the "
