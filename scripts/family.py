@@ -13,7 +13,6 @@ import pandas as pd
 
 import conpet_lib as cp
 from conpet_lib.core.files import write_json
-from conpet_lib.learners.methods import CONFIGS
 
 PLACES = {
     "wordnet": ({"tasks": 8, "labels_per_task": 4}, {}),
@@ -64,10 +63,10 @@ def report(options: argparse.Namespace, name: str, cut: dict, depth: dict) -> No
     chosen = (
         WHOLE
         if options.weights
-        else {learner: {} for learner in CONFIGS if not learner.startswith("full")}
+        else {learner: {} for learner in cp.LEARNERS if not learner.startswith("full")}
     )
     configs = [
-        CONFIGS[learner](learner=learner, **settings)
+        cp.method(learner, **settings)
         for learner, settings in chosen.items()
         if not options.learners or learner in options.learners
     ]

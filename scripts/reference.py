@@ -26,7 +26,6 @@ import conpet_lib as cp
 from conpet_lib.core.files import digest, write_json
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners.dynamic import DynamicConPET, Selector
-from conpet_lib.learners.methods import CONFIGS, LEARNERS
 from conpet_lib.learners.replay import dynamic_replay
 from conpet_lib.streams.stream import Stream, Task
 
@@ -75,7 +74,7 @@ class Redrawn:
             10,
             numpy_generator(self.seed, self.name, "redrawn validation", stage, epoch),
         )
-        return super().score(self.keep(np.concatenate(drawn), stage), stage)
+        return super().score(self.take_in(np.concatenate(drawn), stage), stage)
 
 
 class RedrawnSelector(Redrawn, Selector):
@@ -127,17 +126,12 @@ MISHAPS = {
 }
 
 
-def register_mishaps() -> dict[str, type[cp.DynamicConfig]]:
-    """Name each mishap's learner and config, so that `train` knows them; returns the configs."""
-    for name, learner in MISHAPS.items():
-
-        @dataclass(frozen=True, kw_only=True)
-        class Config(cp.DynamicConfig):
-            learners: ClassVar = (f"dynamic, {name}",)
-            learner: str = f"dynamic, {name}"
-
-        LEARNERS[Config.learner], CONFIGS[Config.learner] = learner, Config
-    return {name: CONFIGS[f"dynamic, {name}"] for name in MISHAPS}
+def register_mishaps() -> dict[str, type[cp.LearnerConfig]]:
+    """Name each mishap's learner, so that `train` knows it; returns their configurations."""
+    return {
+        name: cp.register(f"dynamic, {name}", learner, cp.DynamicConfig)
+        for name, learner in MISHAPS.items()
+    }
 
 
 def reference_stream(folder: Path) -> Stream:

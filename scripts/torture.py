@@ -39,7 +39,10 @@ def content(folder: Path) -> dict:
         for path in folder.rglob("*")
         if path.is_file() and path.name not in (".lock", "run.json") and "cache" not in path.parts
     }
-    return {**files, "run.json": {**cp.load_run(folder).record, "costs": "", "digest": ""}}
+    return {
+        **files,
+        "run.json": {**cp.load_run(folder).record.to_json(), "costs": "", "digest": ""},
+    }
 
 
 def call(case: str, folder: Path, backbone, every: float, on_step=None) -> cp.runs.Run:

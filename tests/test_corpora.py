@@ -188,7 +188,7 @@ def test_fewrel_a_faulty_record_is_refused_by_its_place(tmp_path, record, reason
 
 def test_fewrel_faults_are_all_reported_at_once_and_after_twenty_by_number(tmp_path):
     with pytest.raises(
-        cp.ConpetError, match="(?s)52 fault.*record 1:.*record 39: [^:]*6 more.*record 2:.* 6 more"
+        cp.ConpetError, match=r"(?s)52 fault.*record 1:.*record 39: [^:]*6 more.*record 2:.* 6 more"
     ):
         fewrel(tmp_path, [BRIDGE] + [changed(t=[[9]]), changed(h=[[4]])] * 26)
 
@@ -253,12 +253,12 @@ def test_a_corpus_without_its_files_says_what_to_get(tmp_path, name):
 def test_a_file_that_is_no_text_and_a_folder_that_is_no_file_are_refused_with_what_is_wanted(
     tmp_path, name, file
 ):
-    with pytest.raises(cp.ConpetError, match="(?s)no known layout.*in 0 files.*Wanted: "):
+    with pytest.raises(cp.ConpetError, match=r"(?s)no known layout.*in 0 files.*Wanted: "):
         cp.load_corpus(name, tmp_path)
     for content in (b"", b"\xff\xfe", b"\0\0"):
         (tmp_path / file).write_bytes(content)
         with pytest.raises(
-            cp.ConpetError, match="(?s)no known layout .*in 1 files. Tried.*Wanted: "
+            cp.ConpetError, match=r"(?s)no known layout .*in 1 files. Tried.*Wanted: "
         ):
             cp.load_corpus(name, tmp_path / file)
 
@@ -345,10 +345,10 @@ def test_wordnet_definitions_end_at_the_first_semicolon_and_are_the_sentence_of_
 def test_wordnet_of_another_version_or_damaged_is_refused_by_line_and_type(tiny_wordnet):
     others = {offset: noun for offset, noun in NOUNS.items() if offset not in (13, 30)}
     with pytest.raises(
-        cp.ConpetError, match="(?s)2 fault.*data.noun, line 13: not a line.*'singer'.*00000030"
+        cp.ConpetError, match=r"(?s)2 fault.*data.noun, line 13: not a line.*'singer'.*00000030"
     ):
         tiny_wordnet(others, "00000099 05 n 0z broken | damaged\n")
-    with pytest.raises(cp.ConpetError, match="1 fault.*\ndata.noun, cannot be read: .*cycle"):
+    with pytest.raises(cp.ConpetError, match=r"1 fault.*\ndata.noun, cannot be read: .*cycle"):
         tiny_wordnet({**NOUNS, 1: ("entity", "@18", "all there is")})
 
 
@@ -400,7 +400,7 @@ def test_a_frame_is_named_table_whatever_its_columns_are():
 def test_columns_that_cannot_be_guessed_are_asked_for_and_taken_as_named(tmp_path):
     mine = {"Words": PAIRS["sentence"], "verdict": PAIRS["Label"]}
     with pytest.raises(
-        cp.ConpetError, match="(?s)mine.csv.*the columns are Words, verdict.*text='column'"
+        cp.ConpetError, match=r"(?s)mine.csv.*the columns are Words, verdict.*text='column'"
     ):
         table(tmp_path, mine)
     assert seen(table(tmp_path, mine, text="Words", label="verdict"))[1] == ("Oll is cold", "cold")
@@ -424,7 +424,7 @@ def test_bad_spans_of_a_table_are_all_reported_by_their_line_in_the_file(tmp_pat
 
 
 def test_head_and_tail_of_a_table_may_not_overlap(tmp_path):
-    with pytest.raises(cp.ConpetError, match="line 2.*overlap"):
+    with pytest.raises(cp.ConpetError, match=r"line 2.*overlap"):
         table(tmp_path, {**PAIRS, "head_end": [12, 3]})
 
 

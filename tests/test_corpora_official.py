@@ -59,7 +59,7 @@ def test_bbn_tags_are_scanned_though_they_nest_stand_in_tokens_and_close_as_anot
 def test_ontonotes_with_18_types_of_names_is_not_taken_for_the_fine_types(tmp_path, text):
     (tmp_path / "train.txt").write_text(text)
     with pytest.raises(
-        cp.ConpetError, match="(?s)train.txt: names of 18 types.*another corpus.*NFGEC"
+        cp.ConpetError, match=r"(?s)train.txt: names of 18 types.*another corpus.*NFGEC"
     ):
         cp.load_corpus("ontonotes", tmp_path)
 
@@ -107,9 +107,9 @@ def test_tacred_conll_takes_a_token_hash_and_a_last_record_without_empty_line(tm
 @pytest.mark.parametrize(
     "old, new, reason",
     [
-        ("reln=per:title", "", "record 0: TypeError"),
+        ("reln=per:title", "", "record 0: .*without reln="),
         ("3\t#\t_\t_\t_", "3\t#\t_\t_\tOBJECT\n5\tx\t_\t_\t_", "not a run"),
-        ("2\tKorr\tSUBJECT\tPERSON\t_\t_", "2\tKorr\tSUBJECT", "IndexError"),
+        ("2\tKorr\tSUBJECT\tPERSON\t_\t_", "2\tKorr\tSUBJECT", "expected 5 columns or more"),
         ("2\tKorr\tSUBJECT\tPERSON", "2\tKorr\tPERSON", "not a run, or are marked otherwise"),
         ("SUBJECT\tPERSON\t_\t_\tNNP\n2", "_\t_\t_\t_\tNNP\n2", "e1"),
     ],
@@ -183,7 +183,7 @@ def test_tacred_a_patch_of_another_form_is_refused(tmp_path, patch):
         tmp_path,
         {"train.json": json.dumps([TITLE]).encode(), "patch.json": json.dumps(patch).encode()},
     )
-    with pytest.raises(cp.ConpetError, match="patch=.*expected .*TACREV"):
+    with pytest.raises(cp.ConpetError, match=r"patch=.*expected .*TACREV"):
         cp.load_corpus("tacred", tmp_path / "train.json", patch=tmp_path / "patch.json")
 
 
@@ -316,16 +316,16 @@ def test_ace_repeats_are_one_metonymy_and_overlap_are_counted_and_two_sub_types_
 @pytest.mark.parametrize(
     "relations, more, reason",
     [
-        (related("R1", "1", "9"), {}, "mention R1: AttributeError"),
+        (related("R1", "1", "9"), {}, "mention R1: Arg-2 is .9., of which no place is told"),
         (
             related("R1", "1", "2") + related("R2", "3", "1"),
             {"sgm": SGM[6:]},
-            "2 fault.*R1: ValueError expected 'Ilse",
+            "2 fault.*R1: expected 'Ilse",
         ),
         (
             related("R1", "1", "2"),
             {"mentions": MENTIONS.replace("START=", "BEGIN=")},
-            "mention R1: TypeError",
+            "mention R1: the place of .1. lacks START or END",
         ),
         ("<open>", {}, "cannot be read: ParseError mismatched tag"),
     ],
@@ -341,11 +341,11 @@ def test_ace_a_document_whose_places_or_words_do_not_agree_is_refused_by_mention
 def test_ace_an_entity_bomb_is_not_opened_and_a_missing_sgm_is_named(tmp_path):
     bomb = '<!DOCTYPE source_file [<!ENTITY a "b">]><source_file><document>&a;</document></source_file>'
     writers.write(tmp_path, {"D.apf.xml": bomb.encode(), "D.sgm": SGM.encode()})
-    with pytest.raises(cp.ConpetError, match="(?s)D.apf.xml.*EntitiesForbidden"):
+    with pytest.raises(cp.ConpetError, match=r"(?s)D.apf.xml.*EntitiesForbidden"):
         cp.load_corpus("ace", tmp_path)
     writers.write(tmp_path, {"D.apf.xml": b"<source_file><document></document></source_file>"})
     (tmp_path / "D.sgm").unlink()
-    with pytest.raises(cp.ConpetError, match="(?s)D.apf.xml.*FileNotFoundError.*D.sgm"):
+    with pytest.raises(cp.ConpetError, match=r"(?s)D.apf.xml.*FileNotFoundError.*D.sgm"):
         cp.load_corpus("ace", tmp_path)
 
 
@@ -392,6 +392,6 @@ def test_entities_and_events_without_relations_are_refused_with_the_reason(tmp_p
     (tmp_path / "train.json").write_text('[{"sentence": "Korr left", "golden_event_mentions": []}]')
     with pytest.raises(
         cp.ConpetError,
-        match="(?s)train.json: entities and events only.*no relations.*another corpus",
+        match=r"(?s)train.json: entities and events only.*no relations.*another corpus",
     ):
         cp.load_corpus("ace", tmp_path)

@@ -143,7 +143,7 @@ def test_a_map_marks_one_row_and_a_frontier_has_a_point_a_run(learned, learnable
     runs = [learned["static"], learned["dynamic"]]
     for line, run in zip(plots.frontier(runs).lines, runs):
         assert [*line.get_xdata(), *line.get_ydata()] == pytest.approx(
-            [run.record["trained_weights"], 100 * run.average_accuracy.iloc[-1]]
+            [run.record.trained_weights, 100 * run.average_accuracy.iloc[-1]]
         )
 
 

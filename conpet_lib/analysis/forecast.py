@@ -1,145 +1,211 @@
-"""Costs: what a stage spends, and what a run will, in time, memory, parameters, passes and operations.
-In: the steps that a learner tells and the counts of its features; or a stream, a backbone, a config. Out: plain
-numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent."""
+"""Forecast: what a run will cost, before anything is trained.
+
+In: a stream, a backbone, a configuration. Out: plain numbers, which the method's learner is asked
+for; minutes from a few steps that are timed here. Start at `forecast`.
+"""
 
 import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from timeit import repeat, timeit
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from conpet_lib.core.errors import ConpetError
 from conpet_lib.learners.base import Learner
-from conpet_lib.learners.config import VanillaConfig
+from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.features import Features
 from conpet_lib.runs.clock import cpu_threads
 from conpet_lib.runs.run import Run
-from conpet_lib.streams.stream import Stream
+from conpet_lib.streams.stream import Stream, Task
+
+USUAL_TOKENS = 40.0  # of a prompt, where nothing is calibrated
+CALIBRATION_ROWS = 32
+ANSWERED_ROWS = 64  # of the pass that is timed
+BYTES_OF_A_STATE = 2  # half precision
+BYTES_OF_A_WEIGHT = 4  # single precision
 
 
 @dataclass(frozen=True, kw_only=True)
 class Forecast:
-    """What a run will cost. Of a run with a batch limit no number grows with the stage but those of its tests."""
+    """What a run will cost; with a batch limit only its tests grow with the stage.
 
-    trained_parameters: int  # of all modules and the selector, heads included
-    full_tuning_ratio: float  # times fewer than full tuning would train
-    bytes_per_task: float  # weights on disk, float32, selector shared out over the tasks
-    history_rows: int  # training rows kept for replay at the end
-    passes_per_answer: (
-        int  # top passes: the selector's and those of the active modules; plus one prefix
-    )
-    cache_bytes: int  # prefix cache of all rows, if no other run has filled it
-    steps: int  # optimiser steps
-    minutes: float | None  # on this machine, prefix included; None without calibration
+    Attributes:
+        trained_parameters: Of all modules and the selector, heads included.
+        full_tuning_ratio: Times fewer than full tuning would train.
+        bytes_per_task: Weights on disk, float32, a selector shared out over the tasks.
+        history_rows: Training rows kept for replay at the end.
+        passes_per_answer: Top passes, the selector's and those of the active modules; plus one
+            prefix.
+        cache_bytes: Prefix cache of all rows, if no other run has filled it.
+        steps: Optimiser steps.
+        minutes: On this machine, prefix included; None without calibration.
+    """
+
+    trained_parameters: int
+    full_tuning_ratio: float
+    bytes_per_task: float
+    history_rows: int
+    passes_per_answer: int
+    cache_bytes: int
+    steps: int
+    minutes: float | None
 
     def beside(self, run: Run) -> pd.DataFrame:
-        """Predicted and measured, a row a quantity."""
-        weights = sum(
-            path.stat().st_size for path in (run.folder / "modules").rglob("*.safetensors")
-        )
+        """Predicted and measured, a row per quantity.
+
+        Args:
+            run: A finished run of the same arguments.
+        """
+        files = (run.folder / "modules").rglob("*.safetensors")
+        weights = sum(path.stat().st_size for path in files)
         measured = run.summary()
-        rows = {
-            "trained parameters": (self.trained_parameters, measured["trained parameters"]),
-            "bytes a task": (self.bytes_per_task, weights / len(run.record["stream"]["tasks"])),
-            "optimiser steps": (self.steps, measured["steps"]),
-            "minutes": (self.minutes, measured["seconds"] / 60),
-        }
-        return pd.DataFrame(rows, index=["predicted", "measured"]).T
+        rows = pd.DataFrame(index=["predicted", "measured"])
+        rows["trained parameters"] = [self.trained_parameters, measured["trained parameters"]]
+        rows["bytes a task"] = [self.bytes_per_task, weights / len(run.record.stream.tasks)]
+        rows["optimiser steps"] = [self.steps, measured["steps"]]
+        rows["minutes"] = [self.minutes, measured["seconds"] / 60]
+        return rows.T
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What was timed on this machine, in seconds.
+
+    Attributes:
+        tokens: Mean tokens of a prompt.
+        prefix: Of one row's prefix.
+        answer: Of one row's pass without gradients.
+        steps: Of one optimiser step by the number of its rows.
+    """
+
+    tokens: float
+    prefix: float
+    answer: float
+    steps: dict[int, float]
 
 
 def forecast(
-    stream: Stream, backbone: Backbone, config: VanillaConfig, calibrate: bool | dict = True
+    stream: Stream,
+    backbone: Backbone,
+    config: LearnerConfig,
+    calibrate: bool | dict[Any, Timing] = True,
 ) -> Forecast:
-    """What `train(stream, backbone, config)` will cost. `calibrate` runs steps and passes on rows of the first task (a
-    few seconds) to predict the minutes, given an empty prefix cache and an idle machine; a dict keeps what was timed.
-    Raises: ConpetError where all weights are tuned, and but for vanilla, static, dynamic, and EMR with a limit."""
-    emr = config.learner == "emr" and config.batch_limit
-    if config.tunes == "all" or not (emr or config.learner in ("vanilla", "static", "dynamic")):
-        raise ConpetError(
-            f"There is no forecast of {config.learner!r}; `methods` says in words what a stage costs."
-        )
-    lora = backbone.lora(config.rank, config.alpha, config.targets)
-    adapter, head_row = (
-        sum(shape.numel() for shape in backbone.register(lora).values()),
-        backbone.hidden_size + 1,
-    )
-    stages, labels, tokens, minutes = len(stream), len(stream.labels), 40.0, None
-    modules = min(config.modules or stages, stages) if config.learner == "dynamic" else 1
-    trained, active, selects = modules * adapter + labels * head_row, 1, modules > 1
-    if selects:
-        trained += adapter + head_row * (labels if config.selector == "labels" else stages)
-        active = min(config.active, modules)
-    own_rows = (
-        selects and active == 1 and config.teacher_forcing
-    )  # a module is trained on rows of its own alone
-    alone = config.learner == "vanilla" or (own_rows and modules == stages)
-    own = [len(task.train) for task in stream]
-    each = (
-        (max(1, config.memory_in_all // labels) if config.memory_in_all else config.memory)
-        if emr
-        else float("inf")
-    )
-    seen, kept = np.cumsum(own).tolist(), min(sum(own), each * labels)
-    # optimiser steps of each stage; how many rows it sees matters without a batch limit
-    steps, selecting = (
-        [
-            config.epochs * (config.limit(stage) or -(-count // config.batch_size))
-            for stage, count in enumerate(counts, 1)
-        ]
-        for counts in (own if alone else seen, seen)
-    )
-    selecting = selecting[1:] if selects else []
-    rows = sum(len(side) for task in stream for side in (task.train, task.valid, task.test))
-    if calibrate is not False:
-        sizes = (
-            config.batch_size,
-            int(config.batch_size * (config.new_share if own_rows else 1)) or 1,
-        )
-        timed = calibrate if isinstance(calibrate, dict) else {}
-        place = backbone.fingerprint, backbone.boundary, config.rank, config.targets, sizes
-        if place not in timed:
-            timed[place] = calibration(stream, backbone, config, sizes)
-        tokens, prefix, answer, (full, small) = timed[place]
-        training = (steps[0] + sum(selecting)) * full + sum(steps[1:]) * small
-        valid = stages * config.epochs * config.valid_examples * (1 + selects) + sum(own) * bool(
-            emr
-        )
-        tests = sum(len(task.test) * (stages - place) for place, task in enumerate(stream)) * (
-            active + selects
-        )
-        minutes = (rows * prefix + training + (valid + tests) * answer) / 60
+    """What `train(stream, backbone, config)` will cost.
+
+    Args:
+        stream: The tasks.
+        backbone: The frozen model.
+        config: The method and its settings.
+        calibrate: Whether to run steps and passes on rows of the first task (a few seconds) to
+            predict the minutes, given an empty prefix cache and an idle machine; a dict keeps what
+            was timed for the next call.
+
+    Returns:
+        A `Forecast`.
+
+    Raises:
+        ConpetError: If the configuration does not fit the backbone.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        features = Features(stream.examples, stream.kind, backbone, Path(folder), config.max_tokens)
+        learner = config.learner_class(stream, features, config, seed=0)
+        timing = None
+        if calibrate is not False:
+            kept = calibrate if isinstance(calibrate, dict) else {}
+            timing = _timing(learner, kept)
+        return _forecast(learner, timing)
+
+
+def _forecast(learner: Learner, timing: Timing | None) -> Forecast:
+    """The numbers of a learner that has seen nothing yet."""
+    stream = learner.stream
+    backbone = learner.features.backbone
+    trained = learner.trained_parameters()
+    tokens = USUAL_TOKENS if timing is None else timing.tokens
+    states = tokens * sum(_rows_of(task) for task in stream)
+    width: Any = backbone.hidden_size
+    cache_bytes = BYTES_OF_A_STATE * states * int(width)
+    steps = sum(learner.steps(stage) for stage in range(1, len(stream) + 1))
+    bytes_per_task = BYTES_OF_A_WEIGHT * trained / len(stream)
+    minutes = None if timing is None else _minutes(learner, timing)
     return Forecast(
         trained_parameters=trained,
         full_tuning_ratio=backbone.weights / trained,
-        bytes_per_task=4 * trained / stages,
-        history_rows=0 if config.learner == "vanilla" else kept,
-        passes_per_answer=active + selects,
+        bytes_per_task=bytes_per_task,
+        history_rows=learner.history_rows(),
+        passes_per_answer=learner.passes_per_answer(),
+        cache_bytes=int(cache_bytes),
+        steps=steps,
         minutes=minutes,
-        cache_bytes=int(2 * rows * tokens * backbone.hidden_size),
-        steps=sum(steps + selecting),
     )
 
 
-def calibration(
-    stream: Stream, backbone: Backbone, config: VanillaConfig, sizes: tuple[int, ...]
-) -> tuple:
-    """Mean tokens a row; seconds of a prefix row, of an answered row, and of a step for each of `sizes` rows."""
-    rows = stream[0].train[:32]
-    with cpu_threads(1), tempfile.TemporaryDirectory() as folder:  # one, as in `train`
-        features = Features(stream.examples, stream.kind, backbone, Path(folder))
-        learner = Learner(stream, features, config, seed=0)
-        fitting = learner.begin(1)
-        features.fill(rows[:2])
-        prefix = timeit(lambda: features.fill(rows[2:]), number=1) / max(1, len(rows) - 2)
-        steps = [
-            min(repeat(partial(learner.train_on, np.resize(rows, size), fitting), number=1))
-            for size in sizes
-        ]
-        answer = (
-            timeit(lambda: features.scores_of(np.resize(rows, 64), fitting.module), number=1) / 64
-        )
-    return float(np.mean([len(features.encode(row).tokens) for row in rows])), prefix, answer, steps
+def _rows_of(task: Task) -> int:
+    """All rows of a task."""
+    return len(task.train) + len(task.valid) + len(task.test)
+
+
+def _minutes(learner: Learner, timing: Timing) -> float:
+    """Minutes of a run: the prefix of every row once, steps, passes without gradients, tests."""
+    stream = learner.stream
+    stages = len(stream)
+    seconds = timing.prefix * sum(_rows_of(task) for task in stream)
+    passes = 0
+    for stage in range(1, stages + 1):
+        for plan in learner.plan(stage).values():
+            seconds += plan.steps * timing.steps[plan.rows]
+            passes += plan.passes
+    for number, task in enumerate(stream):
+        tested = len(task.test) * (stages - number)  # once per stage from its own on
+        passes += tested * learner.passes_per_answer()
+    return (seconds + passes * timing.answer) / 60
+
+
+def _timing(learner: Learner, kept: dict[Any, Timing]) -> Timing:
+    """What was timed for such a learner, timed now if it is not kept."""
+    backbone = learner.features.backbone
+    config = learner.config
+    sizes = set()
+    for stage in range(1, len(learner.stream) + 1):
+        sizes |= {plan.rows for plan in learner.plan(stage).values()}
+    key = (
+        backbone.fingerprint,
+        backbone.boundary,
+        config.learner,
+        config.tunes,
+        config.rank,
+        config.targets,
+        tuple(sorted(sizes)),
+    )
+    if key not in kept:
+        kept[key] = calibration(learner, sorted(sizes))
+    return kept[key]
+
+
+def calibration(learner: Learner, sizes: list[int]) -> Timing:
+    """Steps and passes on rows of the first task, timed on one thread, as `train` has it.
+
+    Args:
+        learner: It has seen nothing yet, and its prefix cache is empty.
+        sizes: Rows of the steps that are timed.
+    """
+    rows = learner.stream[0].train[:CALIBRATION_ROWS]
+    features = learner.features
+    with cpu_threads(1):
+        fitting = learner.fitting = learner.begin(1)
+        features.fill(rows[:2].tolist())
+        seconds = timeit(lambda: features.fill(rows[2:].tolist()), number=1)
+        prefix = seconds / max(1, len(rows) - 2)
+        learner.take_in(rows, 1)
+        steps = {}
+        for size in sizes:
+            step = partial(learner.train_on, np.resize(rows, size), fitting)
+            steps[size] = min(repeat(step, number=1))
+        answered = np.resize(rows, ANSWERED_ROWS).tolist()
+        seconds = timeit(lambda: features.scores_of(answered, fitting.module), number=1)
+    tokens = [len(features.encode(row).tokens) for row in rows.tolist()]
+    return Timing(float(np.mean(tokens)), prefix, seconds / ANSWERED_ROWS, steps)

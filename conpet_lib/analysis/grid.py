@@ -1,11 +1,13 @@
-"""Comparing: many runs: train what is missing, list them, and say how far they differ.
-In: streams, configs and seeds, or folders of runs. Out: DataFrames, a row a run or a row a comparison.
-May import `training` and `runs`. Start at `grid`, `runs_table`, `compare`."""
+"""Grid: many runs, trained where they are missing, in worker processes.
+
+In: streams, configurations, seeds. Out: a table of the runs. Start at `grid`.
+"""
 
 import itertools
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,83 +18,159 @@ from tqdm.auto import tqdm
 
 from conpet_lib.analysis.tables import runs_table
 from conpet_lib.core.assets import cache_folder
-from conpet_lib.learners.config import VanillaConfig
+from conpet_lib.core.files import user_path
+from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.fitting import Step
 from conpet_lib.models.backbone import Backbone, load_backbone
 from conpet_lib.runs.record import describe, folder_name
 from conpet_lib.runs.training import train
 from conpet_lib.streams.stream import Stream
 
-load_once = lru_cache(maxsize=1)(load_backbone)  # a worker process trains many runs on one backbone
+SECONDS_TO_LET_GO = 60  # for a worker of a grid that was killed: it stops after its next step
+
+
+@lru_cache(maxsize=1)
+def load_once(name: str, tuned_layers: int, exit_layer: int, device: str, dtype: str) -> Backbone:
+    """A backbone, the same object for the same arguments: a worker trains many runs on it.
+
+    Args:
+        name: As for `load_backbone`.
+        tuned_layers: As for `load_backbone`.
+        exit_layer: As for `load_backbone`.
+        device: Such as "cpu".
+        dtype: Such as "float32".
+    """
+    return load_backbone(name, tuned_layers, exit_layer, device, dtype)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a grid, as a worker process gets it; the backbone travels by name.
+
+    Attributes:
+        folder: Of the run.
+        stream: The tasks.
+        backbone: The arguments of `load_once`.
+        config: The method and its settings; its class goes along, also one of a notebook's cell.
+        seed: Of every random choice.
+        cache: Folder of the caches, or None for the user's.
+    """
+
+    folder: Path
+    stream: Stream
+    backbone: tuple[str, int, int, str, str]
+    config: LearnerConfig
+    seed: int
+    cache: Path | None
 
 
 def grid(
     streams: Sequence[Stream],
     backbone: Backbone,
-    configs: Sequence[VanillaConfig],
+    configs: Sequence[LearnerConfig],
     seeds: Iterable[int],
     folder: str | Path | None = None,
     processes: int = -1,
     bar: bool = True,
     cache: Path | None = None,
 ) -> pd.DataFrame:
-    """Train every config on every stream with every seed, each run in a folder of its own.
-    Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is missing. Inside
-    `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can read `folder` and the backbone.
-    Args: folder: of the runs' folders, default the user's cache. processes: -1 for one a core. bar, cache: see `train`.
-    Returns: `runs_table` of these runs; a warning and the column `problem` say which failed, and why."""
+    """Train every configuration on every stream with every seed, each run in a folder of its own.
+
+    Finished runs are skipped, unfinished ones go on, so the same call after a kill does what is
+    missing. Inside `joblib.parallel_config(backend="dask")` the runs go to a Dask cluster that can
+    read `folder` and the backbone.
+
+    Args:
+        streams: One or more.
+        backbone: The frozen model; workers load it by its name.
+        configs: Methods and their settings.
+        seeds: Of the training.
+        folder: Of the runs' folders; None: the user's cache.
+        processes: Worker processes; -1 for one per core.
+        bar: Whether to show the progress.
+        cache: Folder of the caches; None: the user's.
+
+    Returns:
+        `runs_table` of these runs; a warning and the column `problem` say which failed, and why.
+    """
+    jobs = _jobs(streams, backbone, configs, seeds, folder, cache)
+    missing = _unfinished(jobs)
+    # joblib puts a fresh worker in the place of one whose memory grew, and says so.
+    warnings.filterwarnings("ignore", "A worker stopped")
+    workers = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
+    results = workers(joblib.delayed(one_run)(job) for job in missing)
+    there = f"runs: {len(jobs) - len(missing)} of {len(jobs)} were there"
+    ended = tqdm(results, there, len(missing), disable=not bar)
+    problems = {place: problem for place, problem in ended if problem}
+    if problems:
+        told = [f"{place.name}: {problem}" for place, problem in problems.items()]
+        first = (
+            f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:"
+        )
+        warnings.warn("\n".join([first, *told]), stacklevel=2)
+    table = runs_table([job.folder for job in jobs])
+    return table.assign(problem=[problems.get(job.folder, "") for job in jobs])
+
+
+def _jobs(
+    streams: Sequence[Stream],
+    backbone: Backbone,
+    configs: Sequence[LearnerConfig],
+    seeds: Iterable[int],
+    folder: str | Path | None,
+    cache: Path | None,
+) -> list[Job]:
+    """All runs of a grid; two that are the same are one."""
     about = (
         backbone.name,
         backbone.tuned_layers,
         backbone.exit_layer,
         backbone.device.type,
-        str(backbone.dtype)[6:],
+        str(backbone.dtype).removeprefix("torch."),
     )
-    jobs = {
-        Path(
-            folder or cache_folder() / "runs",
-            folder_name(describe(stream, backbone, config, seed, 128)),
-        ): (stream, about, config, seed, cache)
-        for stream, config, seed in itertools.product(streams, configs, seeds)
-    }
-    missing = [place for place, done in zip(jobs, runs_table(jobs)["finished"]) if not done]
-    warnings.filterwarnings(
-        "ignore", "A worker stopped"
-    )  # joblib puts a fresh one in the place of one that grew
-    work = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")(
-        joblib.delayed(one_run)(place, *jobs[place]) for place in missing
-    )
-    there = f"runs: {len(jobs) - len(missing)} of {len(jobs)} were there"
-    problems = {
-        place: said for place, said in tqdm(work, there, len(missing), disable=not bar) if said
-    }
-    if problems:
-        warnings.warn(
-            f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:\n"
-            + "\n".join(f"{place.name}: {problem}" for place, problem in problems.items()),
-            stacklevel=2,
-        )
-    return runs_table(jobs).assign(problem=[problems.get(place, "") for place in jobs])
+    parent = user_path(folder or cache_folder() / "runs")
+    jobs = {}
+    for stream, config, seed in itertools.product(streams, configs, seeds):
+        place = parent / folder_name(describe(stream, backbone, config, seed))
+        jobs[place] = Job(place, stream, about, config, seed, cache)
+    return list(jobs.values())
 
 
-def one_run(
-    place: Path, stream: Stream, about: tuple, config: VanillaConfig, seed: int, cache: Path | None
-) -> tuple:
-    """In a worker process: train a run; its folder, and what went wrong in words. Stops when its caller is gone."""
+def _unfinished(jobs: list[Job]) -> list[Job]:
+    """The runs that are still to be trained."""
+    finished = runs_table([job.folder for job in jobs])["finished"]
+    return [job for job, is_finished in zip(jobs, finished) if not is_finished]
+
+
+def one_run(job: Job) -> tuple[Path, str]:
+    """Train a run in a worker process; it stops when its caller is gone.
+
+    Args:
+        job: The run.
+
+    Returns:
+        Its folder, and what went wrong, in words, or "".
+    """
     caller = os.getppid()
+
+    def stop_without_caller(step: Step) -> bool:
+        """Whether the process that asked for the run is gone."""
+        return os.getppid() != caller
+
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(place / ".lock", timeout=60):
-            pass  # a worker of a grid that was killed lets go of it after its next step
+        job.folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(job.folder / ".lock", timeout=SECONDS_TO_LET_GO):
+            pass
         train(
-            stream,
-            load_once(*about),
-            config,
-            seed,
-            place,
-            lambda step: os.getppid() != caller,
-            False,
-            cache,
+            job.stream,
+            load_once(*job.backbone),
+            job.config,
+            job.seed,
+            job.folder,
+            on_step=stop_without_caller,
+            bar=False,
+            cache=job.cache,
         )
-        return place, ""
-    except Exception as error:
-        return place, f"{type(error).__name__}: {error}"
+    except Exception as error:  # whatever it is, the other runs go on, and the table tells
+        return job.folder, f"{type(error).__name__}: {error}"
+    return job.folder, ""

@@ -1,53 +1,115 @@
-"""Learners: how a stage is trained. `Learner` is Static ConPET; a method overrides one or two of its steps.
-In: a stream, its features, a config, a seed. Out: trained modules and answers to rows. May import `features`,
-`modules`, `replay`, `config`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.
+"""Bounds: the learners between which every other one should end.
 
-    fit(stage)               the same for every learner
-      begin(stage)           a module, grown by new_labels(stage), a fresh optimiser   <- Selector, Joint, LwF, CRL
-        module_for(stage)    which module: a new one, or one to go on with             <- Dynamic
-      batches(stage, epoch)  which rows, in which order                                <- Joint
-        past(stage)          the tasks that may be replayed                            <- Vanilla, Dynamic, EMR
-      keep(rows, stage)      which of them give a gradient                             <- Dynamic
-      loss(rows, stage)      scalar, in nats                                           <- EWC, LwF, CRL
-        logits(rows, stage)  (batch, seen_labels)                                      <- Dynamic
-        targets(rows)        (batch,) int64, the right columns                         <- Selector
-      close(stage)           put the best weights back, freeze                         <- EMR, EA-EMR, EWC"""
+Vanilla and full tuning without replay are the lower bounds, training on all tasks at once is the
+upper one. Start at `Vanilla`.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from conpet_lib.core.seeds import numpy_generator
-from conpet_lib.learners.base import Fitting, Learner
+from conpet_lib.learners import settings
+from conpet_lib.learners.base import Learner
+from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.fitting import Fitting
 from conpet_lib.learners.replay import Rows, dynamic_replay
-from conpet_lib.streams.stream import Task
+from conpet_lib.learners.static import StaticConfig, StaticConPET
 
 
 class Vanilla(Learner):
     """No replay: a stage sees its own task alone. The lower bound of every plot."""
 
-    def past(self, stage: int) -> list[Task]:
-        return []
 
+class Joint(StaticConPET):
+    """At stage k a new module is trained on all k tasks at once, with k times the batches.
 
-class Joint(Learner):
-    """At stage k a new module is trained on all k tasks at once, with k times the batches: the upper bound."""
+    The upper bound: nothing can be forgotten, and it costs k times as much.
+    """
 
     def begin(self, stage: int) -> Fitting:
-        self.modules, self.module_of_task = [], [0] * (stage - 1)
+        """A stage that starts over, with no module of an earlier one.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        self.modules = []
+        self.module_of_task = [0] * (stage - 1)
         return super().begin(stage)
 
     def new_labels(self, stage: int) -> list[int]:
-        return np.flatnonzero(self.stream.task_of_label < stage).tolist()
+        """The label numbers of all tasks seen: the module is new to all of them.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        return [int(number) for number in np.flatnonzero(self.stream.task_of_label < stage)]
 
     def batches(self, stage: int, epoch: int) -> list[Rows]:
-        union, limit = (
-            np.concatenate([task.train for task in self.stream[:stage]]),
-            self.config.limit(stage),
-        )
+        """The batches of an epoch over the union of all tasks seen.
+
+        Args:
+            stage: The stage, from 1.
+            epoch: The epoch, from 0.
+
+        Returns:
+            Row arrays `(batch,)` int64.
+        """
+        union = np.concatenate([task.train for task in self.stream[:stage]])
+        limit = self.config.limit(stage)
         return dynamic_replay(
             union,
             [],
             self.config.batch_size,
             1.0,
-            limit and limit * stage,
+            None if limit is None else limit * stage,
             numpy_generator(self.seed, self.name, "batches", stage, epoch),
         )
+
+    def batches_per_epoch(self, stage: int) -> int:
+        """The batch limit times the number of the stage.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        limit: int | None = self.config.limit(stage)
+        if limit is not None:
+            return limit * stage
+        rows = sum(len(task.train) for task in self.stream[:stage])
+        return math.ceil(rows / int(self.config.batch_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VanillaConfig(LearnerConfig):
+    """Sequential tuning without replay."""
+
+    learner: ClassVar[str] = "vanilla"
+    learner_class: ClassVar[type[Learner]] = Vanilla
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullConfig(VanillaConfig):
+    """Sequential tuning of all weights, without replay."""
+
+    learner: ClassVar[str] = "full"
+
+    tunes: str = settings.one_of(("all",), "Every weight of the backbone.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullReplayConfig(StaticConfig):
+    """Tuning of all weights, with dynamic replay."""
+
+    learner: ClassVar[str] = "full-replay"
+
+    tunes: str = settings.one_of(("all",), "Every weight of the backbone.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointConfig(VanillaConfig):
+    """Training on all tasks seen at once."""
+
+    learner: ClassVar[str] = "joint"
+    learner_class: ClassVar[type[Learner]] = Joint

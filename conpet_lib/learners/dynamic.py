@@ -1,185 +1,286 @@
-"""Dynamic ConPET: a module a task, and a selector that picks the active ones.
-In and out: as `learners`. Overrides `module_for`, `keep`, `logits` and `answer`. Start at `DynamicConPET.logits`."""
+"""Dynamic ConPET: one module per task, and a selector that picks the active ones.
+
+Source: ConPET (arXiv 2309.14763), Dynamic ConPET; `our` in the official code. Start at
+`DynamicConPET.logits`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from conpet_lib.learners.base import Learner, sum_by
+from conpet_lib.learners import settings
+from conpet_lib.learners.answers import answer_table, sum_by
+from conpet_lib.learners.base import Learner
+from conpet_lib.learners.fitting import StagePlan, Step, say_nothing
 from conpet_lib.learners.replay import Rows
+from conpet_lib.learners.selector import Selector, choose_active
+from conpet_lib.learners.static import StaticConfig, StaticConPET
+from conpet_lib.models.features import Features
 from conpet_lib.models.modules import PetModule
-from conpet_lib.streams.stream import Task
+from conpet_lib.streams.stream import Stream, Task
 
 FLOOR = -100.0  # the score of labels whose module is not active, as in the official code
 
 
-def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Tensor:
-    """`(batch, modules)` bool: the active modules, the `count` best by the selector's scores `(batch, modules)`."""
-    ranked = scores.topk(min(count, scores.shape[1]), dim=1).indices  # (batch, k), best first
-    if (
-        true is not None
-    ):  # (batch,) int64; teacher forcing: the true task's module in the place of the last
-        missing = (ranked != true[:, None]).all(1)
-        ranked[missing, -1] = true[missing]
-    return torch.zeros(scores.shape, dtype=torch.bool).scatter(1, ranked, True)
+class DynamicConPET(StaticConPET):
+    """One module per task, earlier ones frozen, and a selector.
 
+    A stage first trains the selector, then the new task's module with a softmax over all seen
+    labels: those of active frozen modules have frozen scores, those of inactive ones the floor.
+    With a module budget M a task beyond the M-th joins an earlier module; M = 1 is Static ConPET.
+    With one active module and teacher forcing a replayed row has its own, frozen one and gives no
+    gradient; leaving it out changes nothing but the factor of the batch mean.
 
-class Selector(Learner):
-    """Static ConPET with tasks as labels; with `selector="labels"` labels, whose sum is a task's score."""
+    Attributes:
+        selector: A learner of its own, whose labels are tasks.
+        budget: The most modules that may be opened.
+        means: `(hidden,)` of each task, as far as `module_for` needed them.
+    """
 
-    name = "selector"
-
-    def new_labels(self, stage: int) -> list[int]:
-        seen = (
-            stage
-            if self.config.selector == "tasks"
-            else int((self.stream.task_of_label < stage).sum())
-        )
-        return list(
-            range(len(self.modules[0].owner), seen)
-        )  # its first stage is the second: those of the first too
-
-    def targets(self, rows: Rows) -> Tensor:
-        labels, task_of_label = super().targets(rows), torch.from_numpy(self.stream.task_of_label)
-        return (
-            labels if self.config.selector == "labels" else task_of_label.to(labels.device)[labels]
-        )
-
-    def task_scores(self, rows: Rows) -> Tensor:
-        """`(rows, tasks)` probabilities of the tasks seen."""
-        likely, task_of_label = (
-            self.features.scores_of(rows, self.modules[0]).softmax(1),
-            self.stream.task_of_label,
-        )
-        return (
-            likely
-            if self.config.selector == "tasks"
-            else sum_by(likely, task_of_label[: likely.shape[1]])
-        )
-
-
-class DynamicConPET(Learner):
-    """A module a task, earlier ones frozen, and a selector. A stage first trains the selector, then the new task's
-    module with a softmax over all seen labels: those of active frozen modules have frozen scores, those of inactive
-    ones the floor. With a module budget M a task beyond the M-th joins an earlier module; M = 1 is Static ConPET. With
-    one active module and teacher forcing a replayed row has its own, frozen one: no gradient; left out (`keep`) it
-    changes but the factor of the batch mean. Source: ConPET (arXiv 2309.14763); `our` in the official code."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.selector = Selector(*args, **kwargs)
-        self.budget = self.config.modules or len(self.stream)  # the most modules that may be opened
-        self.active: dict[
-            int, Tensor
-        ] = {}  # row -> (modules,) bool, for the rows of the stage in training
-        self.means: list[
-            Tensor
-        ] = []  # `(hidden,)` of each task, as far as `module_for` needed them
+    def __init__(
+        self,
+        stream: Stream,
+        features: Features,
+        config: Any,
+        seed: int,
+        tell: Callable[[Step], None] = say_nothing,
+    ):
+        super().__init__(stream, features, config, seed, tell)
+        self.selector = Selector(stream, features, config, seed, tell)
+        self.budget = self.config.modules or len(self.stream)
+        self.means: list[Tensor] = []
 
     @property
-    def parts(self) -> list[Learner]:
+    def parts(self) -> dict[str, Learner]:
         """The selector, then the task modules; one module needs no selector."""
-        return [self.selector, self] if self.budget > 1 else [self]
+        if self.budget == 1:
+            return {self.name: self}
+        return {self.selector.name: self.selector, self.name: self}
 
     def fit(self, stage: int) -> None:
+        """Train the selector, then the module; in stage 1 there is nothing to select.
+
+        Args:
+            stage: The stage, from 1.
+        """
         if stage > 1 and self.budget > 1:
-            self.selector.fit(stage)  # stage 1 has one task: nothing to select
+            self.selector.fit(stage)
         super().fit(stage)
 
     def module_for(self, stage: int) -> int:
-        """A new one as long as the budget lasts; then that of the most similar tasks, or each in turn."""
-        if stage <= self.budget or self.config.joining == "in turn" or self.budget == 1:
+        """A new one as long as the budget lasts; then that of the most similar tasks, or in turn.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        in_turn = self.config.joining == "in turn"
+        if stage <= self.budget or in_turn or self.budget == 1:
             return (stage - 1) % self.budget
-        for task in self.stream[
-            len(self.means) : stage
-        ]:  # each task's once, so that a stage costs the same
-            self.means.append(self.features.features_of(task.train).mean(0))
+        return self._most_similar(stage)
+
+    def _most_similar(self, stage: int) -> int:
+        """The module whose tasks' mean feature is nearest to that of the new task."""
+        # Each task's mean is taken once, so that a stage costs the same whatever its number.
+        for task in self.stream[len(self.means) : stage]:
+            self.means.append(self.features.features_of(task.train.tolist()).mean(0))
         *past, new = self.means
-        owned = [
-            torch.stack(past)[np.equal(self.module_of_task, number)]
-            for number in range(len(self.modules))
-        ]
-        return int(np.argmin([(new - means.mean(0)).norm() for means in owned]))
+        distances = []
+        for number in range(len(self.modules)):
+            owned = torch.stack(past)[np.equal(self.module_of_task, number)]
+            distances.append((new - owned.mean(0)).norm())
+        return int(np.argmin(distances))
 
     def past(self, stage: int) -> list[Task]:
-        """Past tasks worth replaying: all if other modules are active too, else those of the stage's own module."""
-        every, own = (
-            self.config.active > 1 or not self.config.teacher_forcing,
-            self.module_of_task[stage - 1],
-        )
-        return [
-            task
-            for task, owner in zip(super().past(stage), self.module_of_task)
-            if every or owner == own
-        ]
+        """Past tasks worth replaying: those of its own module; all if others are active, too.
 
-    def keep(self, rows: Rows, stage: int) -> Rows:
-        """Those with the module in training active; what they need of frozen ones is computed ahead, in full passes."""
-        scores, true, owners = (
-            torch.zeros(len(rows), len(self.modules)),
-            None,
-            np.array(self.module_of_task),
-        )
+        Args:
+            stage: The stage, from 1.
+        """
+        past = super().past(stage)
+        if self.config.active > 1 or not self.config.teacher_forcing:
+            return past
+        own = self.module_of_task[stage - 1]
+        return [task for task, module in zip(past, self.module_of_task) if module == own]
+
+    def prepare(self, rows: Rows, stage: int) -> Tensor:
+        """The active modules of a stage's rows; frozen scores are computed ahead, in full passes.
+
+        Args:
+            rows: `(rows,)` int64, the stage's distinct training and validation rows.
+            stage: The stage, from 1.
+
+        Returns:
+            `(rows, modules)` bool.
+        """
+        module_of_task = np.array(self.module_of_task)
+        true = None
         if self.config.teacher_forcing:
-            true = torch.from_numpy(
-                owners[self.stream.task_of_label[self.stream.label_numbers(rows)]]
-            )
-        if self.config.active < len(self.modules) and (
-            true is None or self.config.active > 1
-        ):  # else no choice
-            scores = sum_by(self.selector.task_scores(rows), owners)
+            task_of_row = self.stream.task_of_label[self.stream.label_numbers(rows)]
+            true = torch.from_numpy(module_of_task[task_of_row])
+        scores = torch.zeros(len(rows), len(self.modules))
+        decided = true is not None and self.config.active == 1
+        if self.config.active < len(self.modules) and not decided:
+            scores = sum_by(self.selector.task_scores(rows), module_of_task)
         active = choose_active(scores, self.config.active, true)
-        self.active.update(zip(rows.tolist(), active))
-        for number, module in enumerate(self.modules):
-            if module is not self.fitting.module and active[:, number].any():
-                self.features.frozen_scores(rows[active[:, number].numpy()], module)
-        return rows[active[:, self.module_of_task[stage - 1]].numpy()]
+        trained = self.working.module
+        for module, is_active in zip(self.modules, active.T):
+            if module is not trained and is_active.any():
+                self.features.frozen_scores(rows[is_active.numpy()].tolist(), module)
+        return active
 
     def logits(self, rows: Rows, stage: int) -> Tensor:
-        """`(batch, seen_labels)`: gradients in the columns of the module in training, the others frozen."""
-        active = torch.stack([self.active[row] for row in rows.tolist()])
-        return self.scores_of_active(rows, active, self.fitting.module)
+        """Gradients in the columns of the module in training, the others frozen.
+
+        Args:
+            rows: `(batch,)` int64.
+            stage: The stage, from 1.
+
+        Returns:
+            `(batch, seen_labels)`.
+        """
+        fitting = self.working
+        active = torch.stack([fitting.active[row] for row in rows.tolist()])
+        return self.scores_of_active(rows, active, fitting.module)
 
     def scores_of_active(
         self, rows: Rows, active: Tensor, trained: PetModule | None = None
     ) -> Tensor:
-        """`(rows, seen_labels)` scores, the floor where a label's module is not `active`, `(rows, modules)` bool."""
-        device, features = self.features.backbone.device, self.features
-        logits = torch.full(
-            (len(rows), sum(len(module.owner) for module in self.modules)), FLOOR, device=device
-        )
-        for module, mine in zip(self.modules, active.T):
-            if mine.any():
-                run = (
-                    features.scores_of if trained is None else features.frozen_scores
-                )  # through the logit cache
-                scores = (features.scores if module is trained else run)(
-                    rows[mine.numpy()], module
-                ).to(device)
-                logits[mine.nonzero().to(device), torch.tensor(module.owner, device=device)] = (
-                    scores
-                )
+        """Scores of active modules, and the floor where a label's module is not active.
+
+        Args:
+            rows: `(rows,)` int64.
+            active: `(rows, modules)` bool.
+            trained: The module in training, whose scores have gradients; None to answer.
+
+        Returns:
+            `(rows, seen_labels)`.
+        """
+        device = self.features.backbone.device
+        seen_labels = sum(len(module.owner) for module in self.modules)
+        logits = torch.full((len(rows), seen_labels), FLOOR, device=device)
+        for module, is_active in zip(self.modules, active.T):
+            if not is_active.any():
+                continue
+            own_rows = rows[is_active.numpy()].tolist()
+            if module is trained:
+                scores = self.features.scores(own_rows, module)
+            elif trained is None:
+                scores = self.features.scores_of(own_rows, module)
+            else:
+                scores = self.features.frozen_scores(own_rows, module)  # through the logit cache
+            columns = torch.tensor(module.owner, device=device)
+            logits[is_active.nonzero().to(device), columns] = scores.to(device)
         return logits
 
     def answer(self, rows: Rows, known_tasks: Rows | None = None) -> pd.DataFrame:
-        """Answers by the selector's choice alone: one selector pass and k module passes, however many tasks."""
-        task_scores, active = None, torch.ones(len(rows), len(self.modules), dtype=torch.bool)
+        """Answers by the selector's choice alone.
+
+        It takes one selector pass and k module passes, however many tasks there are.
+
+        Args:
+            rows: `(rows,)` int64.
+            known_tasks: `(rows,)` the true tasks, from 0, only for the last two columns.
+
+        Returns:
+            The table that `answer_table` describes.
+        """
+        task_scores = None
+        active = torch.ones(len(rows), len(self.modules), dtype=torch.bool)
         if self.selector.modules:  # not in stage 1, nor with a single module
             task_scores = self.selector.task_scores(rows)
-            active = choose_active(
-                sum_by(task_scores, np.array(self.module_of_task)), self.config.active
-            )
-        answers = self.answers(self.scores_of_active(rows, active).cpu(), known_tasks, task_scores)
+            module_scores = sum_by(task_scores, np.array(self.module_of_task))
+            active = choose_active(module_scores, self.config.active)
+        logits = self.scores_of_active(rows, active).cpu()
+        answers = answer_table(self.stream, self.module_of_task, logits, known_tasks, task_scores)
         if known_tasks is not None:
-            # what each row's own module says, also where the selector missed it: a bound, not an answer
-            true = nn.functional.one_hot(
-                torch.tensor(self.module_of_task)[known_tasks], len(self.modules)
-            ).bool()
-            answers["true_module_active"] = (active & true).any(1).numpy()
-            missed = np.flatnonzero(~answers["true_module_active"])
-            own = self.scores_of_active(rows[missed], true[missed]).cpu()
-            answers.loc[missed, "within_task"] = self.answers(own, known_tasks[missed])[
-                "within_task"
-            ].to_numpy()
+            self._add_bound(answers, rows, known_tasks, active)
         return answers
+
+    def _add_bound(
+        self, answers: pd.DataFrame, rows: Rows, known_tasks: Rows, active: Tensor
+    ) -> None:
+        """Say what each row's own module answers, also where the selector missed it: a bound."""
+        true_module = torch.tensor(self.module_of_task)[known_tasks]
+        is_true = nn.functional.one_hot(true_module, len(self.modules)).bool()
+        answers["true_module_active"] = (active & is_true).any(1).numpy()
+        missed = np.flatnonzero(~answers["true_module_active"])
+        logits = self.scores_of_active(rows[missed], is_true[missed]).cpu()
+        own = answer_table(self.stream, self.module_of_task, logits, known_tasks[missed])
+        answers.loc[missed, "within_task"] = own["within_task"].to_numpy()
+
+    # --- what a run will cost ---------------------------------------------------------------------
+
+    @property
+    def selects(self) -> bool:
+        """Whether there will be a selector: with two modules or more."""
+        return self.module_count() > 1
+
+    @property
+    def trains_on_own_rows(self) -> bool:
+        """Whether a module's only rows with a gradient are those of its own tasks."""
+        return bool(self.selects and self.config.active == 1 and self.config.teacher_forcing)
+
+    def module_count(self) -> int:
+        """As many as there are tasks, within the budget."""
+        return min(self.budget, len(self.stream))
+
+    def trained_parameters(self) -> int:
+        """Weights of all modules and of the selector, heads included."""
+        weights = super().trained_parameters()
+        return weights + self.selector.trained_parameters() if self.selects else weights
+
+    def passes_per_answer(self) -> int:
+        """One per active module, and one for the selector."""
+        active = min(int(self.config.active), self.module_count())
+        return active + 1 if self.selects else active
+
+    def replayable_rows(self, stage: int) -> int:
+        """Past rows that a module sees: none if it has one task and is alone active.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        if self.trains_on_own_rows and self.module_count() == len(self.stream):
+            return 0
+        return super().replayable_rows(stage)
+
+    def plan(self, stage: int) -> dict[str, StagePlan]:
+        """What the selector and the module will do in a stage.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        plans = super().plan(stage)
+        if stage == 1 or not self.selects:
+            return plans
+        own = plans[self.name]
+        if self.trains_on_own_rows:
+            new_rows = int(self.config.batch_size * self.config.new_share)
+            plans[self.name] = StagePlan(own.steps, max(1, new_rows), own.passes)
+        return self.selector.plan(stage) | plans
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicConfig(StaticConfig):
+    """Dynamic ConPET: task modules and a selector."""
+
+    learner: ClassVar[str] = "dynamic"
+    learner_class: ClassVar[type[Learner]] = DynamicConPET
+
+    active: int = settings.whole(
+        1, "Modules that answer an example, chosen by the selector (the paper: 1)."
+    )
+    modules: int | None = settings.whole_or_none(None, "Module budget; None: one for each task.")
+    joining: str = settings.one_of(
+        ("similar", "in turn"),
+        "The budget spent, a task joins the most similar module, or each in turn.",
+    )
+    teacher_forcing: bool = True  # in training the true task's module is always active
+    selector: str = settings.one_of(
+        ("tasks", "labels"), "What the selector is trained on: tasks (the paper) or labels."
+    )

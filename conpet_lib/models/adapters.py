@@ -17,3 +17,5 @@ TARGETS = (
     "o_proj",
     "up_proj",
 )
+
+PETS = {"lora": None}

@@ -17,8 +17,7 @@ from transformers import AutoModel, AutoTokenizer, logging
 
 from conpet_lib.core.assets import ASSETS, asset_folder
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import digest
-from conpet_lib.core.tensors import write_tensors
+from conpet_lib.core.tensors import digest, write_tensors
 from conpet_lib.models.adapters import TARGETS
 from conpet_lib.models.answer_rows import ANSWER_ROW, pick
 

@@ -43,7 +43,7 @@ def average_curves(runs: Sequence, upto: int | None = None) -> Axes:
     return draw_lines(
         axes()[0],
         lines,
-        max(len(run.record["stream"]["tasks"]) for run in runs),
+        max(len(run.record.stream.tasks) for run in runs),
         "average accuracy (%)",
         "What is left after each stage, over all tasks seen",
     )

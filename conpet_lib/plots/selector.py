@@ -33,7 +33,7 @@ def selector_bound(run) -> Axes:
 
 def selector_confusion(run, stage: int | None = None) -> Axes:
     """Which task the selector chose (columns) for test rows of each task (rows), as % of a row; default: last stage."""
-    stage = stage or run.record["stages_done"]
+    stage = stage or run.record.stages_done
     rows, tasks = run.predictions.query("stage == @stage"), range(1, stage + 1)
     shares = (
         pd.crosstab(rows["task"], rows["chosen_task"], normalize="index")
@@ -52,7 +52,7 @@ def selector_confusion(run, stage: int | None = None) -> Axes:
 
 def calibration(run, stage: int | None = None) -> Axes:
     """How often the selector is right, by how sure it is; on the diagonal it knows what it knows."""
-    stage = stage or run.record["stages_done"]
+    stage = stage or run.record.stages_done
     table = metrics.calibration(run.predictions.query("stage == @stage"))
     ax, (_, color, marker) = axes(6, 5)[0], looks(run)
     ax.plot([0, 100], [0, 100], color="0.6", linestyle="--")

@@ -36,7 +36,7 @@ def looks(run) -> tuple[str, tuple, str]:
     """Name, colour and marker of a run's learner, its module budget with the name if there is one."""
     (name, color, marker), count = (
         LOOKS.get(run.name, (run.name, PALETTE[3], "^")),
-        run.record["config"].get("modules"),
+        run.record.config.get("modules"),
     )
     return f"{name}, budget {count}" if count else name, color, marker
 

@@ -1,21 +1,28 @@
-"""Costs: what a stage spends, and what a run will, in time, memory, parameters, passes and operations.
-In: the steps that a learner tells and the counts of its features; or a stream, a backbone, a config. Out: plain
-numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent."""
+"""Clock: what a stage spends, in time and memory, by what was done.
+
+In: a tick whenever something ends. Out: plain values. Start at `Clock`.
+"""
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psutil
 import torch
 
 from conpet_lib.models.features import Features
 
+SPENT = ("wall", "cpu", "host", "device")
+
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Let torch use so many threads of the CPU, then as many as before, whatever happens."""
+    """Let torch use so many threads of the CPU, then as many as before, whatever happens.
+
+    Args:
+        count: How many.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -25,27 +32,54 @@ def cpu_threads(count: int) -> Iterator[None]:
 
 
 class Clock:
-    """What a stage spends, as plain values by what was done: `wall` and `cpu` seconds, `host` and `device` bytes.
-    Memory is the largest seen: the process's resident size at a `tick`, and what torch allocated on a GPU before it."""
+    """What a stage spends: `wall` and `cpu` seconds, `host` and `device` bytes, by what was done.
 
-    def __init__(self, features: Features, spent: dict):
-        self.spent = {name: Counter(spent.get(name)) for name in ("wall", "cpu", "host", "device")}
-        self.process, self.last = psutil.Process(), (time.perf_counter(), time.process_time())
-        self.features, self.before = features, features.counts
-        self.before.subtract(spent.get("counts", {}))
+    Memory is the largest seen: the process's resident size at a tick, and what torch allocated on a
+    GPU before it.
 
-    def costs(self) -> dict:
-        """What the stage has cost so far, counts of features too; `spent`, of earlier processes, is a part of it."""
+    Args:
+        features: Its counts are a part of the costs.
+        spent: What earlier processes have spent on the stage, as `costs` gave it; may be empty.
+    """
+
+    def __init__(self, features: Features, spent: dict[str, Any]):
+        self.spent: dict[str, dict[str, float]] = {}
+        for name in SPENT:
+            self.spent[name] = dict(spent.get(name) or {})
+        self.process = psutil.Process()
+        self.wall = time.perf_counter()
+        self.cpu = time.process_time()
+        self.features = features
+        self.counts_before = features.counts
+        self.counts_before.subtract(spent.get("counts", {}))
+
+    def costs(self) -> dict[str, Any]:
+        """What the stage has cost so far, counts of the features too."""
         counts = self.features.counts
-        counts.subtract(self.before)
+        counts.subtract(self.counts_before)
         return {**self.spent, "counts": counts}
 
     def tick(self, doing: str) -> None:
-        """Book the time since the last tick under `doing`."""
-        before, self.last, spent = self.last, (time.perf_counter(), time.process_time()), self.spent
-        spent["wall"][doing] += self.last[0] - before[0]
-        spent["cpu"][doing] += self.last[1] - before[1]
-        spent["host"][doing] = max(spent["host"][doing], self.process.memory_info().rss)
+        """Book what was spent since the last tick.
+
+        Args:
+            doing: What was done.
+        """
+        wall = time.perf_counter()
+        cpu = time.process_time()
+        self._add("wall", doing, wall - self.wall)
+        self._add("cpu", doing, cpu - self.cpu)
+        self.wall = wall
+        self.cpu = cpu
+        self._keep_largest("host", doing, self.process.memory_info().rss)
         if torch.cuda.is_initialized():
-            spent["device"][doing] = max(spent["device"][doing], torch.cuda.max_memory_allocated())
+            self._keep_largest("device", doing, torch.cuda.max_memory_allocated())
             torch.cuda.reset_peak_memory_stats()
+
+    def _add(self, what: str, doing: str, seconds: float) -> None:
+        """Book seconds."""
+        self.spent[what][doing] = self.spent[what].get(doing, 0.0) + seconds
+
+    def _keep_largest(self, where: str, doing: str, size: int) -> None:
+        """Remember the most bytes that were seen."""
+        self.spent[where][doing] = max(self.spent[where].get(doing, 0), size)

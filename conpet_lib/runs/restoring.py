@@ -1,52 +1,112 @@
-"""Runs: a folder with all that one training left; what people cite, load and ask.
-In: a folder that `train` wrote. Out: a `Run`: accuracy matrix, predictions, costs, answers to new text.
-May import everything left of it in the data flow; training, plots and widgets import it. Start at `load_run`.
+"""Restoring: a learner as a run's record left it.
 
-    run.json                     what it is of, stages done and their costs, hashes of all files; written last
-    predictions/stage-01.parquet the ledger: every test row seen, its label, answer, module, confidence, margin
-    replay/stage-01.parquet      which rows were drawn, how often
-    modules/0-stage-1/           weights as a PEFT folder, the head beside them; selector likewise
-    kept/stage-01.safetensors    what some methods keep beside them, such as the rows of a memory
-    checkpoint.safetensors       the stage in training"""
+In: a record, a folder, a stream, a backbone. Out: a `Learner`, or one that has seen nothing yet.
+"""
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from safetensors.torch import load
 
+from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import read_checked
 from conpet_lib.learners.base import Learner
-from conpet_lib.learners.methods import CONFIGS, LEARNERS
-from conpet_lib.models.backbone import Backbone
+from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.methods import METHODS
+from conpet_lib.models.backbone import Backbone, load_backbone
 from conpet_lib.models.features import Features
-from conpet_lib.streams.stream import Stream
+from conpet_lib.runs.record import Record
+from conpet_lib.streams.stream import Stream, Task
+
+
+def config_of(record: Record) -> LearnerConfig:
+    """The configuration that a record was written from.
+
+    Args:
+        record: The run's record.
+
+    Raises:
+        ConpetError: If its method is not known here.
+    """
+    if record.learner not in METHODS:
+        raise ConpetError(
+            f"The run was trained by {record.learner!r}, which is not known here. If it is a "
+            "method of your own, run the cell or the file that registers it (cp.register) first."
+        )
+    settings: dict[str, Any] = {}
+    for name, value in record.config.items():
+        if name != "learner":
+            settings[name] = tuple(value) if isinstance(value, list) else value
+    return METHODS[record.learner].config(**settings)
 
 
 def restore(
-    folder: Path, record: dict, stream: Stream, backbone: Backbone, cache: Path | None = None
+    folder: Path,
+    record: Record,
+    stream: Stream,
+    backbone: Backbone,
+    cache: Path | None = None,
+    config: LearnerConfig | None = None,
 ) -> Learner:
-    """The learner as the record's last stage left it (a new one if there is none)."""
-    fields = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in record["config"].items()
-    }
-    name = fields["learner"]
-    features = Features(
-        stream.examples, stream.kind, backbone, cache, record["backbone"]["max_tokens"]
-    )
-    learner = LEARNERS[name](stream, features, CONFIGS[name](**fields), record["seed"])
-    for name, wanted in record["files"].items():
+    """The learner as the record's last stage left it; a new one if there is no stage.
+
+    Args:
+        folder: The run's folder.
+        record: What it holds.
+        stream: The tasks; their rows may be empty where nothing more is trained.
+        backbone: The frozen model.
+        cache: Folder of the caches; None: the user's.
+        config: The settings to train by; None: those of the record.
+
+    Raises:
+        ConpetError: If a file is gone, torn or changed.
+    """
+    if config is None:
+        config = config_of(record)
+    features = Features(stream.examples, stream.kind, backbone, cache, config.max_tokens)
+    learner = config.learner_class(stream, features, config, record.seed)
+    for name, wanted in record.files.items():
         if name.startswith(("modules/", "kept/")):
-            content = read_checked(
-                folder / name, wanted, json.loads if name.endswith(".json") else load
-            )
-            learner.kept |= content if name.startswith("kept/") else {}
-    learner.module_of_task = list(record["module_of_task"])
-    for part in learner.parts:
-        part.ledger = list(record["ledgers"].get(part.name, []))
-        names = record["modules"] if part is learner else filter(None, [record["selector"]])
-        part.modules = [
-            part.new_module(number).load(folder / "modules" / name)
-            for number, name in enumerate(names)
-        ]
+            parse = json.loads if name.endswith(".json") else load
+            content: Any = read_checked(folder / name, wanted, parse)
+            if name.startswith("kept/"):
+                learner.kept.update(content)
+    learner.module_of_task = list(record.module_of_task)
+    for part_name, part in learner.parts.items():
+        part.ledger = list(record.ledgers.get(part_name, []))
+        for number, name in enumerate(record.parts.get(part_name, [])):
+            module = part.new_module(number)
+            part.modules.append(module.load(folder / "modules" / name))
     return learner
+
+
+def learner_of(folder: Path, record: Record, backbone: Backbone | None) -> Learner:
+    """The trained learner of a run, without its rows.
+
+    Args:
+        folder: The run's folder.
+        record: What it holds.
+        backbone: The frozen model; None: it is loaded by the record.
+
+    Raises:
+        ConpetError: If the backbone is not the one that the run was trained on.
+    """
+    about = record.backbone
+    if backbone is None:
+        backbone = load_backbone(about.name, about.tuned_layers, about.exit_layer)
+    checked = ["exit_layer", "tuned_layers"]
+    if (about.device, about.dtype) == (backbone.device.type, str(backbone.dtype)):
+        checked.append("fingerprint")  # it is a hash of device and type, too
+    for name in checked:
+        wanted = getattr(about, name)
+        present = getattr(backbone, name)
+        if wanted != present:
+            raise ConpetError(
+                f"{folder} was trained on a backbone of {name} {wanted}, not {present}."
+            )
+    no_rows = np.empty(0, dtype=np.int64)
+    tasks = tuple(Task(tuple(labels), no_rows, no_rows, no_rows) for labels in record.stream.tasks)
+    stream = Stream(record.stream.corpus, record.stream.kind, (), tasks)
+    return restore(folder, record, stream, backbone)

@@ -1,6 +1,9 @@
 """Training: one call makes a run, stage by stage, and can be repeated.
-In: a stream, a backbone, a config, a seed, a folder. Out: a `Run` in the folder. A stage ends with its files and then
-`run.json`, which has their hashes; within it a `Checkpoint` keeps what was trained. Start at `train`."""
+
+In: a stream, a backbone, a configuration, a seed, a folder. Out: a `Run` in the folder. A stage
+ends with its files and then `run.json`, which has their hashes; within it a checkpoint keeps what
+was trained. Start at `train`.
+"""
 
 import sys
 import time
@@ -14,72 +17,84 @@ from tqdm.auto import tqdm
 
 from conpet_lib.core.assets import cache_folder
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.learners.base import Learner, Step
-from conpet_lib.learners.config import VanillaConfig
+from conpet_lib.core.files import user_path
+from conpet_lib.learners.base import Learner
+from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.fitting import Step, say_nothing
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.runs.checkpoint import Checkpoint
 from conpet_lib.runs.clock import Clock, cpu_threads
-from conpet_lib.runs.record import describe, folder_name, open_record
+from conpet_lib.runs.record import Record, describe, folder_name, read_record
 from conpet_lib.runs.restoring import restore
 from conpet_lib.runs.run import Run, load_run
 from conpet_lib.runs.stage import evaluate, leftovers, write_record, write_stage
 from conpet_lib.streams.stream import Stream
 
+OnStep = Callable[[Step], object]
+BAR = "{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
+
 
 def train(
     stream: Stream,
     backbone: Backbone,
-    config: VanillaConfig,
+    config: LearnerConfig,
     seed: int = 0,
     folder: str | Path | None = None,
-    on_step: Callable[[Step], object] | None = None,
+    on_step: OnStep | None = None,
     bar: bool = True,
     cache: Path | None = None,
-    max_tokens: int = 128,
     threads: int = 1,
     checkpoint_every: float = 10.0,
 ) -> Run:
     """Train a learner on a stream, stage by stage, and record everything in a folder.
-    Args: stream, backbone, config, seed, max_tokens (a prompt's longest): the same ones give the same result.
-        folder: a finished run in it is loaded, an unfinished one goes on, another one is refused. Default: one in the
-            user's cache, named by what the run is of. cache: folder of the caches, default the user's.
-        on_step: called with a `Step` after each optimiser step; a true answer stops the run. bar: show the progress.
-        threads: of the CPU; 1, since a small backbone's matrices are too small to share, and since the last digits then
-            do not depend on the machine's cores. checkpoint_every: seconds of training that a kill may cost.
-    Returns: the `Run`; `run.finished` is False if it was stopped.
-    Raises: ConpetError if the folder holds a run of other arguments, is in use, vanishes or cannot be written;
-        KeyboardInterrupt where Ctrl-C or a notebook's stop button ends it. What was finished is kept."""
-    about = describe(stream, backbone, config, seed, max_tokens)
-    folder = Path(folder or cache_folder() / "runs" / folder_name(about))
+
+    The same stream, backbone, configuration and seed give the same result, to the last bit, stopped
+    in between or not.
+
+    Args:
+        stream: The tasks.
+        backbone: The frozen model.
+        config: The method and its settings.
+        seed: Of every random choice.
+        folder: A finished run in it is loaded, an unfinished one goes on, another one is refused.
+            None: a folder in the user's cache, named by what the run is of.
+        on_step: Called with a `Step` after each optimiser step; a true answer stops the run.
+        bar: Whether to show the progress.
+        cache: Folder of the caches; None: the user's.
+        threads: Of the CPU; 1, because a small backbone's matrices are too small to share, and
+            because the last digits then do not depend on the machine's cores.
+        checkpoint_every: Seconds of training that a kill may cost.
+
+    Returns:
+        The `Run`; `run.finished` is False if it was stopped.
+
+    Raises:
+        ConpetError: If the folder holds a run of other arguments, is in use, vanishes or cannot be
+            written. What was finished is kept.
+        KeyboardInterrupt: Where Ctrl-C or a notebook's stop button ends it.
+    """
+    wanted = describe(stream, backbone, config, seed)
+    folder = user_path(folder or cache_folder() / "runs" / folder_name(wanted))
     try:
-        record = open_record(folder, about)
-        if bar and (done := record["stages_done"]):
-            print(
-                f"{config.learner}: {done} of {len(stream)} stages were there, trained before.",
-                file=sys.stderr,
-            )
-        if record["stages_done"] < len(stream) or leftovers(folder, record):
+        record = _open_record(folder, wanted)
+        if bar and record.stages_done:
+            there = f"{record.stages_done} of {len(stream)} stages were there, trained before."
+            _say(f"{config.learner}: {there}")
+        if not record.finished or leftovers(folder, record):
             folder.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(folder / ".lock", timeout=0), cpu_threads(threads):
-                record = open_record(
-                    folder, about
-                )  # read again: another process may have gone on meanwhile
-                work(
-                    folder,
-                    record,
-                    restore(folder, record, stream, backbone, cache),
-                    Checkpoint(folder, checkpoint_every, folder_name(about)),
-                    on_step,
-                    bar,
-                )
+                record = _open_record(folder, wanted)  # another process may have gone on meanwhile
+                learner = restore(folder, record, stream, backbone, cache, config)
+                checkpoint = Checkpoint(folder, checkpoint_every, folder_name(wanted))
+                _work(folder, record, learner, checkpoint, on_step, bar)
     except filelock.Timeout:
         raise ConpetError(
             f"{folder} is in use by another process. Wait for it, or choose another folder=."
         ) from None
     except OSError as error:
         raise ConpetError(
-            f"The run in {folder} stopped: {error}. See that the folder is there and can be written, "
-            "with room on the disk; what was finished is kept, and the same call goes on."
+            f"The run in {folder} stopped: {error}. See that the folder is there and can be "
+            "written, with room on the disk; what was finished is kept, and the same call goes on."
         ) from error
     except KeyboardInterrupt:
         raise KeyboardInterrupt(
@@ -88,64 +103,100 @@ def train(
     return load_run(folder, backbone)
 
 
-def work(
+def _say(text: str) -> None:
+    """Tell the user on the side, where progress bars stand."""
+    print(text, file=sys.stderr)
+
+
+def _open_record(folder: Path, wanted: Record) -> Record:
+    """The record of the run in a folder, or the wanted one; refuses a run of other arguments."""
+    if not (folder / "run.json").is_file():
+        return wanted
+    record = read_record(folder)
+    differences = record.differences(wanted)
+    if differences:
+        raise ConpetError(
+            f"{folder} holds a run of other arguments: {'; '.join(differences)}. "
+            "Choose another folder=, or the same arguments to load it."
+        )
+    return record
+
+
+def _work(
     folder: Path,
-    record: dict,
+    record: Record,
     learner: Learner,
     checkpoint: Checkpoint,
-    on_step: Callable[[Step], object] | None,
+    on_step: OnStep | None,
     bar: bool,
 ) -> None:
-    """Train, test and write the stages that are missing, each from its checkpoint where there is one."""
-    for kind in (
-        "predictions",
-        "replay",
-        "modules",
-        "kept",
-    ):  # made once: a folder that vanishes is not made again
+    """Train, test and write the missing stages, each from its checkpoint if there is one."""
+    # Made once: a folder that vanishes while a run trains is not made again.
+    for kind in ("predictions", "replay", "modules", "kept"):
         (folder / kind).mkdir(exist_ok=True)
     write_record(folder, record)  # from now on the folder is this run's
-    names = [part.name for part in learner.parts]
-    progress = tqdm(
-        total=len(learner.stream),
-        initial=record["stages_done"],
-        disable=not bar,
-        bar_format="{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]",
-    )
-
-    def tell(step: Step) -> None:
-        """What the learner calls at each step: books time, moves the bar, keeps a checkpoint, asks whether to stop."""
-        clock.tick(step.doing)
-        trained = step.doing in names
-        if trained:
-            progress.n = (
-                step.stage - 1 + (names.index(step.doing) + step.done / step.total) / len(names)
-            )
-        progress.set_description(
-            f"{learner.config.learner} {step.stage}/{step.stages} {step.doing}", refresh=False
-        )
-        progress.update(0)
-        stop = on_step and on_step(step)
-        if trained and (stop or time.monotonic() >= checkpoint.due):
-            checkpoint.save(learner, step.stage, clock.costs())
-            clock.tick("checkpoint")
-        if stop:
-            raise CancelledError
-
-    for part in learner.parts:
-        part.tell = tell
+    stages = len(learner.stream)
+    progress = tqdm(total=stages, initial=record.stages_done, disable=not bar, bar_format=BAR)
+    watch = _Watch(learner, checkpoint, progress, on_step)
+    for part in learner.parts.values():
+        part.tell = watch.tell
     try:
         with suppress(CancelledError), progress:
-            for stage in range(record["stages_done"] + 1, len(learner.stream) + 1):
-                clock = Clock(learner.features, checkpoint.load(learner, stage))
+            for stage in range(record.stages_done + 1, stages + 1):
+                watch.clock = Clock(learner.features, checkpoint.load(learner, stage))
                 learner.fit(stage)
                 answers = evaluate(learner, stage)
-                clock.tick("evaluation")
-                write_stage(folder, record, learner, stage, answers, clock.costs())
+                watch.clock.tick("evaluation")
+                write_stage(folder, record, learner, stage, answers, watch.clock.costs())
                 checkpoint.file.unlink(missing_ok=True)
                 progress.n = stage
     finally:
-        for part in (
-            learner.parts
-        ):  # a learner that holds what holds it keeps its mapped cache until much later
-            part.tell = None
+        # A learner that holds what holds it keeps its mapped cache until much later.
+        for part in learner.parts.values():
+            part.tell = say_nothing
+
+
+class _Watch:
+    """What a learner tells at each step: it books time, moves the bar, keeps checkpoints, stops.
+
+    Args:
+        learner: In training.
+        checkpoint: Where the stage is kept.
+        progress: The bar.
+        on_step: The user's; a true answer stops the run.
+
+    Attributes:
+        clock: Of the stage in training.
+    """
+
+    clock: Clock
+
+    def __init__(
+        self,
+        learner: Learner,
+        checkpoint: Checkpoint,
+        progress: tqdm,
+        on_step: OnStep | None,
+    ):
+        self.learner = learner
+        self.checkpoint = checkpoint
+        self.progress = progress
+        self.on_step = on_step
+        self.names = list(learner.parts)
+
+    def tell(self, step: Step) -> None:
+        """Take note of a step; raises CancelledError where the user stops the run."""
+        self.clock.tick(step.doing)
+        is_training = step.doing in self.names
+        if is_training:
+            parts_done = self.names.index(step.doing) + step.done / step.total
+            self.progress.n = step.stage - 1 + parts_done / len(self.names)
+        where = f"{self.learner.config.learner} {step.stage}/{step.stages} {step.doing}"
+        self.progress.set_description(where, refresh=False)
+        self.progress.update(0)
+        stop = self.on_step is not None and bool(self.on_step(step))
+        if is_training and (stop or time.monotonic() >= self.checkpoint.due):
+            self.checkpoint.save(self.learner, step.stage, self.clock.costs())
+            self.clock.tick("checkpoint")
+        if stop:
+            raise CancelledError

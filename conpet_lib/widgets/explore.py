@@ -196,7 +196,7 @@ class Playback(Panel):
     template = "plots.average_curves([run], upto={stage})"
 
     def __init__(self, run: cp.runs.Run, stage: int = 1, milliseconds: int = 1000):
-        self.run, stages = run, run.record["stages_done"]
+        self.run, stages = run, run.record.stages_done
         controls = {"stage": control(stage, "stage", "stages done", low=1, high=stages)}
         self.play = Play(min=1, max=stages, interval=milliseconds, tooltip="play the stages")
         jslink((self.play, "value"), (controls["stage"], "value"))

@@ -125,7 +125,7 @@ class TrainPanel(Panel):
                     self.stream, self.backbone, self.chosen, self.seed, on_step=on_step, bar=False
                 )
             )
-        done = self.run.record["stages_done"]
+        done = self.run.record.stages_done
         self.progress.value = done / len(self.stream)
         if self.run.finished:
             return f"Done: {self.run.average_accuracy.iloc[-1]:.1%} average accuracy at the end."
@@ -133,7 +133,7 @@ class TrainPanel(Panel):
 
     def told(self, step: cp.Step) -> bool:
         """What `train` calls after each step: move the bar, draw a stage that has ended, say whether to stop."""
-        if step.stage - 1 > self.run.record["stages_done"]:
+        if step.stage - 1 > self.run.record.stages_done:
             self.keep(cp.load_run(self.run.folder, self.backbone))
         share = (
             0 if step.loss is None else step.done / step.total
@@ -146,12 +146,12 @@ class TrainPanel(Panel):
 
     def keep(self, run: cp.runs.Run) -> None:
         self.run = run
-        if run.record["stages_done"]:
+        if run.record.stages_done:
             self.draw(plots.average_curves([run]))
 
     def ask(self, text: str) -> pd.DataFrame | None:
         """What the run says to a text, and how much it has forgotten so far; only while nothing trains."""
-        done = self.run.record["stages_done"] if self.run and not self.worker.is_alive() else 0
+        done = self.run.record.stages_done if self.run and not self.worker.is_alive() else 0
         try:
             if not done:
                 raise cp.ConpetError("Train a stage first, and press Stop before you ask.")

@@ -1,0 +1,164 @@
+"""Fitting: what a stage in training is, what it tells, and what it will be.
+
+Plain values that learners hand to each other, to checkpoints, progress bars and forecasts. Knows no
+method.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from conpet_lib.core.errors import ConpetError
+from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.replay import Rows
+from conpet_lib.models.modules import PetModule
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a learner tells while it works: where it is.
+
+    Attributes:
+        stage: The stage in training, from 1.
+        stages: How many there are.
+        doing: "prefix", or the name of the part in training: "selector" or "module".
+        done: Of `total`: prompts, or optimiser steps of the stage.
+        total: How many there will be.
+        loss: In nats; None where a batch gave no gradient, and for prompts.
+    """
+
+    stage: int
+    stages: int
+    doing: str
+    done: int
+    total: int
+    loss: float | None = None
+
+
+def say_nothing(step: Step) -> None:
+    """What a learner tells where nobody listens.
+
+    Args:
+        step: Where it is.
+    """
+
+
+@dataclass
+class Fitting:
+    """The state of a stage in training, kept until all parts are trained and written.
+
+    Attributes:
+        stage: The stage, from 1.
+        module: What is trained.
+        optimiser: Of the module's weights.
+        step: Optimiser steps done.
+        best_score: The best (accuracy, minus loss) on the validation rows so far.
+        best: The weights that had it.
+        drawn: `(rows,)` int64, the training rows, in all their repeats.
+        active: By row, `(modules,)` bool: the modules that take part in its training.
+    """
+
+    stage: int
+    module: PetModule
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    best_score: tuple[float, float] | None = None
+    best: dict[str, Tensor] = field(default_factory=dict)
+    drawn: Rows | None = None
+    active: dict[int, Tensor] = field(default_factory=dict)
+
+    def keep_if_better(self, score: tuple[float, float], validated: bool) -> None:
+        """Keep the weights as they are if no earlier epoch scored as well.
+
+        Args:
+            score: (accuracy, minus loss) of the epoch that ended.
+            validated: Whether there were validation rows; without any the last weights are kept.
+        """
+        if self.best_score is None or score > self.best_score or not validated:
+            self.best_score = score
+            weights = self.module.state_dict()
+            self.best = {name: weight.clone() for name, weight in weights.items()}
+
+    def summary(self, batches: list[Rows]) -> dict[str, Any]:
+        """What the stage did, as plain values, for the ledger.
+
+        Args:
+            batches: The rows of each step that gave a gradient.
+        """
+        assert self.drawn is not None and self.best_score is not None
+        entry: dict[str, Any] = {"stage": self.stage}
+        entry["steps"] = sum(len(rows) > 0 for rows in batches)
+        entry["rows"] = len(self.drawn)
+        entry["distinct_rows"] = len(np.unique(self.drawn))
+        entry["rows_with_gradient"] = sum(len(rows) for rows in batches)
+        entry["best_valid_accuracy"] = self.best_score[0]
+        return entry
+
+
+def check_finite(loss: float, fitting: Fitting, config: LearnerConfig) -> None:
+    """Refuse a loss that is no number any more.
+
+    Args:
+        loss: In nats.
+        fitting: The stage in training.
+        config: The settings that may be the cause.
+
+    Raises:
+        ConpetError: It names the settings.
+    """
+    if not math.isfinite(loss):
+        raise ConpetError(
+            f"The loss of stage {fitting.stage} became {loss} in step {fitting.step + 1}. Probably "
+            f"learning_rate={config.learning_rate} or alpha={config.alpha} is too high."
+        )
+
+
+def optimiser_of(module: PetModule, config: LearnerConfig, stage: int) -> torch.optim.Optimizer:
+    """A fresh optimiser of a module's weights, by the settings of a stage.
+
+    Args:
+        module: What is trained.
+        config: Has the learning rate, weight decay and epsilon of AdamW.
+        stage: The stage, from 1.
+    """
+    return torch.optim.AdamW(
+        module.parameters(),
+        lr=config.rate(stage),
+        eps=config.epsilon,
+        weight_decay=config.weight_decay,
+        # Fused: over all weights of a backbone, a step takes a third of the time.
+        fused=True if module.whole else None,
+    )
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """What one part of a learner will do in a stage, known before anything is trained.
+
+    Attributes:
+        steps: Optimiser steps.
+        rows: Rows with a gradient in one of them.
+        passes: Rows of passes without gradients: validation, and what a method needs beside it.
+    """
+
+    steps: int
+    rows: int
+    passes: int
+
+
+def trainable(rows: Rows, active: Tensor, number: int) -> Rows:
+    """Those rows that give a module a gradient: it is active for them.
+
+    Args:
+        rows: `(rows,)` int64.
+        active: `(rows, modules)` bool.
+        number: Of the module in training.
+
+    Returns:
+        `(trainable_rows,)` int64.
+    """
+    return np.compress(active[:, number].numpy(), rows)

@@ -1,0 +1,90 @@
+"""Export: a run's modules as standard PEFT folders, with their heads' labels and a model card.
+
+In: a run and an empty folder. Out: one folder per module, which plain PEFT loads.
+Start at `export`.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conpet_lib.core.assets import DATA
+from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.files import user_path, write_atomically, write_json
+
+if TYPE_CHECKING:
+    from conpet_lib.models.modules import PetModule
+    from conpet_lib.runs.run import Run
+
+
+def export(run: "Run", folder: str | Path) -> Path:
+    """Hand on every module and the selector as PEFT folders, with a model card.
+
+    Args:
+        run: Whose modules are handed on.
+        folder: A folder that is empty, or not there yet.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConpetError: If the folder is not empty, there is no PET module, or a file is torn or was
+            changed.
+    """
+    folder = user_path(folder)
+    learner = run.learner
+    if folder.exists() and any(folder.iterdir()):
+        raise ConpetError(f"{folder} is not empty. Export into a new folder.")
+    if learner.modules[0].config is None:
+        raise ConpetError(f"A run of {run.name!r} has no PET module that could be handed on.")
+    modules = _modules_with_names(run)
+    for place, (module, names) in modules.items():
+        module.save(folder / place)
+        write_json(folder / place / "labels.json", [names[number] for number in module.owner])
+    card = _card(run, list(modules))
+    write_atomically(folder / "README.md", lambda file: file.write_text(card, encoding="utf-8"))
+    return folder
+
+
+def _modules_with_names(run: "Run") -> dict[str, tuple["PetModule", list[str]]]:
+    """Each module with the names that its head's rows may stand for, by its folder's name."""
+    learner = run.learner
+    labels = list(learner.stream.labels)
+    modules = {
+        f"module-{number}": (module, labels) for number, module in enumerate(learner.modules)
+    }
+    if run.record.has_selector:
+        selector = learner.parts["selector"]
+        on_labels = getattr(selector, "on_labels", False)
+        names = labels if on_labels else _task_names(run)
+        modules["selector"] = (selector.modules[0], names)
+    return modules
+
+
+def _task_names(run: "Run") -> list[str]:
+    """What each task is called: its labels."""
+    return [", ".join(labels) for labels in run.record.stream.tasks]
+
+
+def _card(run: "Run", places: list[str]) -> str:
+    """The model card."""
+    record = run.record
+    matrix = run.accuracy_matrix
+    names = _task_names(run)
+    rows = []
+    for task, sides in zip(matrix, record.stream.rows):
+        counts = " | ".join(str(count) for count in sides)
+        learned = matrix.loc[task, task]
+        now = matrix[task].iloc[-1]
+        rows.append(f"| {task} | {names[task - 1]} | {counts} | {learned:.3f} | {now:.3f} |")
+    base = record.backbone.name
+    licences = json.loads((DATA / "licences.json").read_text(encoding="utf-8"))
+    values = {"run": run, "record": record, "summary": run.summary(), "tasks": len(names)}
+    values["parts"] = ", ".join(places)
+    values["rows"] = "\n".join(rows)
+    values["template"] = run.learner.features.prompt.template
+    values["base"] = Path(base).name if Path(base).is_dir() else base  # no path of one machine
+    values["backbone_licence"] = licences.get(base, "see the backbone's own card")
+    values["corpus_licence"] = licences.get(record.stream.corpus, "that of your own data")
+    form = (DATA / "model_card.md").read_text(encoding="utf-8")
+    return form.format(**values)
