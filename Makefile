@@ -1,10 +1,13 @@
 # make run      set up, then train vanilla, Static and Dynamic ConPET on the default stream
+# make lab      JupyterLab on the pages
 # make test     set up, then the tests; make test-all: the long checks, which make test leaves out
-# make lab      JupyterLab on the notebooks
-# make notebooks  run the notebooks and keep their outputs
-# make reference, make long  ours against the authors' code; long streams (below)
+# make check    format, lint, types and the gates of the house, in under a minute
+# make api      write the API as pages into docs/api
+# make notebooks  run the pages and keep their outputs
+# make reference, make long  ours against the authors' code; long streams (docs/results.md)
 # make family   all learners on two corpora, five seeds, beside EMR (DATA=, WEIGHTS=--weights --seeds 2)
 # make torture  kill runs at random points and compare (KILLS=100); make fuzz: 12,000 mutated files of corpora
+# Where there is no make: `python -m conpet_lib run`, and so on (README.md, "Without make").
 # Settings: BACKBONE=minilm-l6|smollm2-135m, DEVICE=cpu|cuda|mps, SEED=0, PYTHON=python3
 
 PYTHON   ?= python3
@@ -15,7 +18,7 @@ BIN      := .venv/bin
 # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup run test test-all lab notebooks reference long family torture fuzz
+.PHONY: setup run test test-all lab check api notebooks reference long family torture fuzz
 
 setup: .venv/.setup-done
 
@@ -23,21 +26,27 @@ setup: .venv/.setup-done
 	@echo "Installing the pinned dependencies into .venv (once, a few minutes) ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[notebooks,test,dev]'
 	$(BIN)/python -m ipykernel install --prefix .venv --name conpet --display-name "ConPET"
 	touch $@
 
 run: setup
-	$(BIN)/python scripts/main_job.py --backbone $(BACKBONE) --seed $(SEED) $(if $(DEVICE),--device $(DEVICE))
+	$(BIN)/python -m conpet_lib run --backbone $(BACKBONE) --seed $(SEED) $(if $(DEVICE),--device $(DEVICE))
 
 test: setup
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m conpet_lib test
 
 test-all: setup
 	$(BIN)/python -m pytest -m long
 
 lab: setup
-	$(BIN)/jupyter lab --notebook-dir=notebooks
+	$(BIN)/python -m conpet_lib lab
+
+check: setup
+	$(BIN)/python -m conpet_lib check
+
+api: setup
+	$(BIN)/python -m pdoc --docformat google --output-directory docs/api conpet_lib
 
 notebooks: setup
 	$(BIN)/python scripts/run_notebooks.py
