@@ -1,11 +1,9 @@
-"""Features: a stored state depends on its prompt alone, a cached score is read for nothing but what it was computed
-for, and no fault on disk reaches a learner.
+"""Features: a stored state depends on its prompt alone, a cached score is read for nothing else.
 
-The store behind both: what is read is what was written, by any process, or it is computed again.
+No fault on disk reaches a learner.
 """
 
 import multiprocessing
-import resource
 import shutil
 import sqlite3
 
@@ -45,7 +43,8 @@ def make_cache(backbone, folder) -> PrefixCache:
 
 
 def test_nothing_is_computed_before_it_is_asked_for(backbone, tmp_path, monkeypatch):
-    calls, prefix = [], backbone.prefix
+    calls = []
+    prefix = backbone.prefix
     monkeypatch.setattr(backbone, "prefix", lambda ids, real: calls.append(1) or prefix(ids, real))
     stream = make_stream(2)
     features = Features(stream.examples, stream.kind, backbone, tmp_path)
@@ -58,30 +57,36 @@ def test_nothing_is_computed_before_it_is_asked_for(backbone, tmp_path, monkeypa
 
 
 def test_prompts_found_and_computed_are_counted(backbone, tmp_path):
-    cache, told = make_cache(backbone, tmp_path), []
+    cache = make_cache(backbone, tmp_path)
+    told = []
     cache.fill(PROMPTS[:5] + PROMPTS[:2], lambda done, total: told.append((done, total)))
-    assert (cache.store.misses, told[-1]) == (5, (5, 5))
+    assert cache.store.misses == 5
+    assert told[-1] == (5, 5)
     cache.fill(PROMPTS[:8])
-    assert cache.store.misses == 8 and cache.tokens >= sum(map(len, PROMPTS[:8]))
+    assert cache.store.misses == 8
+    assert cache.tokens >= sum(map(len, PROMPTS[:8]))
     stored(cache, PROMPTS[:8])
     assert (cache.store.hits, cache.store.misses) == (8, 8)
 
 
+def first_states(backbone, rows: int, padding: int) -> torch.Tensor:
+    """The states of the first prompt, computed with copies of itself and padded."""
+    tokens = PROMPTS[0]
+    ids = torch.tensor([tokens + [0] * padding] * rows)
+    real = torch.tensor([[True] * len(tokens) + [False] * padding] * rows)
+    return backbone.prefix(ids, real)[0, : len(tokens)]
+
+
 def test_two_orders_of_filling_store_the_same_bytes(tmp_path):
-    backbone = cp.load_backbone(
-        "minilm-l6", device="cpu"
-    )  # tiny models hardly show how kernels differ by shape
-    alone, together = (
-        backbone.prefix(
-            torch.tensor([PROMPTS[0] + [0] * pad] * rows),
-            torch.tensor([[True] * len(PROMPTS[0]) + [False] * pad] * rows),
-        )[0, : len(PROMPTS[0])]
-        for pad, rows in ((0, 1), (40, 3))
-    )
+    # tiny models hardly show how kernels differ by shape
+    backbone = cp.load_backbone("minilm-l6", device="cpu")
+    alone = first_states(backbone, rows=1, padding=0)
+    together = first_states(backbone, rows=3, padding=40)
     assert not torch.equal(alone, together), (
         "padding and company leave the bytes alone on this machine"
     )
-    one, other = make_cache(backbone, tmp_path / "one"), make_cache(backbone, tmp_path / "other")
+    one = make_cache(backbone, tmp_path / "one")
+    other = make_cache(backbone, tmp_path / "other")
     one.fill(PROMPTS)
     for start in (20, 5, 13, 0):
         other.fill(PROMPTS[start : start + 8][::-1])
@@ -92,19 +97,16 @@ def test_two_orders_of_filling_store_the_same_bytes(tmp_path):
 
 def test_cached_and_fresh_features_agree_to_half_precision(backbone, tmp_path):
     stream = make_stream(2)
-    features, module = (
-        Features(stream.examples, stream.kind, backbone, tmp_path),
-        make_module(backbone, trained=True),
-    )
+    features = Features(stream.examples, stream.kind, backbone, tmp_path)
+    module = make_module(backbone, trained=True)
     rows = stream[0].train
     for row, cached in zip(rows, features.features_of(rows, module)):
         prompt = features.encode(row)
         real = torch.ones(1, len(prompt.tokens), dtype=torch.bool)
         exact = backbone.prefix(torch.tensor([prompt.tokens]), real)
+        answer = torch.tensor([prompt.answer])
         with torch.no_grad():
-            fresh = backbone.top(
-                exact, real, torch.tensor([prompt.answer]), module.adapter, module.config
-            )[0]
+            fresh = backbone.top(exact, real, answer, module.adapter, module.config)[0]
         assert not torch.equal(stored(features.prefixes, [prompt.tokens])[0], exact[0])
         assert (cached - fresh).abs().max() < 0.02
     prompts = [features.encode(row).tokens for row in rows]
@@ -122,10 +124,8 @@ def test_damaged_states_are_noticed_and_computed_again(bert, tmp_path):
     with base:
         base.execute("UPDATE kept SET value = zeroblob(LENGTH(value)) WHERE rowid % 5 = 0")
     mended = make_cache(bert, tmp_path)
-    assert (
-        same(stored(mended), wanted)
-        and mended.store.damaged == mended.store.misses == len(PROMPTS) // 5
-    )
+    assert same(stored(mended), wanted)
+    assert mended.store.damaged == mended.store.misses == len(PROMPTS) // 5
     assert same(stored(make_cache(bert, tmp_path)), wanted)
 
 
@@ -148,7 +148,8 @@ def test_two_processes_may_fill_at_once(bert, tmp_path):
     for worker in workers:
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0]
-    cache, single = make_cache(bert, tmp_path), make_cache(bert, tmp_path / "single")
+    cache = make_cache(bert, tmp_path)
+    single = make_cache(bert, tmp_path / "single")
     cache.fill(PROMPTS)
     assert (cache.store.damaged, cache.store.misses) == (0, 0)
     assert same(stored(cache), stored(single))
@@ -158,7 +159,8 @@ def test_states_that_left_the_disk_are_computed_again(bert, tmp_path):
     wanted = stored(make_cache(bert, tmp_path / "unlimited"))
     cache = PrefixCache(bert, Store(tmp_path / "prefix.sqlite", 24_000))
     cache.fill(PROMPTS)
-    assert cache.store.evicted > 0 and same(stored(cache), wanted)
+    assert cache.store.evicted > 0
+    assert same(stored(cache), wanted)
 
 
 def scaled_llama(tiny_models, folder, token: int, factor: float) -> cp.models.backbone.Backbone:
@@ -171,22 +173,20 @@ def scaled_llama(tiny_models, folder, token: int, factor: float) -> cp.models.ba
 
 
 def test_states_beyond_half_precision_are_kept_in_float32(tiny_models, tmp_path):
-    backbone, huge = (
-        scaled_llama(tiny_models, tmp_path / "model", token=60, factor=1e7),
-        [2, 11, 60, 12],
-    )
+    backbone = scaled_llama(tiny_models, tmp_path / "model", token=60, factor=1e7)
+    huge = [2, 11, 60, 12]
     cache = make_cache(backbone, tmp_path / "cache")
     cache.fill([PROMPTS[0], huge])
-    assert 60 not in PROMPTS[0] and cache.wide == 1
+    assert 60 not in PROMPTS[0]
+    assert cache.wide == 1
     for prompt, exact in ((huge, True), (PROMPTS[0], False)):
         state = stored(make_cache(backbone, tmp_path / "cache"), [prompt])[0]
-        fresh = backbone.prefix(
-            torch.tensor([prompt]), torch.ones(1, len(prompt), dtype=torch.bool)
-        )[0]
-        assert state.isfinite().all() and (fresh.abs().max() > 65504) == exact
-        torch.testing.assert_close(
-            state, fresh, rtol=1e-5 if exact else 1e-2, atol=1e-4 if exact else 1e-2
-        )
+        real = torch.ones(1, len(prompt), dtype=torch.bool)
+        fresh = backbone.prefix(torch.tensor([prompt]), real)[0]
+        assert state.isfinite().all()
+        assert (fresh.abs().max() > 65504) == exact
+        rtol, atol = (1e-5, 1e-4) if exact else (1e-2, 1e-2)
+        torch.testing.assert_close(state, fresh, rtol=rtol, atol=atol)
 
 
 def test_undefined_states_are_refused(tiny_models, tmp_path):
@@ -201,9 +201,8 @@ def computed(cache, model, text="amber birch", kind="typing", weight=0.0) -> int
     module = PetModule(backbone, backbone.lora(2, 4), 0, "module", 0)
     module.grow([0, 1])
     module.bias.data[0] += weight
-    features = Features(
-        [Example(key="a", text=text, spans=((0, 5),), label="x")], kind, backbone, cache
-    )
+    example = Example(key="a", text=text, spans=((0, 5),), label="x")
+    features = Features([example], kind, backbone, cache)
     features.frozen_scores(np.array([0]), module.requires_grad_(False))
     return features.counts["logit_misses"]
 
@@ -223,168 +222,15 @@ def test_no_stale_score_is_served_when_one_thing_has_changed(tiny_models, tmp_pa
 
 def test_several_active_modules_find_replayed_scores_in_the_cache(bert, tmp_path):
     stream = cp.make_stream(make_corpus(), 4, 2, train=6, valid=3, test=3)
-    runs = [
-        cp.train(
-            stream,
-            bert,
-            quick("dynamic", active=2),
-            folder=tmp_path / name,
-            cache=tmp_path / "cache",
-            bar=False,
-        )
+    config = quick("dynamic", active=2)
+    first, again = (
+        cp.train(stream, bert, config, folder=tmp_path / name, cache=tmp_path / "cache", bar=False)
         for name in ("one", "two")
-    ]
-    first, again = ([cost["counts"] for cost in run.costs] for run in runs)
-    assert sum(count["logit_misses"] for count in first) > 0
-    assert (
-        sum(count["logit_hits"] for count in again)
-        > 0
-        == sum(count["logit_misses"] for count in again)
     )
 
+    def counted(run, name: str) -> int:
+        return sum(cost["counts"][name] for cost in run.costs)
 
-# --- the store -------------------------------------------------------------------------------------
-
-KEYS = [f"key {place}" for place in range(20)]
-
-
-def values(keys=KEYS, width: int = 3, dtype=torch.float32) -> dict[str, torch.Tensor]:
-    """A tensor a key, of as many rows as the key is long."""
-    return {
-        key: torch.randn(len(key), width, generator=torch.Generator().manual_seed(place)).to(dtype)
-        for place, key in enumerate(keys)
-    }
-
-
-def equal(one: dict, other: dict) -> bool:
-    return one.keys() == other.keys() and all(
-        one[key].dtype == other[key].dtype and torch.equal(one[key], other[key]) for key in one
-    )
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "store.sqlite", 2**30)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
-def test_a_later_store_reads_what_was_put(store, dtype):
-    store.put(values(dtype=dtype))
-    later = Store(store.file, 2**30)
-    assert later.missing([*KEYS, "other", "other"]) == ["other"]
-    found = later.get([*KEYS, "other"])
-    assert equal({key: found[key] for key in KEYS}, values(dtype=dtype)) and len(found) == 20
-    assert (store.misses, store.written) == (
-        20,
-        sum(value.nbytes for value in values(dtype=dtype).values()),
-    )
-    assert (later.hits, later.misses) == (20, 0)
-
-
-def test_a_value_put_again_replaces_the_first(store):
-    store.put(values(width=3))
-    store.put(values(KEYS[:1], width=4))
-    assert store.get(KEYS[:1])[KEYS[0]].shape == (5, 4) and len(store.get(KEYS)) == 20
-
-
-def test_nothing_is_made_on_disk_before_the_first_use(store):
-    assert store.bytes == 0 and not list(store.file.parent.iterdir())
-
-
-def test_above_the_limit_the_oldest_go(tmp_path):
-    store = Store(tmp_path / "store.sqlite", 200_000)
-    for key in KEYS:
-        store.put({key: torch.randn(100, 64)})  # 25,600 bytes
-    there = [key for key in KEYS if key not in store.missing(KEYS)]
-    assert 0 < store.bytes <= 200_000 and there == KEYS[-len(there) :] and 3 <= len(there) <= 7
-    assert store.evicted == 20 - len(there)
-
-
-def test_a_changed_value_is_dropped_and_the_others_stay(store):
-    store.put(values())
-    base = sqlite3.connect(store.file)
-    with base:
-        (content,) = base.execute("SELECT value FROM kept WHERE key = ?", (KEYS[3],)).fetchone()
-        base.execute(
-            "UPDATE kept SET value = ? WHERE key = ?",
-            (bytes([content[0] ^ 1]) + content[1:], KEYS[3]),
-        )
-    assert sorted(set(KEYS) - set(store.get(KEYS))) == [KEYS[3]] and store.damaged == 1
-    assert store.missing(KEYS) == [KEYS[3]]
-    store.put(values())
-    assert equal(store.get([KEYS[3]]), {KEYS[3]: values()[KEYS[3]]})
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: b"no database" * 400,
-        lambda content: b"\0" + content[1:],
-        lambda content: content[:5000],
-    ],
-    ids=["other", "changed", "torn"],
-)
-def test_a_damaged_file_is_put_aside_and_begun_anew(store, damage):
-    store.put(values())
-    store.base.close()
-    store.file.write_bytes(damage(store.file.read_bytes()))
-    later = Store(store.file, 2**30)
-    assert (
-        later.get(KEYS) == {} and later.damaged == 1 and store.file.with_suffix(".damaged").exists()
-    )
-    later.put(values())
-    assert equal(later.get(KEYS), values())
-
-
-def test_a_full_disk_is_said_in_words_and_harms_nothing(store):
-    store.put(values())
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-        with pytest.raises(
-            cp.ConpetError, match="store.sqlite: this cache cannot be used .* CONPET_CACHE"
-        ):
-            store.put({"large": torch.zeros(1000, 100)})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert equal(store.get(KEYS), values()) and store.missing(["large"]) == ["large"]
-
-
-def write_many(file, start):
-    for place in range(start, start + 40):
-        Store(file, 2**30).put({f"row {place}": torch.full((2, 2), float(place))})
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_two_processes_may_write_at_once(store):
-    forks = multiprocessing.get_context("fork")
-    workers = [forks.Process(target=write_many, args=(store.file, start)) for start in (0, 20)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-    assert [worker.exitcode for worker in workers] == [0, 0]
-    found = store.get([f"row {place}" for place in range(60)])
-    assert [found[f"row {place}"][0, 0].item() for place in range(60)] == [
-        float(place) for place in range(60)
-    ]
-
-
-def write_after(barrier, file, key: str) -> None:
-    barrier.wait()
-    Store(file, 2**30).put(values([key]))
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_several_processes_may_begin_one_file_at_once(tmp_path):
-    """Again and again: what goes wrong when a file is begun goes wrong seldom."""
-    forks, keys = multiprocessing.get_context("fork"), KEYS[:6]
-    for place in range(20):
-        file, barrier = tmp_path / f"{place}.sqlite", forks.Barrier(len(keys))
-        workers = [forks.Process(target=write_after, args=(barrier, file, key)) for key in keys]
-        for worker in workers:
-            worker.start()
-        for worker in workers:
-            worker.join(60)
-        assert [worker.exitcode for worker in workers] == [0] * len(keys)
-        assert not Store(file, 2**30).missing(keys)
+    assert counted(first, "logit_misses") > 0
+    assert counted(again, "logit_hits") > 0
+    assert counted(again, "logit_misses") == 0
