@@ -31,6 +31,8 @@ _HOMES = {
     "ConpetError": "core.errors",
     "check_machine": "core.machine",
     "load_corpus": "corpora",
+    "register_reader": "corpora",
+    "check_reader": "corpora.checks",
     "make_stream": "streams.drawing",
     "load_backbone": "models.loading",
     "check_adapter": "models.checks",

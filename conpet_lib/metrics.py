@@ -1,99 +1,236 @@
-"""Metrics: pure functions of the accuracy matrix and of predictions; they know nothing of how these came about.
-In: `R`, `(stages, tasks)`: `R[k, i]` is the accuracy, a part of 1, on task i's test rows after stage k, among all
-labels seen by then; not a number where i > k. Or the ledger of predictions, a row a test example and stage. Out:
-numbers. Forward transfer has no meaning here: a class-incremental learner has no output for labels not met yet."""
+"""Metrics: formulas of the accuracy matrix and of the ledger of predictions.
+
+In: `R`, `(stages, tasks)`: `R[k, i]` is the accuracy, a part of 1, on the test rows of task i after
+stage k, among all labels seen by then; not a number where i > k. Or the ledger of predictions, with
+one row per test example and stage. Out: numbers, as parts of 1. T is the number of tasks.
+
+The functions are pure: they import nothing of the library and know nothing of how a matrix or a
+ledger came about. Forward transfer has no meaning here, because a class-incremental learner has no
+output for labels that it has not met yet. Start at `average_accuracy` and `forgetting`.
+"""
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+
+Matrix = npt.ArrayLike  # (stages, tasks): a DataFrame, an array or a list of lists
+
+# What can become of a test row, in the order in which `error_split` lists it.
+FATES = ("right", "wrong module", "wrong label", "lost in the softmax")
 
 
 def is_right(predictions: pd.DataFrame, answer: str = "predicted") -> pd.Series:
-    """Whether the label in the column `answer` is the true one, for each row of the ledger."""
+    """Whether an answer is the true label, for each row of the ledger.
+
+    Args:
+        predictions: The ledger; uses the columns `label` and `answer`.
+        answer: The column with the answers: "predicted" for those among all labels seen,
+            "within_task" for the best label within the true task.
+
+    Returns:
+        One bool per row.
+    """
     return predictions["label"] == predictions[answer]
 
 
 def accuracy_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
-    """R from the ledger: `(stages, tasks)`, index "stage" and columns "task", both from 1."""
-    return (
-        is_right(predictions).groupby([predictions["stage"], predictions["task"]]).mean().unstack()
-    )
+    """The accuracy matrix R of a ledger.
+
+    Args:
+        predictions: The ledger; uses `stage`, `task`, `label` and `predicted`.
+
+    Returns:
+        `(stages, tasks)`, with the index "stage" and the columns "task", both from 1.
+    """
+    cells = is_right(predictions).groupby([predictions["stage"], predictions["task"]])
+    return cells.mean().unstack()
 
 
-def average_accuracy(R: np.ndarray) -> np.ndarray:
-    """`(stages,)`: A_k = mean over i <= k of R[k, i]. Weighs tasks alike. Source: Lopez-Paz and Ranzato 2017, ACC."""
-    return np.array([np.mean(row[:k]) for k, row in enumerate(np.asarray(R, dtype=float), 1)])
+def average_accuracy(R: Matrix) -> npt.NDArray[np.float64]:
+    """Average accuracy after each stage: A_k = mean over i <= k of R[k, i].
+
+    It weighs tasks alike, where `whole_accuracy` weighs examples alike.
+
+    Args:
+        R: `(stages, tasks)` accuracy matrix.
+
+    Returns:
+        `(stages,)`.
+
+    Source: Lopez-Paz and Ranzato 2017, ACC.
+    """
+    matrix = np.asarray(R, dtype=float)
+    averages = [np.mean(row[:stage]) for stage, row in enumerate(matrix, 1)]
+    return np.array(averages)
 
 
 def whole_accuracy(predictions: pd.DataFrame) -> pd.Series:
-    """One number a stage: the part of all test rows seen that is right. Weighs examples alike; equals average accuracy
-    where all tasks have as many test rows. Source: "whole accuracy" of ConPET."""
-    return is_right(predictions).groupby(predictions["stage"]).mean().rename("whole_accuracy")
+    """The part of all test rows seen that is right, after each stage.
+
+    It weighs examples alike, where `average_accuracy` weighs tasks alike; the two are equal where
+    all tasks have the same number of test rows.
+
+    Args:
+        predictions: The ledger; uses `stage`, `label` and `predicted`.
+
+    Returns:
+        One number per stage, named "whole_accuracy".
+
+    Source: "whole accuracy" of ConPET (arXiv 2309.14763).
+    """
+    return _share_by_stage(is_right(predictions), predictions, "whole_accuracy")
 
 
-def forgetting(R: np.ndarray) -> float:
-    """F = mean over i < T of (max over i <= k < T of R[k, i]) - R[T, i], in [-1, 1], low is better; NaN for one stage.
-    It starts from a task's best accuracy, backward transfer from its first. Source: Chaudhry et al. 2018, eq. 3."""
-    R, last = np.asarray(R, dtype=float), len(R) - 1
-    return (
-        float(np.mean([np.max(R[i:last, i]) - R[last, i] for i in range(last)]))
-        if last
-        else float("nan")
-    )
+def forgetting(R: Matrix) -> float:
+    """Forgetting: F = mean over i < T of (max over i <= k < T of R[k, i]) - R[T, i].
+
+    It starts from the best accuracy that a task had before the last stage, where
+    `backward_transfer` starts from the accuracy at the task's own stage.
+
+    Args:
+        R: `(stages, tasks)` accuracy matrix.
+
+    Returns:
+        A number in [-1, 1], of which low is better; not a number if there is one stage.
+
+    Source: Chaudhry et al. 2018, eq. 3.
+    """
+    matrix = np.asarray(R, dtype=float)
+    last = len(matrix) - 1
+    if last == 0:
+        return float("nan")
+    losses = [np.max(matrix[task:last, task]) - matrix[last, task] for task in range(last)]
+    return float(np.mean(losses))
 
 
-def backward_transfer(R: np.ndarray) -> float:
-    """BWT = mean over i < T of R[T, i] - R[i, i]; < 0 if forgotten, NaN for one stage. Lopez-Paz and Ranzato 2017."""
-    R, last = np.asarray(R, dtype=float), len(R) - 1
-    return float(np.mean(R[last, :last] - np.diag(R)[:last])) if last else float("nan")
+def backward_transfer(R: Matrix) -> float:
+    """Backward transfer: BWT = mean over i < T of R[T, i] - R[i, i].
+
+    It starts from the accuracy at the task's own stage, where `forgetting` starts from the best one
+    before the last stage, and its sign is the other way round.
+
+    Args:
+        R: `(stages, tasks)` accuracy matrix.
+
+    Returns:
+        A number in [-1, 1], below 0 if tasks were forgotten; not a number if there is one stage.
+
+    Source: Lopez-Paz and Ranzato 2017, BWT.
+    """
+    matrix = np.asarray(R, dtype=float)
+    last = len(matrix) - 1
+    if last == 0:
+        return float("nan")
+    own_stage = np.diag(matrix)[:last]
+    return float(np.mean(matrix[last, :last] - own_stage))
 
 
-def intransigence(R: np.ndarray, joint: np.ndarray) -> float:
-    """I = mean over k of J[k, k] - R[k, k]: what continual learning of a task costs against joint training; `joint`,
-    `(stages, tasks)`, is of training on all tasks up to each stage. Source: Chaudhry et al. 2018, eq. 4, over tasks."""
-    return float(
-        np.mean(np.diag(np.asarray(joint, dtype=float)) - np.diag(np.asarray(R, dtype=float)))
-    )
+def intransigence(R: Matrix, joint: Matrix) -> float:
+    """Intransigence: I = mean over k of J[k, k] - R[k, k].
+
+    What continual learning of a new task costs against joint training. Forgetting is about old
+    tasks; this is about the newest one.
+
+    Args:
+        R: `(stages, tasks)` accuracy matrix of the continual learner.
+        joint: J, `(stages, tasks)`: the same of joint training on all tasks up to each stage.
+
+    Returns:
+        A number in [-1, 1], of which low is better.
+
+    Source: Chaudhry et al. 2018, eq. 4, as a mean over tasks.
+    """
+    learned = np.diag(np.asarray(R, dtype=float))
+    learned_jointly = np.diag(np.asarray(joint, dtype=float))
+    return float(np.mean(learned_jointly - learned))
 
 
 def selector_accuracy(predictions: pd.DataFrame) -> pd.Series:
-    """One number a stage: the part of test rows whose chosen task (without a selector: that of the label) is right."""
-    right = predictions["task"] == predictions["chosen_task"]
-    return right.groupby(predictions["stage"]).mean().rename("selector_accuracy")
+    """The part of test rows whose chosen task is right, after each stage.
+
+    Without a selector the chosen task is that of the predicted label.
+
+    Args:
+        predictions: The ledger; uses `stage`, `task` and `chosen_task`.
+
+    Returns:
+        One number per stage, named "selector_accuracy".
+    """
+    return _share_by_stage(_is_task_right(predictions), predictions, "selector_accuracy")
 
 
 def oracle_accuracy(predictions: pd.DataFrame) -> pd.Series:
-    """One number a stage: accuracy if the right task were always chosen; an upper bound of Dynamic with k = 1."""
-    return (
-        is_right(predictions, "within_task")
-        .groupby(predictions["stage"])
-        .mean()
-        .rename("oracle_accuracy")
-    )
+    """Accuracy if the right task were always chosen, after each stage.
+
+    An upper bound of Dynamic ConPET with k = 1.
+
+    Args:
+        predictions: The ledger; uses `stage`, `label` and `within_task`.
+
+    Returns:
+        One number per stage, named "oracle_accuracy".
+    """
+    return _share_by_stage(is_right(predictions, "within_task"), predictions, "oracle_accuracy")
 
 
 def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
-    """What became of each test row, as parts of 1; a row a stage, columns adding up to 1: `right`; `wrong module`: the
-    true task's module was not active; `wrong label`: it was, but gives another label of the task; `lost in the
-    softmax`: it gives the right label within the task, but a label of another task scored higher (with k = 1 that task
-    has the same module). Bounds beside it: `oracle_accuracy`, `selector_accuracy`."""
-    names = pd.Index(["right", "wrong module", "wrong label", "lost in the softmax"])
-    kind = np.select(
+    """What became of the test rows of each stage, as parts of 1.
+
+    `right`: the label is right. `wrong module`: the true task's module was not active.
+    `wrong label`: it was active, but gives another label of the task. `lost in the softmax`: it
+    gives the right label within the task, but a label of another task scored higher (with k = 1
+    that task has the same module). The bounds beside it are `oracle_accuracy` and
+    `selector_accuracy`.
+
+    Args:
+        predictions: The ledger; uses `stage`, `label`, `predicted`, `within_task` and
+            `true_module_active`.
+
+    Returns:
+        One row per stage and one column per fate; each row adds up to 1.
+    """
+    right, wrong_module, wrong_label, lost = FATES
+    # the first that holds is a row's fate
+    fate = np.select(
         [
             is_right(predictions),
             ~predictions["true_module_active"],
             ~is_right(predictions, "within_task"),
         ],
-        names[:3],
-        names[3],
+        [right, wrong_module, wrong_label],
+        default=lost,
     )
-    return pd.crosstab(predictions["stage"], kind, normalize="index").reindex(
-        columns=names, fill_value=0.0
-    )
+    shares = pd.crosstab(predictions["stage"], fate, normalize="index")
+    return shares.reindex(columns=pd.Index(FATES), fill_value=0.0)
 
 
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
-    """A row a bin of the selector's confidence: `confidence`, `accuracy` of chosen tasks, `rows`. Guo et al. 2017."""
-    sure, right = predictions["task_confidence"], predictions["task"] == predictions["chosen_task"]
-    table = pd.DataFrame({"confidence": sure, "accuracy": right, "rows": 1})
-    place = np.minimum((sure * bins).astype(int), bins - 1).rename("bin")
-    return table.groupby(place).agg({"confidence": "mean", "accuracy": "mean", "rows": "sum"})
+    """How often the chosen task is right, beside how sure the selector was.
+
+    Args:
+        predictions: The ledger; uses `task`, `chosen_task` and `task_confidence`.
+        bins: Number of bins of equal width between the confidences 0 and 1.
+
+    Returns:
+        One row per bin that has rows, numbered from 0: `confidence` (mean), `accuracy` of the
+        chosen tasks, and `rows`.
+
+    Source: Guo et al. 2017, reliability diagram.
+    """
+    confidence = predictions["task_confidence"]
+    table = pd.DataFrame(
+        {"confidence": confidence, "accuracy": _is_task_right(predictions), "rows": 1}
+    )
+    bin_of_row = (confidence * bins).astype(int)
+    bin_of_row = np.minimum(bin_of_row, bins - 1).rename("bin")  # a confidence of 1 is in the last
+    return table.groupby(bin_of_row).agg({"confidence": "mean", "accuracy": "mean", "rows": "sum"})
+
+
+def _is_task_right(predictions: pd.DataFrame) -> pd.Series:
+    """Whether the chosen task is the true one, for each row of the ledger."""
+    return predictions["task"] == predictions["chosen_task"]
+
+
+def _share_by_stage(holds: pd.Series, predictions: pd.DataFrame, name: str) -> pd.Series:
+    """The part of the rows of each stage for which something holds."""
+    return holds.groupby(predictions["stage"]).mean().rename(name)

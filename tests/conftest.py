@@ -201,18 +201,16 @@ def bert(tiny_models):
 
 def quick(kind: str = "static", **more):
     """A config that trains in a blink."""
-    from conpet_lib.learners.methods import CONFIGS
-
-    return CONFIGS[kind](
+    return cp.method(
+        kind,
         **{
-            "learner": kind,
             "batch_size": 8,
             "batch_limit": 4,
             "epochs": 2,
             "valid_examples": 12,
             "learning_rate": 1e-2,
             **more,
-        }
+        },
     )
 
 

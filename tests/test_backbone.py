@@ -17,7 +17,7 @@ from transformers import (
 )
 
 import conpet_lib as cp
-from conpet_lib.core.files import digest
+from conpet_lib.core.tensors import digest
 from conpet_lib.models.answer_rows import ANSWER_ROW
 
 ENCODERS = ["bert", "distilbert"]
@@ -209,7 +209,7 @@ def test_bfloat16_on_the_processor_is_near_float32(tiny_models, tmp_path):
     assert near.dtype == torch.float32
     run = cp.train(make_stream(2), rough, quick("static"), folder=tmp_path, bar=False)
     assert run.finished
-    assert run.record["backbone"]["dtype"] == "torch.bfloat16"
+    assert run.record.backbone.dtype == "torch.bfloat16"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
-"""The authors' splits: their tasks in their order, their rows by their recipe, others by the same."""
+"""The authors' splits: their tasks in their order, their rows by their recipe, others alike."""
 
 import json
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import numpy as np
@@ -24,11 +25,19 @@ NAMES = [
 ]
 
 
+def flat(tasks: list[list[str]]) -> list[str]:
+    """The labels of all tasks."""
+    return [label for task in tasks for label in task]
+
+
 def labelled(name: str, rows: int = 20, shared: int = 0, unknown: int = 0) -> Corpus:
-    """`rows` examples of each label of a corpus, the parts in turn; the first `shared` texts stand at all labels."""
-    labels = [label for task in SPLITS[name]["tasks"] for label in task] + ["unheard of"] * bool(
-        unknown
-    )
+    """`rows` examples of each label of a corpus, the parts in turn.
+
+    The first `shared` texts stand at all labels; with `unknown` there is one label more.
+    """
+    labels = flat(SPLITS[name]["tasks"])
+    if unknown:
+        labels.append("unheard of")
     examples = [
         Example(
             key=f"{row}:{label}",
@@ -53,7 +62,7 @@ def test_the_conpet_split_has_the_authors_tasks_in_their_order_and_all_rows_once
     corpus = labelled(name, unknown=1)
     stream = cp.make_stream(corpus, split=split)
     assert [list(task.labels) for task in stream] == SPLITS[split_stem(name, split)]["tasks"]
-    rows = sorted(sum((rows_of(stream, side) for side in SIDES), []))
+    rows = sorted(row for side in SIDES for row in rows_of(stream, side))
     assert rows == [
         row for row, example in enumerate(corpus.examples) if example.label != "unheard of"
     ]
@@ -72,12 +81,9 @@ def test_the_conpet_split_keeps_official_parts_where_the_authors_did(name):
 
 @pytest.mark.parametrize("name, seed", [("fewrel", 100), ("bbn", 200), ("ace", 100)])
 def test_the_conpet_split_cuts_each_label_as_the_authors_scripts_do(name, seed):
-    corpus, labels, random = (
-        labelled(name, rows=30),
-        sorted(sum(SPLITS[name]["tasks"], [])),
-        Random(seed),
-    )
-    shuffled = labels[:]
+    corpus = labelled(name, rows=30)
+    random = Random(seed)
+    shuffled = sorted(flat(SPLITS[name]["tasks"]))
     random.shuffle(shuffled)
     stream = cp.make_stream(corpus, split="conpet")
     for task in stream:  # each script's loop, on rows in the order of its files
@@ -106,21 +112,21 @@ def test_the_conpet_split_of_ontonotes_shuffles_all_rows_once():
     ]
     Random(100).shuffle(pool)
     stream = cp.make_stream(corpus, split="conpet")
-    assert set(rows_of(stream, "train")) == set(pool[:2064]) and set(
-        rows_of(stream, "valid")
-    ) == set(pool[2064:2322])
+    assert set(rows_of(stream, "train")) == set(pool[:2064])
+    assert set(rows_of(stream, "valid")) == set(pool[2064:2322])
 
 
 def test_the_recipe_of_ontonotes_gives_the_shipped_lists_for_the_authors_number_of_rows():
-    """264,404 rows is what their printed task sizes imply; the classes are shuffled after the rows."""
-    random, labels = Random(100), sorted(sum(SPLITS["ontonotes"]["tasks"], []))
+    """264,404 rows is what their printed task sizes imply; the classes come after the rows."""
+    random = Random(100)
+    theirs = SPLITS["ontonotes"]["tasks"]
+    labels = sorted(flat(theirs))
     random.shuffle([None] * 264_404)
-    random.shuffle(order := list(range(86)))
-    sizes = [0, *np.cumsum([len(task) for task in SPLITS["ontonotes"]["tasks"]])]
-    assert [
-        [labels[number] for number in sorted(order[low:high])]
-        for low, high in zip(sizes, sizes[1:])
-    ] == (SPLITS["ontonotes"]["tasks"])
+    order = list(range(86))
+    random.shuffle(order)
+    ends = [0, *np.cumsum([len(task) for task in theirs])]
+    for task, (start, end) in zip(theirs, pairwise(ends), strict=True):
+        assert [labels[number] for number in sorted(order[start:end])] == task
 
 
 @pytest.mark.parametrize(
@@ -130,10 +136,8 @@ def test_another_seed_draws_a_split_like_the_authors_and_their_own_seed_draws_th
     corpus, about = labelled(name), SPLITS[split_stem(name, split)]
     other = cp.make_stream(corpus, split=split, split_seed=7)
     assert [len(task.labels) for task in other] == [len(task) for task in about["tasks"]]
-    assert (
-        sorted(other.labels) == sorted(sum(about["tasks"], []))
-        and list(other[0].labels) != about["tasks"][0]
-    )
+    assert sorted(other.labels) == sorted(flat(about["tasks"]))
+    assert list(other[0].labels) != about["tasks"][0]
     if name != "ontonotes":  # there the draw depends on the number of rows
         theirs = cp.make_stream(corpus, split=split, split_seed=about["seed"])
         assert [list(task.labels) for task in theirs] == about["tasks"]
@@ -188,7 +192,7 @@ def test_a_split_that_cannot_be_made_says_what_it_lacks():
     with pytest.raises(cp.ConpetError, match="brings its own tasks and rows"):
         cp.make_stream(corpus, split="conpet", train=5)
     with pytest.raises(
-        cp.ConpetError, match="(?s)Unknown split.*'conpet-p9'.*conpet, conpet-p20, conpet-p8"
+        cp.ConpetError, match=r"(?s)Unknown split.*'conpet-p9'.*conpet, conpet-p20, conpet-p8"
     ):
         cp.make_stream(corpus, split="conpet-p9")
 

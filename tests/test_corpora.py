@@ -1,9 +1,8 @@
-"""Corpora: each reader's traps in tiny files of our own, and the counts of the real ones."""
+"""Few-NERD and FewRel: traps in tiny files of our own, and the counts of the real ones."""
 
 import json
 from itertools import groupby
 
-import pandas as pd
 import pytest
 
 import conpet_lib as cp
@@ -188,7 +187,7 @@ def test_fewrel_a_faulty_record_is_refused_by_its_place(tmp_path, record, reason
 
 def test_fewrel_faults_are_all_reported_at_once_and_after_twenty_by_number(tmp_path):
     with pytest.raises(
-        cp.ConpetError, match="(?s)52 fault.*record 1:.*record 39: [^:]*6 more.*record 2:.* 6 more"
+        cp.ConpetError, match=r"(?s)52 fault.*record 1:.*record 39: [^:]*6 more.*record 2:.* 6 more"
     ):
         fewrel(tmp_path, [BRIDGE] + [changed(t=[[9]]), changed(h=[[4]])] * 26)
 
@@ -253,191 +252,14 @@ def test_a_corpus_without_its_files_says_what_to_get(tmp_path, name):
 def test_a_file_that_is_no_text_and_a_folder_that_is_no_file_are_refused_with_what_is_wanted(
     tmp_path, name, file
 ):
-    with pytest.raises(cp.ConpetError, match="(?s)no known layout.*in 0 files.*Wanted: "):
+    with pytest.raises(cp.ConpetError, match=r"(?s)no known layout.*in 0 files.*Wanted: "):
         cp.load_corpus(name, tmp_path)
     for content in (b"", b"\xff\xfe", b"\0\0"):
         (tmp_path / file).write_bytes(content)
         with pytest.raises(
-            cp.ConpetError, match="(?s)no known layout .*in 1 files. Tried.*Wanted: "
+            cp.ConpetError, match=r"(?s)no known layout .*in 1 files. Tried.*Wanted: "
         ):
             cp.load_corpus(name, tmp_path / file)
-
-
-# offset: (words, pointers, gloss); bird, fish and singer are the types
-NOUNS = {
-    1: ("entity", "~10 ~20", "all there is"),
-    10: ("bird", "@1", "a flier"),
-    20: ("fish", "@1", "a swimmer"),
-    30: ("singer", "@1", "one who sings"),
-    11: ("marsh_robin redling", "~12 @10 ;c20", 'a small red flier; "the robin left"; rare'),
-    12: ("fledgling", "@11", "a robin of this year"),
-    13: ("Ilse_Korr", "@i30", "sang in Brevik"),
-    14: ("wingfish", "@10 @20", "flies and swims"),
-    15: ("perch", "#m10 @20", "kept in a pond"),
-    16: ("gallant(p)", "@20", "kept in a pond"),
-    17: ("marsh_robin", "@10", "a small red flier"),
-    18: ("pebble", "@1", "a little stone"),
-    19: (" ".join(f"name{number}" for number in range(17)), "@20", "has many names"),
-}
-
-
-def synset(offset: int, words: str, pointers: str, gloss: str) -> str:
-    """A line of wndb(5WN): words are counted in hexadecimal, pointers in decimal."""
-    forms = "".join(f" {word} 0" for word in words.split())
-    links = [
-        f" {link.rstrip('0123456789')} {int(link.lstrip('@i~;c#m')):08d} n 0000"
-        for link in pointers.split()
-    ]
-    return f"{offset:08d} 05 n {len(words.split()):02x}{forms} {len(links):03d}{''.join(links)} | {gloss}  \n"
-
-
-@pytest.fixture
-def tiny_wordnet(tmp_path, monkeypatch):
-    """A function that writes synsets as a `data.noun` of three types and reads it."""
-    types = tmp_path / "types.csv"
-    types.write_text(
-        "name,synset,group,gloss\nbird,00000010,animals,flies\nfish,00000020,animals,swims\n"
-        "singer,00000030,people,sings\n"
-    )
-    monkeypatch.setattr("conpet_lib.corpora.wordnet.TYPES", types)
-
-    def read(nouns=NOUNS, more=""):
-        lines = "".join(synset(offset, *parts) for offset, parts in nouns.items())
-        (tmp_path / "data.noun").write_text(
-            "  1 This line | stands for the licence.\n" + lines + more
-        )
-        return cp.load_corpus("wordnet", tmp_path)
-
-    return read
-
-
-def test_wordnet_types_are_inherited_through_kinds_and_instances_only(tiny_wordnet):
-    corpus = tiny_wordnet()
-    assert {example.span_texts()[0]: example.label for example in corpus.examples} == {
-        "marsh robin": "bird",
-        "fledgling": "bird",
-        "Ilse Korr": "singer",
-        "perch": "fish",
-        "gallant": "fish",
-        "name0": "fish",
-    }
-    assert corpus.groups == {"bird": "animals", "fish": "animals", "singer": "people"}
-
-
-def test_wordnet_leaves_out_and_counts_two_types_repeats_and_no_type(tiny_wordnet):
-    report = tiny_wordnet().report
-    assert report.read == 6 and report.read + report.skipped.total() + report.merged.total() == len(
-        NOUNS
-    )
-    assert report.skipped["under two types"] == 1 and report.merged == {
-        "exact repeats of a mention": 1
-    }
-
-
-def test_wordnet_definitions_end_at_the_first_semicolon_and_are_the_sentence_of_a_split(
-    tiny_wordnet,
-):
-    examples = {example.span_texts()[0]: example for example in tiny_wordnet().examples}
-    assert examples["marsh robin"].text == "marsh robin: a small red flier."
-    assert examples["perch"].sentence == examples["gallant"].sentence == "kept in a pond"
-
-
-def test_wordnet_of_another_version_or_damaged_is_refused_by_line_and_type(tiny_wordnet):
-    others = {offset: noun for offset, noun in NOUNS.items() if offset not in (13, 30)}
-    with pytest.raises(
-        cp.ConpetError, match="(?s)2 fault.*data.noun, line 13: not a line.*'singer'.*00000030"
-    ):
-        tiny_wordnet(others, "00000099 05 n 0z broken | damaged\n")
-    with pytest.raises(cp.ConpetError, match="1 fault.*\ndata.noun, cannot be read: .*cycle"):
-        tiny_wordnet({**NOUNS, 1: ("entity", "@18", "all there is")})
-
-
-def test_the_real_wordnet_has_64_types_of_90_examples_and_its_nouns_are_marked(wordnet):
-    assert len([label for label, count in wordnet.counts().items() if count >= 90]) >= 64
-    assert set(wordnet.counts()) <= set(wordnet.groups)
-    assert len({example.key for example in wordnet.examples}) == len(wordnet.examples)
-    for example in wordnet.examples:
-        assert (
-            example.text == f"{example.span_texts()[0]}: {example.sentence}."
-            and ";" not in example.sentence
-        )
-
-
-PAIRS = {
-    "sentence": ["Maren met Holt", "Oll is cold"],
-    "Label": ["meets", "cold"],
-    "head_start": [0, 0],
-    "head_end": [5, 3],
-    "tail_start": [10, 7],
-    "tail_end": [14, 11],
-}
-
-
-def table(folder, columns: dict, form: str = "csv", **names):
-    frame, file = pd.DataFrame(columns), folder / f"mine.{form}"
-    if form == "jsonl":
-        frame.to_json(file, orient="records", lines=True)
-    elif form != "frame":
-        frame.to_csv(file, sep="\t" if form == "tsv" else ",", index=False)
-    return cp.load_corpus("table", frame if form == "frame" else file, **names)
-
-
-@pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "frame"])
-def test_a_table_reads_alike_from_every_form_with_its_columns_guessed(tmp_path, form):
-    assert seen(table(tmp_path, PAIRS, form)) == [
-        ("Maren met Holt", "Maren", "Holt", "meets"),
-        ("Oll is cold", "Oll", "cold", "cold"),
-    ]
-
-
-def test_a_frame_is_named_table_whatever_its_columns_are():
-    assert (
-        cp.load_corpus("table", pd.DataFrame({"text": ["Oll"], "label": ["7"], "stem": ["x"]})).name
-        == "table"
-    )
-
-
-def test_columns_that_cannot_be_guessed_are_asked_for_and_taken_as_named(tmp_path):
-    mine = {"Words": PAIRS["sentence"], "verdict": PAIRS["Label"]}
-    with pytest.raises(
-        cp.ConpetError, match="(?s)mine.csv.*the columns are Words, verdict.*text='column'"
-    ):
-        table(tmp_path, mine)
-    assert seen(table(tmp_path, mine, text="Words", label="verdict"))[1] == ("Oll is cold", "cold")
-
-
-@pytest.mark.parametrize("form, first", [("csv", 2), ("jsonl", 1)])
-def test_bad_spans_of_a_table_are_all_reported_by_their_line_in_the_file(tmp_path, form, first):
-    spans = {"start": [0, 3, -1, 2, 0], "end": [1, 3, 1, 99, "x"]}
-    with pytest.raises(cp.ConpetError) as error:
-        table(tmp_path, {"text": ["Oll is cold"] * 5, "label": ["cold"] * 5, **spans}, form)
-    for part in (
-        f"mine.{form}: 4 fault(s)",
-        "(3, 3)",
-        "11 tokens or characters",
-        "'x'",
-        "the end is exclusive",
-    ):
-        assert part in str(error.value)
-    lines = [line.split(":")[0] for line in str(error.value).splitlines()[1:5]]
-    assert lines == [f"mine.{form}, line {first + row}" for row in (1, 2, 3, 4)]
-
-
-def test_head_and_tail_of_a_table_may_not_overlap(tmp_path):
-    with pytest.raises(cp.ConpetError, match="line 2.*overlap"):
-        table(tmp_path, {**PAIRS, "head_end": [12, 3]})
-
-
-def test_rows_of_a_table_without_text_or_label_are_counted_not_read(tmp_path):
-    corpus = table(tmp_path, {"text": ["Oll", " ", None, "Tarn"], "label": ["7", "8", "9", None]})
-    assert seen(corpus) == [("Oll", "7")]
-    assert corpus.report.read == 1 and corpus.report.skipped == {"empty text": 2, "no label": 1}
-
-
-@pytest.mark.parametrize("form", ["csv", "jsonl", "frame"])
-def test_words_that_mean_missing_to_pandas_are_texts_and_labels_like_others(tmp_path, form):
-    corpus = table(tmp_path, {"text": ["null", "12"], "label": ["None", "NA"]}, form)
-    assert seen(corpus) == [("null", "None"), ("12", "NA")]
 
 
 def test_the_real_fewrel_half_reads_whole_with_spans_equal_to_the_joined_tokens(shared_data):

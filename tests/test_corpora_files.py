@@ -1,6 +1,8 @@
 """Corpora, files: folders, archives, bad input of every kind, and the forms of your own tables."""
 
+import json
 import zipfile
+from dataclasses import replace
 from types import SimpleNamespace
 
 import corpus_writers as writers
@@ -9,7 +11,8 @@ import pytest
 from conftest import quick
 
 import conpet_lib as cp
-from conpet_lib.core.assets import cache_folder
+from conpet_lib.core.assets import DATA, cache_folder
+from conpet_lib.corpora import READERS
 
 
 def seen(corpus) -> list[tuple]:
@@ -26,7 +29,7 @@ def test_of_few_nerds_three_sets_the_supervised_one_is_read_and_two_others_ask_w
     corpus = cp.load_corpus("fewnerd", tmp_path)
     assert len(corpus.examples) == 1 and corpus.report.notes[0] == "recognised: Few-NERD text"
     (tmp_path / "supervised" / "train.txt").unlink()
-    with pytest.raises(cp.ConpetError, match="more than one. Give the file or folder"):
+    with pytest.raises(cp.ConpetError, match=r"more than one. Give the file or folder"):
         cp.load_corpus("fewnerd", tmp_path)
     assert len(cp.load_corpus("fewnerd", tmp_path / "inter").examples) == 1
 
@@ -58,7 +61,7 @@ def test_a_link_in_a_zip_is_not_followed_and_a_cut_archive_is_named(tmp_path):
         (tmp_path / f"cut.{form}").write_bytes(data[: len(data) // 2])
         with pytest.raises(
             cp.ConpetError,
-            match="(?s)cannot be unpacked|no known layout|cut.zip.*found other bytes",
+            match=r"(?s)cannot be unpacked|no known layout|cut.zip.*found other bytes",
         ):
             cp.load_corpus("fewnerd", tmp_path / f"cut.{form}")
 
@@ -77,7 +80,7 @@ def test_bytes_that_are_no_text_are_named_by_their_lines_and_half_a_sign_is_refu
     ):
         cp.load_corpus("fewnerd", tmp_path)
     writers.write(tmp_path / "half", {"mine.jsonl": b'{"text": "\\ud800 Oll", "label": "x"}\n'})
-    with pytest.raises(cp.ConpetError, match="mine.jsonl, line 1: .*surrogates"):
+    with pytest.raises(cp.ConpetError, match=r"mine.jsonl, line 1: .*surrogates"):
         cp.load_corpus("table", tmp_path / "half")
 
 
@@ -86,7 +89,7 @@ def test_deep_json_a_key_twice_one_label_and_single_examples_are_said(tmp_path):
     lines = f'{{"text": "Oll", "label": "x"}}\n{deep}{{"text": "a", "text": "b"}}\n'
     writers.write(tmp_path, {"mine.jsonl": lines.encode()})
     with pytest.raises(
-        cp.ConpetError, match="(?s)2 fault.*line 2: .*recursion.*line 3: .*a key stands twice"
+        cp.ConpetError, match=r"(?s)2 fault.*line 2: .*recursion.*line 3: .*a key stands twice"
     ):
         cp.load_corpus("table", tmp_path)
     report = cp.load_corpus("table", pd.DataFrame({"text": ["Oll"], "label": ["x"]})).report
@@ -120,7 +123,7 @@ def test_a_sentence_of_a_hundred_thousand_tokens_is_cut_around_its_spans_counted
 def test_rows_of_a_csv_with_other_columns_or_columns_named_alike_are_refused_by_line(tmp_path):
     (tmp_path / "mine.csv").write_text('text;label\n"Oll\nis; cold";x\nTarn\nOll;x;y\n')
     with pytest.raises(
-        cp.ConpetError, match="(?s)2 fault.*line 4: .*another number of columns.*line 5: "
+        cp.ConpetError, match=r"(?s)2 fault.*line 4: .*another number of columns.*line 5: "
     ):
         cp.load_corpus("table", tmp_path)
     (tmp_path / "mine.csv").write_text("text,text,label\nOll,Tarn,x\n")
@@ -191,9 +194,8 @@ def test_a_large_corpus_is_kept_and_a_damaged_or_changed_one_read_anew(tmp_path,
         first.examples
     )  # hashes are of what is printed
     assert file.stat().st_mtime_ns == changed
-    monkeypatch.setattr(
-        "conpet_lib.corpora.fewrel.read_file", lambda *given: iter(["it was read anew"])
-    )
+    other = replace(READERS["fewrel"], read_file=lambda *given: iter(["it was read anew"]))
+    monkeypatch.setitem(READERS, "fewrel", other)
     assert len(cp.load_corpus("fewrel", folder).examples) == 30
     data = bytearray(file.read_bytes())
     data[len(data) // 3] ^= 1
@@ -206,7 +208,51 @@ def test_a_large_corpus_is_kept_and_a_damaged_or_changed_one_read_anew(tmp_path,
     assert "P177 is 'spans'" in str(cp.load_corpus("fewrel", folder).report)
 
 
-def test_folders_and_files_of_any_name_beside_a_corpus_do_no_harm_and_what_was_read_is_not_called_unread(
+def test_the_counts_in_the_report_of_a_kept_corpus_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("conpet_lib.corpora.reading.KEPT", 1)
+    (tmp_path / "train.txt").write_text("Lake\tlocation-GPE\n\nOll\tO\n\nis\tO\n")
+    first = cp.load_corpus("fewnerd", tmp_path)
+    assert first.report.skipped == {"sentences without a mention": 2}
+    again = cp.load_corpus("fewnerd", tmp_path)
+    assert again == first
+    assert str(again.report) == str(first.report)
+
+
+def test_a_kept_corpus_is_read_anew_when_its_reader_has_another_version(tmp_path, monkeypatch):
+    monkeypatch.setattr("conpet_lib.corpora.reading.KEPT", 1)
+    (tmp_path / "train.txt").write_text("Lake\tlocation-GPE\n")
+    cp.load_corpus("fewnerd", tmp_path)
+    other = replace(READERS["fewnerd"], read_file=lambda *given: iter(["it was read anew"]))
+    monkeypatch.setitem(READERS, "fewnerd", other)
+    assert len(cp.load_corpus("fewnerd", tmp_path).examples) == 1
+    monkeypatch.setitem(READERS, "fewnerd", replace(other, version=2))
+    with pytest.raises(cp.ConpetError, match="it was read anew"):
+        cp.load_corpus("fewnerd", tmp_path)
+
+
+def test_a_mistake_in_a_reader_is_no_fault_of_the_file_and_keeps_its_traceback(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "train.txt").write_text("Lake\tlocation-GPE\n")
+    for bug in (TypeError, KeyError, AttributeError, IndexError, RecursionError):
+
+        def read_file(file, report, bug=bug):
+            raise bug("a typing error")
+            yield
+
+        other = replace(READERS["fewnerd"], read_file=read_file)
+        monkeypatch.setitem(READERS, "fewnerd", other)
+        with pytest.raises(bug, match="a typing error"):
+            cp.load_corpus("fewnerd", tmp_path)
+
+
+def test_the_licences_of_the_readers_are_those_that_an_export_names():
+    licences = json.loads((DATA / "licences.json").read_text(encoding="utf-8"))
+    for name, reader in READERS.items():
+        assert reader.licence == licences.get(name, "that of your own data")
+
+
+def test_files_of_any_name_beside_a_corpus_do_no_harm_and_what_was_read_is_not_called_unread(
     tmp_path,
 ):
     document = writers.ldc(writers.records_of("ACE, LDC", 3))
@@ -218,6 +264,6 @@ def test_folders_and_files_of_any_name_beside_a_corpus_do_no_harm_and_what_was_r
     assert report.read == 3 and "files not read: b, c, notes, b" in report.notes
     (tmp_path / "none").mkdir()
     with pytest.raises(
-        cp.ConpetError, match="(?s)in 0 files. Tried.*- DyGIE.. JSON lines: an object a line"
+        cp.ConpetError, match=r"(?s)in 0 files. Tried.*- DyGIE.. JSON lines: an object a line"
     ):
         cp.load_corpus("ace", tmp_path / "none")

@@ -1,4 +1,4 @@
-"""OntoNotes, BBN, TACRED and ACE 2005 in each layout, of our own words: what is read, left out and refused."""
+"""OntoNotes, BBN, TACRED and ACE 2005 in each layout: what is read, left out and refused."""
 
 import json
 
@@ -98,7 +98,8 @@ def test_lines_without_the_columns_are_counted_and_a_file_of_them_is_refused(tmp
     found = read(tmp_path, "ontonotes", "3\t4\n" + columns(*MENTIONS) + "\n", "train.txt")
     assert seen(found) == TYPED and found.report.skipped == {"lines of another form": 1}
     with pytest.raises(
-        cp.ConpetError, match="(?s)no example in it.*1 skipped: no label, or no place.*INK-USC/AFET"
+        cp.ConpetError,
+        match=r"(?s)no example in it.*1 skipped: no label, or no place.*INK-USC/AFET",
     ):
         read(tmp_path, "ontonotes", columns((7, 9, ["/GPE"])), "train.txt")
 
@@ -122,7 +123,7 @@ def test_the_name_that_only_bbns_test_part_gives_a_type_is_read_as_that_of_train
     ids=["no number", "no text", "no list", "cut", "no tokens"],
 )
 def test_a_faulty_line_is_refused_by_its_number(tmp_path, content):
-    with pytest.raises(cp.ConpetError, match="(?s)1 fault.*train.json, line 2: .*INK-USC/AFET"):
+    with pytest.raises(cp.ConpetError, match=r"(?s)1 fault.*train.json, line 2: .*INK-USC/AFET"):
         read(tmp_path, "ontonotes", afet(*MENTIONS) + content, "train.json")
 
 
@@ -172,7 +173,7 @@ def test_tacred_negatives_are_counted_and_faulty_records_refused(tmp_path):
     assert tacred(tmp_path, {}, overlapping).report.skipped == {"no_relation": 1}
     with pytest.raises(
         cp.ConpetError,
-        match="(?s)3 fault.*record 1: .*overlap.*record 2: .*NoneType.*record 3: .*int",
+        match=r"(?s)3 fault.*record 1: .*overlap.*record 2: .*NoneType.*record 3: .*int",
     ):
         tacred(tmp_path, {}, {"obj_start": 1, "obj_end": 1}, {"relation": None}, {"token": 7})
 
@@ -228,7 +229,7 @@ def test_an_ace_label_may_be_a_bare_sub_type_already(tmp_path):
     [dygie([3, 4, 99, 99, "PHYS.Near"]), dygie([3, 4, "PHYS.Near"]), dygie([3, 4, 8, 9, None])],
 )
 def test_a_faulty_ace_line_is_refused_by_its_number(tmp_path, content):
-    with pytest.raises(cp.ConpetError, match="(?s)1 fault.*train.json, line 4: .*dygiepp"):
+    with pytest.raises(cp.ConpetError, match=r"(?s)1 fault.*train.json, line 4: .*dygiepp"):
         read(
             tmp_path, "ace", "\n" + dygie([3, 4, 8, 9, "PHYS.Near"]) + "\n" + content, "train.json"
         )
@@ -237,7 +238,7 @@ def test_a_faulty_ace_line_is_refused_by_its_number(tmp_path, content):
 @pytest.mark.parametrize("corpus", ["ontonotes", "bbn", "tacred", "ace"])
 def test_a_licensed_corpus_without_its_files_says_what_to_get(corpus, tmp_path):
     for path in (None, tmp_path):
-        with pytest.raises(cp.ConpetError, match="(?s)Wanted: .*LDC"):
+        with pytest.raises(cp.ConpetError, match=r"(?s)Wanted: .*LDC"):
             cp.load_corpus(corpus, path)
 
 

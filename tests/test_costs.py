@@ -18,7 +18,7 @@ def test_every_stage_from_the_second_on_trains_on_as_many_rows(kind, bert, tmp_p
     stages = [
         [
             entry
-            for entries in run.record["ledgers"].values()
+            for entries in run.record.ledgers.values()
             for entry in entries
             if entry["stage"] == stage
         ]

@@ -96,7 +96,7 @@ def test_active_modules_agree_with_brute_force(k, forced):
 def test_training_logits_equal_all_modules_run_separately(backbone, k, forced):
     learner = in_stage(3, backbone, active=k, teacher_forcing=forced, batch_limit=1, epochs=1)
     rows, tasks = rows_of(learner)
-    learner.keep(rows, 3)
+    learner.take_in(rows, 3)
     with torch.no_grad():
         logits, wanted = learner.logits(rows, 3), brute_logits(learner, rows, tasks, k, forced)
         other = brute_logits(learner, rows, tasks, k, not forced)
@@ -134,7 +134,7 @@ def test_a_frozen_score_depends_on_its_row_alone(tmp_path):
 def test_left_out_rows_change_the_gradient_only_by_the_factor_of_the_mean(backbone, k):
     learner = in_stage(3, backbone, active=k)
     rows, tasks = rows_of(learner)
-    module, kept = learner.fitting.module, learner.keep(rows, 3)
+    module, kept = learner.fitting.module, learner.take_in(rows, 3)
     assert set(learner.stream[2].train) <= set(kept) and (k == 2 or len(kept) < len(rows))
     learner.loss(kept, 3).backward()
     ours = gradients(module)
@@ -294,7 +294,7 @@ def test_beyond_the_budget_tasks_join_modules_in_turn(bert, tmp_path):
         folder=tmp_path,
         bar=False,
     )
-    assert run.record["module_of_task"] == [0, 1, 0, 1, 0]
+    assert run.record.module_of_task == [0, 1, 0, 1, 0]
     assert [module.owner for module in run.learner.modules] == [[0, 1, 4, 5, 8, 9], [2, 3, 6, 7]]
     last = run.replayed.query("part == 'module' and stage == 5")
     assert set(last["task"]) == {1, 3, 5}, "a joined module replays its own tasks"

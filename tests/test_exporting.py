@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -103,11 +104,11 @@ def test_the_card_says_data_metrics_limits_and_licences(learned, learnable, tmp_
 
 def test_licences_of_packaged_backbone_and_corpus_are_named(learned, tmp_path):
     run = learned["static"]
-    record = {
-        **run.record,
-        "backbone": {**run.record["backbone"], "name": "minilm-l6"},
-        "stream": {**run.record["stream"], "corpus": "wordnet"},
-    }
+    record = replace(
+        run.record,
+        backbone=replace(run.record.backbone, name="minilm-l6"),
+        stream=replace(run.record.stream, corpus="wordnet"),
+    )
     known = cp.runs.Run(run.folder, record, run.learner.features.backbone)
     text = (known.export(tmp_path / "card") / "README.md").read_text()
     assert (

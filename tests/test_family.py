@@ -454,10 +454,9 @@ def test_configs_refuse_a_learner_that_is_not_theirs_and_settings_out_of_range()
     with pytest.raises(ValueError, match="learner must be one of emr"):
         cp.MemoryConfig(learner="static")
     with pytest.raises(ValueError, match="choosing must be k-means, herding, random"):
-        cp.MemoryConfig(learner="crl", choosing="reservoir")
+        cp.CRLConfig(memory_in_all=9, choosing="reservoir")
     with pytest.raises(ValueError, match="memory must be a whole number"):
         cp.MemoryConfig(memory=0)
-    assert eval(repr(cp.MemoryConfig(learner="crl*")), vars(cp)) == cp.MemoryConfig(learner="crl*")
 
 
 def test_the_table_of_methods_has_every_learner_and_is_the_one_in_the_readme():
@@ -511,9 +510,24 @@ def test_an_operation_on_all_weights_counts_the_gradient_of_each(deep, tmp_path)
     assert full.summary()["trained parameters"] > 10 * static.summary()["trained parameters"]
 
 
-def test_a_forecast_is_refused_where_stages_are_not_of_one_kind(deep):
-    with pytest.raises(cp.ConpetError, match="no forecast of 'joint'"):
-        cp.forecast(make_stream(), deep, quick("joint"))
+@pytest.mark.parametrize("kind", cp.LEARNERS)
+def test_every_method_has_a_forecast_of_the_weights_and_steps_that_its_run_has(
+    kind, bert, deep, tmp_path
+):
+    stream, backbone = make_stream(3), deep if kind.startswith("full") else bert
+    expected = cp.forecast(stream, backbone, quick(kind, epochs=1))
+    run = cp.train(stream, backbone, quick(kind, epochs=1), folder=tmp_path, bar=False)
+    assert expected.trained_parameters == run.summary()["trained parameters"]
+    assert expected.steps == run.summary()["steps"]
+    assert expected.minutes > 0
+
+
+@pytest.mark.parametrize("kind", ["joint", "full", "class-mean", "linear"])
+def test_the_old_spelling_of_a_configuration_makes_the_new_one_and_warns(kind):
+    kinds = {"joint": cp.VanillaConfig, "full": cp.VanillaConfig, "class-mean": cp.VanillaConfig}
+    with pytest.warns(DeprecationWarning, match=f"cp.method..{kind}"):
+        old = kinds.get(kind, cp.StaticConfig)(learner=kind, rank=2)
+    assert old == cp.method(kind, rank=2)
 
 
 @pytest.mark.parametrize("kind", ["class-mean", "joint"])

@@ -47,7 +47,7 @@ def test_a_stage_takes_as_many_steps_however_long_the_stream(kind, bert):
             learner.fit(stage)
         steps[tasks] = {
             (part.name, entry["stage"]): (entry["steps"], entry["rows"])
-            for part in learner.parts
+            for part in learner.parts.values()
             for entry in part.ledger
         }
     assert {count for count, _ in steps[5].values()} == {4}

@@ -12,8 +12,8 @@ R = [[0.9, nan, nan], [0.6, 0.8, nan], [0.7, 0.5, 0.4]]  # R[k, i]: accuracy on 
 
 
 def ledger(*rows: tuple) -> pd.DataFrame:
-    """Rows of (stage, task, label, predicted, chosen task, best label within the true task, confidence, true module
-    active)."""
+    """Rows of stage, task, label, predicted label, chosen task, best label within the true task,
+    confidence, and whether the true module was active."""
     return pd.DataFrame(
         rows,
         columns=[
@@ -67,7 +67,7 @@ def test_whole_and_average_accuracy_agree_where_tasks_have_as_many_rows():
     assert metrics.whole_accuracy(rows)[3] == approx(metrics.accuracy_matrix(rows).loc[3].mean())
 
 
-def test_forgetting_starts_from_the_best_earlier_accuracy_and_backward_transfer_from_the_task_s_own_stage():
+def test_forgetting_starts_from_the_best_earlier_accuracy_and_transfer_from_the_first():
     recovered = [[0.6, nan, nan], [0.9, 0.8, nan], [0.7, 0.5, 0.4]]
     assert metrics.forgetting(R) == approx(((0.9 - 0.7) + (0.8 - 0.5)) / 2)
     assert metrics.backward_transfer(R) == approx(((0.7 - 0.9) + (0.5 - 0.8)) / 2)

@@ -11,7 +11,7 @@ from peft import PeftModel
 from transformers import AutoModel
 
 import conpet_lib as cp
-from conpet_lib.core.files import digest
+from conpet_lib.core.tensors import digest
 from conpet_lib.models.features import Features
 from conpet_lib.models.modules import PetModule
 

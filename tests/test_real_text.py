@@ -36,7 +36,7 @@ def test_on_the_default_stream_vanilla_forgets_and_both_methods_do_not(wordnet, 
     runs = train_all(stream, cp.load_backbone("minilm-l6", device="cpu"), seed)
     ends = {kind: run.average_accuracy.iloc[-1] for kind, run in runs.items()}
     assert ends["vanilla"] < 0.30 and ends["static"] > 0.80 and ends["dynamic"] > 0.75, ends
-    share = runs["static"].record["trained_weights"] / runs["static"].record["backbone_weights"]
+    share = runs["static"].record.trained_weights / runs["static"].record.backbone_weights
     assert share < 0.002 and runs["dynamic"].summary()["peak memory"] < 2 * 2**30
 
 

@@ -2,24 +2,23 @@
 
 import pytest
 from conftest import make_stream
-from reference import MISHAPS, register_mishaps
+from mishaps import MISHAPS, register_mishaps
 
 import conpet_lib as cp
-from conpet_lib.learners.methods import CONFIGS, LEARNERS
+from conpet_lib.learners.methods import METHODS
 
 
 @pytest.fixture
 def configs():
     """Config classes of the comparison's learners, known to the registry for a while."""
-    kept = dict(LEARNERS), dict(CONFIGS)
+    kept = dict(METHODS)
     yield register_mishaps()
-    for table, before in zip((LEARNERS, CONFIGS), kept):
-        table.clear()
-        table.update(before)
+    METHODS.clear()
+    METHODS.update(kept)
 
 
 @pytest.mark.parametrize("name", MISHAPS)
 def test_a_learner_of_the_comparison_trains(name, configs, bert, tmp_path):
     config = configs[name](epochs=1, batch_limit=2, batch_size=8, valid_examples=8)
     run = cp.train(make_stream(2), bert, config, folder=tmp_path / "run", cache=tmp_path, bar=False)
-    assert run.finished and run.record["config"]["learner"] == f"dynamic, {name}"
+    assert run.finished and run.record.learner == f"dynamic, {name}"

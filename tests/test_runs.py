@@ -5,6 +5,7 @@ import json
 import platform
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -17,6 +18,7 @@ from transformers import AutoModel
 import conpet_lib as cp
 from conpet_lib.core.files import digest
 from conpet_lib.models.prefix import PrefixCache
+from conpet_lib.runs.record import BackboneRecord, Record, StreamRecord, seal
 
 
 def never(step) -> bool:
@@ -27,9 +29,7 @@ def never(step) -> bool:
 def finished(bert, tmp_path):
     """A finished run of three stages, and the call that made it."""
 
-    def call(
-        stream=None, backbone=bert, kind="static", seed=0, max_tokens=128, on_step=None, **more
-    ):
+    def call(stream=None, backbone=bert, kind="static", seed=0, on_step=None, **more):
         config = quick(kind, epochs=1, **more)
         return cp.train(
             stream or make_stream(3),
@@ -39,7 +39,6 @@ def finished(bert, tmp_path):
             tmp_path / "run",
             on_step,
             False,
-            max_tokens=max_tokens,
         )
 
     return call(), call
@@ -57,7 +56,7 @@ def test_the_same_call_loads_a_finished_run_without_training(kind, learned, lear
     "change, field",
     [
         ({"seed": 1}, "seed"),
-        ({"max_tokens": 64}, "backbone.max_tokens"),
+        ({"max_tokens": 64}, "config.max_tokens"),
         ({"kind": "vanilla"}, "config.learner"),
         ({"learning_rate": 0.5}, "config.learning_rate"),
         ({"batch_limit": None}, "config.batch_limit"),
@@ -115,7 +114,7 @@ def test_a_folder_in_use_is_refused_until_its_run_is_finished(finished, bert, tm
         ('{"format": 3, "con', "not a run record"),
         ("[]", "not a run record"),
         ("", "not a run record"),
-        ('{"format": 2}', "has format 2;.*reads format 3"),
+        ('{"format": 2}', "has format 2;.*reads format 4"),
         (None, "holds no run"),
     ],
 )
@@ -190,12 +189,13 @@ def test_an_example_that_comes_and_goes_is_lost_at_its_last_loss(tmp_path):
     said = {"a": "xyxy", "b": "xxxx", "c": "yyyy", "d": "yxzz"}  # label x; one letter a stage
     run = cp.runs.Run(
         tmp_path,
-        {
-            "stages_done": 4,
-            "config": {"learner": "static"},
-            "costs": [],
-            "stream": {"tasks": [["x"]]},
-        },
+        Record(
+            config={"learner": "static"},
+            seed=0,
+            stream=StreamRecord("tiny", "typing", "", [["x"]], []),
+            backbone=BackboneRecord("", 1, 1, "", "cpu", "torch.float32"),
+            stages_done=4,
+        ),
     )
     run.predictions = pd.DataFrame(
         [
@@ -228,12 +228,12 @@ def test_a_long_ledger_loads_in_a_few_times_of_what_reading_its_bare_files_takes
     run, rows = finished[0], 10_000
     one = run.predictions[run.predictions["stage"] == 3]
     one = pd.concat([one] * (rows // len(one) + 1), ignore_index=True).head(rows)
-    record = {**run.record, "stages_done": 50}
+    record = replace(run.record, stages_done=50)
     for stage in range(1, 51):
         one["key"] = [f"corpus:{number:05}:{stage}" for number in range(rows)]
         path = run.folder / "predictions" / f"stage-{stage:02}.parquet"
         one.assign(stage=stage).to_parquet(path, index=False)
-        record["files"][f"predictions/{path.name}"] = digest(path.read_bytes())
+        record.files[f"predictions/{path.name}"] = digest(path.read_bytes())
     start = time.perf_counter()
     bare = sum(len(pd.read_parquet(path)) for path in (run.folder / "predictions").iterdir())
     between = time.perf_counter()
@@ -265,9 +265,7 @@ def test_replayed_counts_add_up_to_the_rows_of_all_steps(kind, learned, learnabl
     run = learned[kind]
     counts = run.replayed.groupby(["stage", "part"])["count"].sum().to_dict()
     entries = {
-        (part["stage"], name): part
-        for name, parts in run.record["ledgers"].items()
-        for part in parts
+        (part["stage"], name): part for name, parts in run.record.ledgers.items() for part in parts
     }
     assert counts == {place: part["rows"] for place, part in entries.items()}
     assert {part["steps"] for part in entries.values()} == {40}
@@ -303,7 +301,10 @@ def test_the_record_is_json_without_a_trace_of_the_machine(tiny_models, tmp_path
     backbone = cp.load_backbone(folder.name, device="cpu")
     run = cp.train(make_stream(2), backbone, quick("dynamic"), folder=tmp_path / "run", bar=False)
     files = list(run.folder.rglob("*.json"))
-    assert json.loads((run.folder / "run.json").read_text()) == run.record and len(files) >= 4
+    assert (
+        json.loads((run.folder / "run.json").read_text()) == run.record.to_json()
+        and len(files) >= 4
+    )
     for path in files:
         content = path.read_text()
         json.loads(content)
@@ -338,3 +339,30 @@ def test_a_run_does_not_answer_with_another_backbone(learned, tiny_models, tmp_p
         cp.ConpetError, match="trained on a backbone of (tuned_layers|exit_layer|fingerprint)"
     ):
         cp.load_run(learned["static"].folder, backbone).predict(["[amber] birch"])
+
+
+def as_format_3(content: dict) -> dict:
+    """A record as the version before wrote it."""
+    old = {**content, "format": 3, "backbone": {**content["backbone"]}}
+    old["config"] = {**content["config"]}
+    old["backbone"]["max_tokens"] = old["config"].pop("max_tokens")
+    del old["config"]["pet"]
+    parts = old.pop("parts")
+    old["modules"] = parts["module"]
+    (old["selector"],) = parts.get("selector") or [None]
+    return {**old, "digest": seal(old)}
+
+
+@pytest.mark.parametrize("kind", MAIN)
+def test_a_run_of_the_format_before_is_loaded_asked_and_not_trained_again(
+    kind, learned, learnable, bert, tmp_path
+):
+    folder = shutil.copytree(learned[kind].folder, tmp_path / "run")
+    content = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(as_format_3(content)))
+    old = cp.load_run(folder, bert)
+    assert old.record == learned[kind].record
+    texts = [learnable.examples[row] for row in learnable[0].test[:3]]
+    pd.testing.assert_frame_equal(old.predict(texts), learned[kind].predict(texts))
+    config = quick(kind, batch_limit=10, epochs=4)
+    assert cp.train(learnable, bert, config, folder=folder, on_step=never, bar=False).finished

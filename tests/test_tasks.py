@@ -15,7 +15,7 @@ SIDES = ("train", "valid", "test")
 
 
 def repeating_corpus(sentences: int = 150) -> Corpus:
-    """Six labels with 60 rows each whose texts are drawn from one pot, so that many stand twice or more."""
+    """Six labels with 60 rows each; their texts come from one pot, so that many stand twice."""
     pot = np.random.default_rng(5).integers(sentences, size=(6, 60))
     examples = [
         Example(key=f"{label}:{row}", text=f"sentence {text}", spans=(), label=f"label {label}")
@@ -60,7 +60,7 @@ def test_labels_are_disjoint_and_no_sentence_stands_on_two_sides(split_seed, cou
                 task.labels
             )
     assert on_one_side_only(stream)
-    rows = sum((rows_of(stream, side) for side in SIDES), [])
+    rows = [row for side in SIDES for row in rows_of(stream, side)]
     assert len(rows) == len(set(rows))
 
 
@@ -82,7 +82,7 @@ def test_the_report_counts_the_rows_left_out_for_their_sentence(split_seed):
     assert stream.report["rows left out, their sentence stands on another side"] == left_out
 
 
-def test_without_counts_and_parts_a_tenth_is_for_validation_a_tenth_for_test_the_rest_for_training():
+def test_without_counts_and_parts_a_tenth_validates_a_tenth_tests_and_the_rest_trains():
     stream = cp.make_stream(make_corpus(4, rows=20), 2, 2, None, None, None)
     assert [(len(task.train), len(task.valid), len(task.test)) for task in stream] == [
         (32, 4, 4)
@@ -169,7 +169,7 @@ def test_asking_for_too_much_lists_what_there_is():
     ):
         cp.make_stream(corpus, 2, 2, 6, 3, 3)
     with pytest.raises(
-        cp.ConpetError, match="(?s)Too few examples.*label 0: 0 of 3 for valid.*Ask for fewer"
+        cp.ConpetError, match=r"(?s)Too few examples.*label 0: 0 of 3 for valid.*Ask for fewer"
     ):
         cp.make_stream(repeating_corpus(sentences=1), 1, 1, 6, 3, 3, labels=[["label 0"]])
     for faulty in ({"grouping": "alike"}, {"tasks": 0}, {"labels_per_task": 0}):

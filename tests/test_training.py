@@ -60,7 +60,7 @@ def test_a_stopped_run_goes_on_to_the_bytes_of_an_unbroken_one(kind, more, bert,
     for stop in stops:
         at = stop_at(*stop)
         stopped = call("broken", lambda step, at=at: told.append(step) or at(step))
-        assert not stopped.finished and stopped.record["stages_done"] == stop[0] - 1
+        assert not stopped.finished and stopped.record.stages_done == stop[0] - 1
     with pytest.raises(KeyboardInterrupt, match="broken was interrupted; the same call goes on"):
         call("broken", stop_at(3, "module", 7, kill=True))
     resumed = call("broken")
@@ -166,7 +166,7 @@ def test_a_damaged_checkpoint_is_told_and_costs_only_its_stage(damage, bert, tmp
         tensors, about = (
             {name: opened.get_tensor(name) for name in opened.keys()},
             opened.metadata(),
-        )  # noqa: SIM118
+        )
     if damage == "a weight":
         next(iter(tensors.values())).view(-1)[0] += 1
     if damage == "a step":

@@ -200,8 +200,7 @@ def calibration(learner: Learner, sizes: list[int]) -> Timing:
         features.fill(rows[:2].tolist())
         seconds = timeit(lambda: features.fill(rows[2:].tolist()), number=1)
         prefix = seconds / max(1, len(rows) - 2)
-        active = learner.prepare(rows, 1)
-        fitting.active = dict(zip(rows.tolist(), active))
+        learner.take_in(rows, 1)
         steps = {}
         for size in sizes:
             step = partial(learner.train_on, np.resize(rows, size), fitting)

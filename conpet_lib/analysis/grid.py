@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from conpet_lib.analysis.tables import runs_table
 from conpet_lib.core.assets import cache_folder
+from conpet_lib.core.files import user_path
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.fitting import Step
 from conpet_lib.models.backbone import Backbone
@@ -128,7 +129,7 @@ def _jobs(
         backbone.device.type,
         str(backbone.dtype).removeprefix("torch."),
     )
-    parent = Path(folder or cache_folder() / "runs")
+    parent = user_path(folder or cache_folder() / "runs")
     jobs = {}
     for stream, config, seed in itertools.product(streams, configs, seeds):
         place = parent / folder_name(describe(stream, backbone, config, seed))

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.files import user_path
 from conpet_lib.runs.run import Run, load_run
 
 BACKBONE = ("fingerprint", "exit_layer", "tuned_layers")  # columns from the record of the backbone
@@ -28,7 +29,7 @@ def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
         `problem` says what is wrong with a run that cannot be read.
     """
     if isinstance(runs, (str, Path)):
-        runs = sorted(path.parent for path in Path(runs).rglob("run.json"))
+        runs = sorted(path.parent for path in user_path(runs).rglob("run.json"))
     rows = [_row(run) for run in runs]
     return pd.DataFrame(rows, columns=None if rows else FIRST_COLUMNS)
 

@@ -1,4 +1,8 @@
-"""Errors for people: what was wrong, where, and what to do. Knows no other file of the library; all may use it."""
+"""Errors: faults told to people, with what was wrong, where, and what to do about it.
+
+In: a value and what it should have been. Out: nothing, or an exception whose message says how to
+mend the fault. Imports no other file of the library; every room may use this one.
+"""
 
 import difflib
 from collections.abc import Collection
@@ -9,20 +13,36 @@ class ConpetError(Exception):
 
 
 def check(holds: bool, owner: object, field: str, wanted: str) -> None:
-    """Raise a ValueError that names class, field, value and rule (`wanted`, in words) of a configuration's fault."""
+    """Refuse a configuration whose field breaks a rule.
+
+    Args:
+        holds: Whether the rule holds.
+        owner: The configuration that has the field.
+        field: Name of the field.
+        wanted: The rule in words, such as "a whole number from 1".
+
+    Raises:
+        ValueError: If the rule does not hold; the message names class, field, value and rule.
+    """
     if not holds:
-        raise ValueError(
-            f"{type(owner).__name__}({field}={getattr(owner, field)!r}): {field} must be {wanted}."
-        )
+        value = getattr(owner, field)
+        raise ValueError(f"{type(owner).__name__}({field}={value!r}): {field} must be {wanted}.")
 
 
 def check_known(kind: str, name: object, known: Collection[str]) -> None:
-    """Raise a ConpetError for a name that is not in a list; it suggests the nearest one."""
-    if name not in known:
-        near = [
-            f" Did you mean {one!r}?"
-            for one in difflib.get_close_matches(str(name), sorted(known), n=1)
-        ]
-        raise ConpetError(
-            f"Unknown {kind} {name!r}.{''.join(near)} Known: {', '.join(sorted(known))}."
-        )
+    """Refuse a name that is not in a list.
+
+    Args:
+        kind: What the name is of, in words, such as "learner".
+        name: The name that was given.
+        known: All names that there are.
+
+    Raises:
+        ConpetError: If the name is unknown; the message suggests the nearest name and lists all.
+    """
+    if name in known:
+        return
+    names = sorted(known)
+    nearest = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise ConpetError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")

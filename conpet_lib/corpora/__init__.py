@@ -1,55 +1,97 @@
 """Corpora: labelled examples from files, all in one form.
-In: a corpus name and, but for WordNet, a path. Out: a `Corpus` of `Example`s and a report of what was left out. A
-reader a corpus; what they share is in `example`. Knows nothing of tasks or backbones. Start at `load_corpus`."""
+
+In: the name of a corpus and, except for WordNet, a path. Out: a `Corpus` of `Example`s, with a
+report of what was left out. Each corpus has one file, which ends in its `READER`; a new one is such
+a file and one import here, or a call of `register_reader`. May import `core`. Knows nothing of
+tasks or backbones. Start at `load_corpus`.
+"""
 
 from pathlib import Path
 
 import pandas as pd
 
-from conpet_lib.core.assets import ASSETS, asset_folder
+from conpet_lib.core.assets import asset_folder
 from conpet_lib.core.errors import ConpetError, check_known
-from conpet_lib.corpora import ace, fewnerd, fewrel, ontonotes, table, tacred, wordnet
+from conpet_lib.core.files import user_path
+from conpet_lib.corpora import ace, bbn, fewnerd, fewrel, ontonotes, table, tacred, wordnet
+from conpet_lib.corpora.checks import check_reader
 from conpet_lib.corpora.example import Corpus, Example, ReadReport
-from conpet_lib.corpora.reader import ABOUT
-from conpet_lib.corpora.reading import read_corpus
+from conpet_lib.corpora.reader import Fault, Layout, Reader
+from conpet_lib.corpora.reading import Source, read_corpus
 
-__all__ = ["READERS", "Corpus", "Example", "ReadReport", "load_corpus"]
+__all__ = [
+    "READERS",
+    "Corpus",
+    "Example",
+    "Fault",
+    "Layout",
+    "ReadReport",
+    "Reader",
+    "check_reader",
+    "load_corpus",
+    "register_reader",
+]
 
-READERS = {
-    "wordnet": wordnet,
-    "fewnerd": fewnerd,
-    "ontonotes": ontonotes,
-    "bbn": ontonotes,
-    "fewrel": fewrel,
-    "tacred": tacred,
-    "ace": ace,
-    "table": table,
-}
+_OURS = (wordnet, fewnerd, ontonotes, bbn, fewrel, tacred, ace, table)
+
+READERS: dict[str, Reader] = {module.READER.name: module.READER for module in _OURS}
 
 
-def load_corpus(name: str, path: str | Path | pd.DataFrame | None = None, **options) -> Corpus:
-    """Read a corpus; its `report` says what was left out or read as another, and why.
-    Args: path: the file or folder as it was handed out, zip, tar and gz too. "wordnet" needs none: it is fetched.
-            "table" takes a DataFrame or a Hugging Face Dataset too.
-        options: "table": `text=`, `label=` and so on name columns that are not guessed. "tacred": `patch=`, Re-TACRED's
-            or TACREV's files. "ontonotes", "bbn", "ace": `repeats=True` keeps repeats. "ace": `argument="extent"`.
-    Raises: ConpetError for an unknown name or option, a missing path (it says what to get) or a faulty file."""
-    check_known("corpus", name, ABOUT)
-    known = ABOUT[name].get("options", {})
-    for option, value in options.items():
-        if option not in known or known[option] and value not in known[option]:
-            raise ConpetError(
-                f"{option}={value!r} is no option of {name!r}; known: {known or 'none'}."
-            )
-    options = {option: values[0] if values else None for option, values in known.items()} | options
-    if path is None and name not in ASSETS:
-        raise ConpetError(f"load_corpus needs path= for this corpus. {ABOUT[name]['wanted']}")
-    if path is None or isinstance(path, (str, Path)):
-        path = asset_folder(name) if path is None else Path(path)
-    elif name != "table" or not isinstance(path := table.frame_of(path), pd.DataFrame):
+def register_reader(reader: Reader) -> None:
+    """Make a corpus of your own known to `load_corpus`, in a notebook as in a file.
+
+    Args:
+        reader: What reads it; try it with `check_reader` first. One that was registered under the
+            same name before is replaced, so that a cell can be run again.
+
+    Raises:
+        ConpetError: If the name is that of a corpus which the library brings.
+    """
+    if reader.name in [module.READER.name for module in _OURS]:
         raise ConpetError(
-            f"load_corpus({name!r}) cannot read a {type(path).__name__}. {ABOUT[name]['wanted']}"
+            f"The library has a corpus {reader.name!r} of its own. Give the reader another name."
         )
-    if options.get("patch"):
-        options["patch"] = tacred.read_patch(options["patch"])
-    return read_corpus(name, path, READERS[name].read_file, options)
+    READERS[reader.name] = reader
+
+
+def _source(reader: Reader, path: object) -> Source:
+    """Where a corpus is read from: a path, a packaged asset, or a table in memory."""
+    if path is None:
+        if reader.asset is None:
+            raise ConpetError(f"load_corpus needs path= for this corpus. {reader.wanted}")
+        return asset_folder(reader.asset)
+    if isinstance(path, (str, Path)):
+        return user_path(path)
+    frame = None if reader.from_memory is None else reader.from_memory(path)
+    if frame is None:
+        raise ConpetError(
+            f"load_corpus({reader.name!r}) cannot read a {type(path).__name__}. {reader.wanted}"
+        )
+    return frame
+
+
+def load_corpus(
+    name: str, path: str | Path | pd.DataFrame | None = None, **options: object
+) -> Corpus:
+    """Read a corpus; its `report` says what was left out or read as another, and why.
+
+    Args:
+        name: One of `READERS`.
+        path: The file or folder as it was handed out, zip, tar and gz too. "wordnet" needs none,
+            because it is fetched. "table" takes a DataFrame or a Hugging Face Dataset too.
+        **options: "table": `text=`, `label=` and so on name the columns that are not guessed.
+            "tacred": `patch=`, the files of Re-TACRED or TACREV. "ontonotes", "bbn", "ace":
+            `repeats=True` keeps exact repeats. "ace": `argument="extent"`.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        ConpetError: For an unknown name or option, a missing path (it says what to get) or a
+            faulty file (it names all faults).
+    """
+    check_known("corpus", name, READERS)
+    reader = READERS[name]
+    settings = reader.settings(options)
+    source = _source(reader, path)
+    return read_corpus(reader, source, reader.prepare(settings))

@@ -1,79 +1,106 @@
-"""One form for the examples of every corpus, and one way from a path as it was handed out to a checked `Corpus`.
-In: a path, and what reads one file. Out: a `Corpus`, or one ConpetError with every fault. By which signs a layout is
-told, and what to get, is data: `data/corpora.json`. Knows no layout itself. Start at `read_corpus`."""
+"""Example: a text with marked spans and a label, and what a reading of many of them gives.
+
+In: nothing. Out: `Example`, `Corpus` and `ReadReport`, the one form in which every corpus is handed
+on to streams and prompts. Imports nothing of ours. Knows neither files nor layouts.
+Start at `Example`.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-LONGEST = 10_000  # characters of a text
+LONGEST = 10_000  # characters of a text; a longer one is cut around its spans
+
+Span = tuple[int, int]  # characters of a text, the end exclusive
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A text with marked spans and a label."""
+    """A text with marked spans and a label.
 
-    key: str  # names the example in records, which never hold its text
+    Attributes:
+        key: Names the example in records, which never hold its text; no other example of the
+            corpus has it.
+        text: What a model reads.
+        spans: Marked characters, ends exclusive: one span for typing, head and tail for relations,
+            none where the whole text is classified.
+        label: What is to be predicted.
+        part: The official part it stands in, "train", "valid" or "test"; None if there is none.
+        source: The file, and the line or record in it.
+        sentence: What must not stand on two sides of a split; if empty, that is the text.
+        group: Group of similar labels to which the label belongs; may be empty.
+    """
+
+    key: str
     text: str
-    spans: tuple[
-        tuple[int, int], ...
-    ]  # characters, end exclusive: typing one, relations head and tail, or none
+    spans: tuple[Span, ...]
     label: str
-    part: str | None = None  # official part: "train", "valid" or "test"
-    source: str = ""  # file and line or record
-    sentence: str = ""  # what must not stand on two sides of a split; if empty, the text
-    group: str = field(default="", repr=False)  # of the label, among similar ones; may be empty
+    part: str | None = None
+    source: str = ""
+    sentence: str = ""
+    group: str = field(default="", repr=False)
 
     def span_texts(self) -> tuple[str, ...]:
-        """The marked words, one string a span."""
+        """The marked words, one string per span."""
         return tuple(self.text[start:end] for start, end in self.spans)
 
 
 @dataclass
 class ReadReport:
-    """What became of all that a reader met: `read` examples; what was left out or changed, as `{reason: count}`."""
+    """What became of everything that a reader met.
+
+    Attributes:
+        read: Number of examples.
+        skipped: What was left out, as `{reason: count}`.
+        merged: What was read as something else, or made one with it, as `{reason: count}`.
+        truncated: Texts that were cut, as `{how: count}`.
+        unknown: Examples of labels that the authors' split does not have, as `{label: count}`.
+        notes: What was recognised, and what was not read.
+    """
 
     read: int = 0
-    skipped: Counter = field(default_factory=Counter)
-    merged: Counter = field(default_factory=Counter)  # read as another, or made one with it
-    truncated: Counter = field(default_factory=Counter)
-    unknown: Counter = field(
-        default_factory=Counter
-    )  # examples of labels that the authors' split lacks
-    notes: list[str] = field(default_factory=list)  # what was recognised, what was not read
+    skipped: Counter[str] = field(default_factory=Counter)
+    merged: Counter[str] = field(default_factory=Counter)
+    truncated: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        counts = {
+        counters = {
             "skipped": self.skipped,
             "merged": self.merged,
             "truncated": self.truncated,
             "unknown to the authors' split": self.unknown,
         }
-        lines = [
-            f"{count:,} {kind}: {reason}"
-            for kind, found in counts.items()
-            for reason, count in found.items()
-        ]
-        return "\n".join([f"{self.read:,} examples read", *lines, *self.notes])
+        lines = [f"{self.read:,} examples read"]
+        for verb, counter in counters.items():
+            for reason, count in counter.items():
+                lines.append(f"{count:,} {verb}: {reason}")
+        return "\n".join(lines + self.notes)
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A named list of examples."""
+    """A named list of examples.
+
+    Attributes:
+        name: What it was loaded as, or the file of one's own data.
+        kind: Chooses the prompt: "definition", "typing", "relation" or "text".
+        examples: All that was read, in the order of files and records.
+        report: What became of everything that the reader met.
+        groups: Group of similar labels for each label; empty if the corpus has no groups.
+    """
 
     name: str
-    kind: str  # chooses the prompt: "definition", "typing", "relation" or "text"
+    kind: str
     examples: Sequence[Example]
     report: ReadReport
-    groups: dict[str, str] = field(
-        default_factory=dict
-    )  # label -> group of similar labels; may be empty
+    groups: dict[str, str] = field(default_factory=dict)
 
-    def counts(self) -> Counter:
-        """Number of examples a label."""
+    def counts(self) -> Counter[str]:
+        """Number of examples per label."""
         return Counter(example.label for example in self.examples)
 
     def __repr__(self) -> str:
-        return (
-            f"Corpus({self.name!r}: {len(self.examples):,} examples, {len(self.counts())} labels)"
-        )
+        examples = f"{len(self.examples):,} examples"
+        return f"Corpus({self.name!r}: {examples}, {len(self.counts())} labels)"

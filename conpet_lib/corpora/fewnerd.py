@@ -1,47 +1,110 @@
-"""Few-NERD in its official two columns: `token<TAB>label`, an empty line between sentences.
-A mention is a maximal run of one label other than `O`; neighbouring mentions of one type melt into one, by the layout's
-design (about 1 %). In INTER and INTRA other types are `O`. Labels are `coarse-fine`; `B-` or `I-` before is dropped."""
+"""Few-NERD: Wikipedia sentences with 66 fine types of names, in its official two columns.
+
+Layout: `token<TAB>label` on each line, and an empty line between sentences. A mention is a maximal
+run of one label other than `O`; neighbouring mentions of one type melt into one, by the layout's
+design (about 1 %). In the sets INTER and INTRA other types are `O`. Labels are `coarse-fine`; the
+`B-` or `I-` that some copies have before them is dropped. May import `reader`, `text`, `example`.
+Start at `read_file`.
+"""
 
 import re
-from itertools import groupby
+from collections.abc import Iterator
 from pathlib import Path
 
 from conpet_lib.corpora.example import Example, ReadReport
-from conpet_lib.corpora.reader import PARTS, Found
+from conpet_lib.corpora.reader import PARTS, Found, Layout, Reader
 from conpet_lib.corpora.text import joined, text_of
 
-PREFIX = re.compile(r"^[BI]-(?=(art|building|event|location|organization|other|person|product)-)")
+# A mark is one only before a coarse type, because a label of another corpus may begin with "B-".
+MARK = re.compile(r"^[BI]-(?=(art|building|event|location|organization|other|person|product)-)")
+OUTSIDE = "O"  # the label of a token outside of all mentions
+
+Line = tuple[int, list[str]]  # the line's number, and its columns
+
+
+def _sentences(text: str) -> Iterator[list[Line]]:
+    """The lines of each sentence."""
+    sentence: list[Line] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line:
+            sentence.append((number, line.split("\t")))
+        elif sentence:
+            yield sentence
+            sentence = []
+    if sentence:  # the last one may have no empty line after it
+        yield sentence
+
+
+def _faults(sentence: list[Line]) -> list[str]:
+    """What is wrong with lines that are not two filled columns."""
+    faults = []
+    for number, columns in sentence:
+        if len(columns) != 2 or not all(columns):
+            faults.append(f"line {number}: expected token<TAB>label, found {columns}")
+    return faults
+
+
+def _runs(labels: list[str]) -> Iterator[tuple[int, int]]:
+    """Start and end, exclusive, of each maximal run of one label other than `O`."""
+    start = 0
+    for end in range(1, len(labels) + 1):
+        if end == len(labels) or labels[end] != labels[start]:
+            if labels[start] != OUTSIDE:
+                yield start, end
+            start = end
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
-    """One example a mention, and the faulty lines; the group of a label is its coarse type."""
-    for filled, sentence in groupby(
-        enumerate(text_of(file).split("\n"), 1), key=lambda line: bool(line[1])
-    ):
-        rows = [(number, line.split("\t")) for number, line in sentence if filled]
-        faults = [
-            f"line {number}: expected token<TAB>label, found {row}"
-            for number, row in rows
-            if len(row) != 2 or not all(row)
-        ]
-        if faults or not filled:
+    """One example for each mention.
+
+    Args:
+        file: One part of one set.
+        report: Gets the number of sentences without a mention.
+
+    Returns:
+        Examples, whose group is the coarse type, and a text for each faulty line.
+    """
+    for sentence in _sentences(text_of(file)):
+        faults = _faults(sentence)
+        if faults:
             yield from faults
             continue
-        tokens, labels = [row[0] for _, row in rows], [PREFIX.sub("", row[1]) for _, row in rows]
-        runs = [
-            list(run)
-            for label, run in groupby(range(len(labels)), key=labels.__getitem__)
-            if label != "O"
-        ]
-        report.skipped["sentences without a mention"] += not runs
-        for start, *more in runs:
-            text, spans = joined(tokens, [(start, start + 1 + len(more))])
+        tokens = [columns[0] for _, columns in sentence]
+        labels = [MARK.sub("", columns[1]) for _, columns in sentence]
+        runs = list(_runs(labels))
+        first_line = sentence[0][0]
+        if not runs:
+            report.skipped["sentences without a mention"] += 1
+        for start, end in runs:
+            text, spans = joined(tokens, [(start, end)])
+            coarse_type = labels[start].split("-", 1)[0]
+            line_of_mention = sentence[start][0]
             yield Example(
-                f"{file.stem}:{rows[0][0]}:{start}",
-                text,
-                spans,
-                labels[start],
-                PARTS.get(file.stem),
-                f"{file.name}, line {rows[start][0]}",
-                group=labels[start].split("-", 1)[0],
+                key=f"{file.stem}:{first_line}:{start}",
+                text=text,
+                spans=spans,
+                label=labels[start],
+                part=PARTS.get(file.stem),
+                source=f"{file.name}, line {line_of_mention}",
+                group=coarse_type,
             )
+
+
+READER = Reader(
+    name="fewnerd",
+    kind="typing",
+    read_file=read_file,
+    layouts=(
+        Layout(
+            "Few-NERD text",
+            {"a line of two columns, token<TAB>label": r"(?m)^[^\t\r\n]+\t[^\t\r\n]+\r?$"},
+        ),
+    ),
+    preferred_folders=("supervised",),
+    expected="lines of token<TAB>label, an empty line between sentences",
+    wanted=(
+        "Wanted: Few-NERD's supervised/ folder with train.txt, dev.txt, test.txt, "
+        "or one such file (github.com/thunlp/Few-NERD, CC BY-SA 4.0)."
+    ),
+    licence="CC BY-SA 4.0",
+)

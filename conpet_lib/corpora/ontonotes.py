@@ -1,91 +1,185 @@
-"""OntoNotes and BBN with fine types such as `/person/artist`: AFET's JSON lines, text of four or five columns, or tags.
-A line is `{"tokens": [...], "mentions": [{"start": 0, "end": 2, "labels": [...]}]}`, or start, end, tokens, labels with
-TABs between, a fifth column unused; ends are exclusive. Of a path of labels the deepest counts. Ours: a mention with
-several paths is left out and counted; `/FAC` of BBN's test part is read as the `/FACILITY` of its training part.
-LDC2005T33: text with names in tags, `<ENAMEX TYPE="GPE:CITY">Brevik</ENAMEX>`, which may nest, stand inside tokens and
-be closed as another; it is no XML, so tags are scanned. Ours: a line is a sentence; `TYPE:SUBTYPE` is `/TYPE/SUBTYPE`,
-`:OTHER` the root; descriptions (`PER_DESC`) are no names, and are counted."""
+"""OntoNotes with fine types such as `/person/artist`: AFET's JSON lines, or text of columns.
 
-import html
+Layouts: `{"tokens": [...], "mentions": [{"start": 0, "end": 2, "labels": [...]}]}` on each line, or
+start, end, tokens and labels with TABs between, where a fifth column is not used. Ends are
+exclusive. Of a path of labels the deepest counts. A choice of ours: a mention with labels on
+several paths is left out and counted. May import `reader`, `text`, `example`. Start at `read_file`;
+`bbn` reads the same two layouts by `read_lines`.
+"""
+
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from conpet_lib.corpora.example import Example, ReadReport
-from conpet_lib.corpora.reader import FAULTS, PARTS, Found
-from conpet_lib.corpora.text import joined, lines_of, load_json, text_of
+from conpet_lib.corpora.reader import PARTS, Found, Layout, Reader, record_by_record
+from conpet_lib.corpora.text import field_of, joined, lines_of, load_json, text_of, texts
 
-COLUMNS = re.compile(r"(-?\d{1,9})\t(-?\d{1,9})\t([^\t]*)\t([^\t]*)")
+COLUMNS = re.compile(
+    r"(?P<start>-?\d{1,9})\t(?P<end>-?\d{1,9})\t(?P<tokens>[^\t]*)\t(?P<labels>[^\t]*)"
+)
+
+Mention = tuple[int, int, list[str]]  # start and end, exclusive, and the labels
+Sentence = tuple[str | list[str], list[Mention]]  # tokens, or a text; and the mentions in it
 
 
-TAG = re.compile(r'<(/?)(\w+)(?:\s+TYPE\s*=\s*"([^"]+)")?[^<>]*>')
+def in_json(line: str) -> Sentence:
+    """The sentence on a line of AFET's JSON.
+
+    Args:
+        line: One object.
+
+    Returns:
+        Its tokens, and its mentions with all their labels.
+
+    Raises:
+        Fault: If a field is missing, or is of another type.
+    """
+    record = load_json(line)
+    tokens = texts(field_of(record, "tokens", list), "the tokens")
+    mentions = []
+    for mention in field_of(record, "mentions", list):
+        start = field_of(mention, "start", int)
+        end = field_of(mention, "end", int)
+        labels = texts(field_of(mention, "labels", list), "the labels")
+        mentions.append((start, end, labels))
+    return tokens, mentions
+
+
+def in_columns(line: str) -> Sentence | None:
+    """The sentence on a line of four or five columns, which has one mention.
+
+    Args:
+        line: Start, end, tokens and labels, with TABs between.
+
+    Returns:
+        Its tokens and its mention; None for a line of another form.
+    """
+    columns = COLUMNS.match(line)
+    if columns is None:
+        return None
+    mention = int(columns["start"]), int(columns["end"]), columns["labels"].split()
+    return columns["tokens"].split(" "), [mention]
+
+
+def _deepest(labels: set[str]) -> list[str]:
+    """The labels that are not above another one of them."""
+    deepest = []
+    for label in labels:
+        if not any(other.startswith(f"{label}/") for other in labels):
+            deepest.append(label)
+    return deepest
+
+
+def _as_they_are(labels: list[str], report: ReadReport) -> list[str]:
+    """Labels that need no mending."""
+    return labels
+
+
+def read_lines(
+    file: Path,
+    report: ReadReport,
+    in_text: Callable[[str, ReadReport], Sentence | None],
+    mended: Callable[[list[str], ReadReport], list[str]] = _as_they_are,
+) -> Found:
+    """One example for each mention in a file of JSON lines, or of lines of text.
+
+    Args:
+        file: One part of a corpus.
+        report: Gets the number of lines of another form, and of mentions that are left out.
+        in_text: Gives the sentence on a line that is no JSON; None for a line of another form.
+        mended: Gives the labels of a mention as the corpus should have them.
+
+    Returns:
+        Examples, whose group is the root of the label's path, and a text for each faulty line.
+    """
+    whole = text_of(file)
+    is_json = whole.lstrip().startswith("{")
+
+    def read_line(where: str, line: str) -> Iterator[Example]:
+        sentence = in_json(line) if is_json else in_text(line, report)
+        if sentence is None:
+            report.skipped["lines of another form"] += 1
+            return
+        line_number = where.removeprefix("line ")
+        tokens, mentions = sentence
+        for number, (start, end, labels) in enumerate(mentions):
+            deepest = _deepest(set(mended(labels, report)))
+            if len(deepest) > 1:
+                report.skipped["labels on several branches"] += 1
+                continue
+            if not deepest or not 0 <= start < end <= len(tokens):
+                report.skipped["no label, or no place"] += 1
+                continue
+            (label,) = deepest
+            text, spans = joined(tokens, [(start, end)])
+            root = "/".join(label.split("/")[:2])
+            yield Example(
+                key=f"{file.stem}:{line_number}:{number}",
+                text=text,
+                spans=spans,
+                label=label,
+                part=PARTS.get(file.stem),
+                source=f"{file.name}, {where}",
+                group=root,
+            )
+
+    yield from record_by_record(lines_of(whole), read_line)
 
 
 def read_file(file: Path, report: ReadReport) -> Found:
-    """One example a mention, or what is wrong with its line; the root is the group."""
-    json_lines = (whole := text_of(file)).lstrip().startswith("{")
-    for where, line in lines_of(whole):
-        try:
-            if json_lines:
-                record = load_json(line)
-                tokens = list.copy(record["tokens"])  # TypeError for a text
-                mentions = [
-                    (one["start"], one["end"], list.copy(one["labels"]))
-                    for one in record["mentions"]
-                ]
-            elif fields := COLUMNS.match(line):
-                tokens, mentions = (
-                    fields[3].split(" "),
-                    [(int(fields[1]), int(fields[2]), fields[4].split())],
-                )
-            elif "<" in line:
-                tokens, mentions = named(line, report)
-            else:
-                report.skipped["lines of another form"] += 1
-                continue
-            for place, (start, end, labels) in enumerate(mentions):
-                mended = {re.sub("^/FAC(?=/|$)", "/FACILITY", label) for label in labels}
-                report.merged["labels /FAC read as /FACILITY"] += mended != {*labels}
-                lowest = [
-                    one
-                    for one in mended
-                    if not any(other.startswith(f"{one}/") for other in mended)
-                ]
-                if not 0 <= start < end <= len(tokens) or len(lowest) != 1:
-                    report.skipped[
-                        "labels on several branches" if len(lowest) > 1 else "no label, or no place"
-                    ] += 1
-                    continue
-                text, spans = joined(tokens, [(start, end)])
-                yield Example(
-                    f"{file.stem}:{where[5:]}:{place}",
-                    text,
-                    spans,
-                    lowest[0],
-                    PARTS.get(file.stem),
-                    f"{file.name}, {where}",
-                    group="/".join(lowest[0].split("/")[:2]),
-                )
-        except FAULTS as error:
-            yield f"{where}: {type(error).__name__} {error}"
+    """One example for each mention.
+
+    Args:
+        file: One part of the corpus, in one of the two layouts.
+        report: Gets the number of lines of another form, and of mentions that are left out.
+
+    Returns:
+        Examples, and a text for each faulty line.
+    """
+    return read_lines(file, report, lambda line, report: in_columns(line))
 
 
-def named(line: str, report: ReadReport) -> tuple[str, list[tuple[int, int, list[str]]]]:
-    """The text of a line without its tags, and its names with their places in it."""
-    text, opened, found, place = "", [], [], 0
-    for tag in TAG.finditer(line):
-        text, place = text + html.unescape(line[place : tag.start()]), tag.end()
-        if tag[2] not in ("ENAMEX", "NUMEX", "TIMEX"):
-            continue
-        if tag[3] and not tag[1]:
-            opened.append((len(text), tag[3]))
-        elif tag[1] and opened:
-            start, kind = opened.pop()  # whichever name it closes
-            report.merged["labels PRODCUT read as PRODUCT"] += "PRODCUT" in kind
-            kind = kind.replace("PRODCUT", "PRODUCT").removesuffix(":OTHER").replace(":", "/")
-            report.skipped["descriptions, not names"] += "_DESC" in kind
-            found += [(start, len(text), [f"/{kind}"])] * ("_DESC" not in kind)
-        else:
-            report.skipped["tags without a beginning on their line, or without a TYPE"] += 1
-    report.skipped["names that do not end on their line"] += len(opened)
-    report.skipped["lines without a name"] += not found
-    return text + html.unescape(line[place:]), found
+COLUMNS_LAYOUT = Layout(
+    "text of 4 or 5 columns",
+    {"a line of start, end, tokens and labels with TABs between": (r"(?m)^\d+\t\d+\t[^\t\n]+\t/")},
+)
+JSON_LAYOUT = Layout(
+    "AFET JSON lines",
+    {
+        "an object a line": r"^\s*\{",
+        'the field "tokens"': r'"tokens"\s*:',
+        'the field "mentions"': r'"mentions"\s*:',
+    },
+)
+EXPECTED = (
+    "lines of start, end, tokens, labels with TABs between, or JSON lines as "
+    '{"tokens": [...], "mentions": [{"start": 0, "end": 2, "labels": [...]}]}'
+)
+LICENCE = "LDC's user agreement: the text may not be passed on"
+
+READER = Reader(
+    name="ontonotes",
+    kind="typing",
+    read_file=read_file,
+    layouts=(
+        COLUMNS_LAYOUT,
+        JSON_LAYOUT,
+        Layout(
+            "names of 18 types as in LDC2013T19 and CoNLL-2012; "
+            "the 89 fine types are another corpus",
+            {"its marks": r"<ENAMEX|^\s*#begin document"},
+            refused=True,
+        ),
+    ),
+    options={"repeats": [False, True]},
+    preferred_folders=("ontonotes",),
+    expected=EXPECTED,
+    wanted=(
+        "Wanted: OntoNotes with fine types: train.txt, dev.txt, test.txt of "
+        "github.com/shimaokasonse/NFGEC, train.json and test.json of github.com/INK-USC/AFET, "
+        "or the authors' text of four columns; one file or the folder. "
+        "The text is under an LDC licence."
+    ),
+    licence=LICENCE,
+)

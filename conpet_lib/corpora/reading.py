@@ -1,213 +1,209 @@
-"""One form for the examples of every corpus, and one way from a path as it was handed out to a checked `Corpus`.
-In: a path, and what reads one file. Out: a `Corpus`, or one ConpetError with every fault. By which signs a layout is
-told, and what to get, is data: `data/corpora.json`. Knows no layout itself. Start at `read_corpus`."""
+"""Reading: from a path as it was handed out to a checked corpus.
 
-import gzip
+In: a `Reader`, and a path or a table in memory. Out: a `Corpus`, or one ConpetError with every
+fault. May import `layouts`, `kept`, `text`, `reader`, `example` and `core`. Knows no corpus and
+parses no record. Start at `read_corpus`.
+"""
+
 import json
 import re
-import shutil
-import tarfile
 import tempfile
-import zipfile
-import zlib
-from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import pandas as pd
 
-from conpet_lib.core.assets import DATA, cache_folder
+from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import digest
 from conpet_lib.corpora.example import LONGEST, Corpus, Example, ReadReport
-from conpet_lib.corpora.kept import load_stored, store
-from conpet_lib.corpora.reader import ABOUT, FAULTS, PARTS, Found
+from conpet_lib.corpora.kept import kept_file, load_stored, store
+from conpet_lib.corpora.layouts import choose_files, files_beside
+from conpet_lib.corpora.reader import FAULTS, Reader, fault_text
 from conpet_lib.corpora.text import shortened
 
-VERSION, KEPT = (
-    1,
-    100_000,
-)  # raise the first when a reader gives other examples; a corpus of so many is kept
+KEPT = 100_000  # examples; a corpus of so many is kept in the cache
+SHOWN = 20  # faults of a kind that are told one by one
+KIND_OF_SPANS = {0: "text", 1: "typing", 2: "relation"}  # of a corpus that has no kind of its own
+
+Source: TypeAlias = "Path | pd.DataFrame"
 
 
-BROKEN = (
-    OSError,
-    EOFError,
-    RuntimeError,
-    zlib.error,
-    zipfile.BadZipFile,
-    tarfile.TarError,
-)  # a faulty archive
+def _name_of(source: Source) -> str:
+    """What messages call a file or a table in memory."""
+    if isinstance(source, Path):
+        return source.name
+    return "table"
 
 
-def find_files(path: Path, work: Path) -> list[Path]:
-    """The files under a path; archives are unpacked into `work`, and links in them are not followed."""
-    files, found = (
-        [],
-        [path] if path.is_file() else sorted(filter(Path.is_file, path.rglob("[!.]*"))),
-    )
-    for place, file in enumerate(found):  # grows by what is in an archive
-        inside = work / f"{place}"
-        if zipfile.is_zipfile(file):
-            shutil.unpack_archive(
-                file, inside, "zip"
-            )  # a link becomes a file that holds its target's name
-        elif tarfile.is_tarfile(file):
-            shutil.unpack_archive(file, inside, "tar", filter="data")
-        elif file.suffix == ".gz":
-            inside.mkdir()
-            (inside / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
-        else:
-            files.append(file)
-        found += sorted(filter(Path.is_file, inside.rglob("[!.]*")))
-    return files
+class _Collector:
+    """What was found in the files of a corpus: each example once, and the faults by their kind.
 
+    Attributes:
+        examples: The examples that are kept.
+        faults: The messages of each kind of fault, in the order in which they were met.
+    """
 
-def choose(path: Path, files: list[Path], name: str, report: ReadReport) -> list[Path]:
-    """The files to read, of a layout that is told by content, the scarce parts first: of several folders the preferred
-    one, of parts the official ones. Raises: ConpetError with what each layout lacks, or what is in the way."""
-    about, known, near = ABOUT[name], {}, {}
-    official, stems = (
-        about.get("official", PARTS),
-        {file: file.name.split(".")[0] for file in files},
-    )
-    for file in files:
-        with open(file, encoding="utf-8-sig", errors="replace") as stream:
-            head = stream.read(1 << 20)
-        for layout, signs in reversed(about["layouts"].items()):
-            lacks = [words for words, sign in signs.items() if not re.search(sign, head)]
-            near[layout] = min(near.get(layout, lacks), lacks, key=len)
-            known |= {} if lacks else {file: layout}
-    used = list(known)
-    for word in about.get("prefer", ()):
-        used = [file for file in used if word in file.as_posix().lower().split("/")[:-1]] or used
-    used = [file for file in used if stems[file] in official] or used
-    forms, names = {known[file] for file in used}, [file.name for file in used]
-    if (
-        not used
-        or len(forms) > 1
-        or forms & {*about.get("refused", ())}
-        or len({*names}) < len(names)
-    ):
-        said = [
-            f"{path}: {', '.join(names[:9])}: {' and '.join(sorted(forms))}: another corpus, or more than one. "
-            "Give the file or folder that is meant."
-            if used
-            else f"{path}: no known layout of {name!r} in {len(files):,} files. Tried, with what is lacking:"
-        ]
-        said += [
-            f"- {one}: {', '.join(near.get(one, signs))}" for one, signs in about["layouts"].items()
-        ] * (not used)
-        raise ConpetError("\n".join([*said, about["wanted"]]))
-    left = [
-        file.name
-        for file in files
-        if file not in used and not any(map(file.match, about.get("beside", ())))
-    ]
-    report.notes += [
-        f"recognised: {forms.pop()}",
-        *[f"files not read: {', '.join(left[:9])}"] * bool(left),
-    ]
-    return sorted(used, key=lambda file: ([*PARTS, stems[file]].index(stems[file]), file))
+    def __init__(self, report: ReadReport, repeats: object) -> None:
+        self.examples: list[Example] = []
+        self.faults: dict[str, list[str]] = {}
+        self._report = report
+        self._keeps_repeats = bool(repeats)
+        self._keys: set[str] = set()
+        self._mentions: set[tuple[object, ...]] = set()
 
-
-def read_corpus(
-    name: str, path: Path | pd.DataFrame, read: Callable[..., Found], options: dict
-) -> Corpus:
-    """The corpus in which `read` finds examples, file by file; a key and, unless `repeats`, a mention stands once.
-    Raises: ConpetError with all faults; after 20 of a kind their number."""
-    about, report, place = (
-        ABOUT[name],
-        ReadReport(),
-        path if isinstance(path, Path) else Path("table"),
-    )
-    if place is path and not path.exists():
-        raise ConpetError(f"{path}: no such file or folder. {about['wanted']}")
-    examples, keys, seen, faults, repeats = (
-        [],
-        set(),
-        set(),
-        defaultdict(list),
-        options.pop("repeats", True),
-    )
-    with tempfile.TemporaryDirectory() as work:
-        try:
-            files = (
-                choose(path, find_files(path, Path(work)), name, report)
-                if place is path
-                else [path]
+    def add(self, example: Example, file_name: str) -> None:
+        """Take an example, unless it is the exact repeat of a mention, or has no key of its own."""
+        if example.key in self._keys or not example.label.strip():
+            self.add_fault(
+                f"{example.source}: the key {example.key!r} stands twice, "
+                f"or {example.label!r} is no label",
+                file_name,
             )
-        except BROKEN as error:
-            raise ConpetError(
-                f"{path} cannot be unpacked: {error}. Is it cut? Fetch it again."
-            ) from None
-        parts = {*files} if place is path else set()
-        parts |= {
-            one
-            for file in parts
-            for pattern in about.get("beside", ())
-            for one in file.parent.glob(pattern)
-        }
-        key = digest(
-            VERSION,
-            name,
-            repeats,
-            options,
-            *(digest(one.name, one.read_bytes()) for one in sorted(parts)),
+            return
+        if not self._keeps_repeats:
+            mention = (example.text, example.spans, example.label)
+            if mention in self._mentions:
+                self._report.merged["exact repeats of a mention"] += 1
+                return
+            self._mentions.add(mention)
+        self._keys.add(example.key)
+        if len(example.text) > LONGEST:
+            self._report.truncated[f"texts to {LONGEST:,} characters around their spans"] += 1
+            example = shortened(example)
+        self.examples.append(example)
+
+    def add_fault(self, text: str, file_name: str) -> None:
+        """Take a fault. Its kind is what it says between the place and the first value in it."""
+        kind = re.sub(r"^[^:]*:|[\d'\"(\[].*", "", text)
+        self.faults.setdefault(kind, []).append(f"{file_name}, {text[:300]}")
+
+    def fault_lines(self) -> list[str]:
+        """The faults of each kind, and how many more there are."""
+        lines = []
+        for messages in self.faults.values():
+            lines += messages[:SHOWN]
+            if len(messages) > SHOWN:
+                lines.append(f"... and {len(messages) - SHOWN:,} more of this kind")
+        return lines
+
+
+def _read_file(
+    reader: Reader, source: Source, options: dict[str, object], report: ReadReport
+) -> list[Example | str]:
+    """All that a reader finds in one file; if the whole file is bad, that alone."""
+    try:
+        return list(reader.read_file(source, report, **options))
+    except FAULTS as error:
+        return [f"cannot be read: {fault_text(error)}"]
+
+
+def _refusal(reader: Reader, place: Path, collector: _Collector, report: ReadReport) -> ConpetError:
+    """The error for files with faults, or without an example."""
+    if collector.faults:
+        count = sum(len(messages) for messages in collector.faults.values())
+        first = f"{place}: {count:,} fault(s), so nothing was read."
+    else:
+        first = f"{place}: there is no example in it. {report}"
+    lines = [first, *collector.fault_lines(), f"Expected: {reader.expected}.", reader.wanted]
+    return ConpetError("\n".join(lines))
+
+
+def _note_labels(name: str, counts: Counter[str], report: ReadReport) -> None:
+    """Say which labels the authors' split does not have, and which are too rare."""
+    split = DATA / "splits" / f"{name}.json"
+    if split.is_file():
+        tasks = json.loads(split.read_text(encoding="utf-8"))["tasks"]
+        known = {label for task in tasks for label in task}
+        report.unknown.update(
+            {label: counts[label] for label in sorted(counts) if label not in known}
         )
-        kept = cache_folder() / "corpora" / f"{key}.parquet"
-        if parts and (corpus := load_stored(kept)):
-            return corpus
-        for file in files:
-            try:
-                found = [*read(file, report, **options)]
-            except FAULTS as error:
-                found = [f"cannot be read: {type(error).__name__} {error}"]
-            for one in found:
-                if isinstance(one, Example) and (one.key in keys or not one.label.strip()):
-                    one = f"{one.source}: the key {one.key!r} stands twice, or {one.label!r} is no label"
-                if isinstance(one, str):
-                    kind = re.sub(r"^[^:]*:|[\d'\"(\[].*", "", one)
-                    faults[kind].append(f"{file.name if place is path else 'table'}, {one[:300]}")
-                elif not repeats and (one.text, one.spans, one.label) in seen:
-                    report.merged["exact repeats of a mention"] += 1
-                else:
-                    keys.add(one.key)
-                    seen.add(0 if repeats else (one.text, one.spans, one.label))
-                    report.truncated[f"texts to {LONGEST:,} characters around their spans"] += (
-                        len(one.text) > LONGEST
-                    )
-                    examples.append(one if len(one.text) <= LONGEST else shortened(one))
-    if faults or not examples:
-        shown = [
-            f"{place}: {sum(map(len, faults.values())):,} fault(s), so nothing was read."
-            if faults
-            else f"{place}: there is no example in it. {report}"
-        ]
-        for said in faults.values():
-            shown += said[:20] + [f"... and {len(said) - 20:,} more of this kind"] * (
-                len(said) > 20
-            )
-        raise ConpetError("\n".join([*shown, f"Expected: {about['expected']}.", about["wanted"]]))
-    counts, split = Counter(one.label for one in examples), DATA / "splits" / f"{name}.json"
-    known = (
-        sum(json.loads(split.read_text(encoding="utf-8"))["tasks"], [])
-        if split.is_file()
-        else counts
-    )
-    report.unknown.update({label: counts[label] for label in sorted(counts) if label not in known})
     single = [label for label, count in sorted(counts.items()) if count == 1]
-    report.notes += [f"labels with one example: {', '.join(single)}"] * bool(single)
-    report.notes += ["there is one label only"] * (len(counts) < 2)
-    report.read, report.skipped, report.merged = (
-        len(examples),
-        +report.skipped,
-        +report.merged,
-    )  # no zeros
+    if single:
+        report.notes.append(f"labels with one example: {', '.join(single)}")
+    if len(counts) < 2:
+        report.notes.append("there is one label only")
+
+
+def _corpus(reader: Reader, place: Path, examples: list[Example], report: ReadReport) -> Corpus:
+    """The corpus of all examples, and the last lines of its report."""
+    _note_labels(reader.name, Counter(example.label for example in examples), report)
+    report.read = len(examples)
+    report.skipped = +report.skipped  # without zeros
+    report.merged = +report.merged
     report.truncated = +report.truncated
-    kind = about["kind"] or ("text", "typing", "relation")[len(examples[0].spans)]
-    groups = {one.label: one.group for one in examples if one.group}
-    corpus = Corpus(name if about["kind"] else place.stem, kind, examples, report, groups)
-    if parts and len(examples) >= KEPT:
-        store(kept, corpus)
+    groups = {example.label: example.group for example in examples if example.group}
+    if reader.kind is None:
+        kind = KIND_OF_SPANS[len(examples[0].spans)]
+        return Corpus(place.stem, kind, examples, report, groups)
+    return Corpus(reader.name, reader.kind, examples, report, groups)
+
+
+def read_files(
+    reader: Reader,
+    sources: Sequence[Source],
+    place: Path,
+    options: dict[str, object],
+    report: ReadReport,
+) -> Corpus:
+    """The corpus in files that are already chosen, always read anew.
+
+    Args:
+        reader: What reads one file.
+        sources: The files, the scarce parts first; or one table in memory.
+        place: What messages name as the place where all of them lie.
+        options: A value for each option of the reader.
+        report: What is already said about the files; it becomes the corpus' report.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        ConpetError: With all faults; after 20 of a kind, their number.
+    """
+    options = dict(options)
+    collector = _Collector(report, options.pop("repeats", True))
+    for source in sources:
+        for finding in _read_file(reader, source, options, report):
+            if isinstance(finding, Example):
+                collector.add(finding, _name_of(source))
+            else:
+                collector.add_fault(finding, _name_of(source))
+    if collector.faults or not collector.examples:
+        raise _refusal(reader, place, collector, report)
+    return _corpus(reader, place, collector.examples, report)
+
+
+def read_corpus(reader: Reader, source: Source, options: dict[str, object]) -> Corpus:
+    """The corpus that a reader finds under a path, or in a table in memory.
+
+    A key stands once in it and so does, unless `repeats` is True, a mention. A large corpus is
+    kept in the cache, and taken from there while its files stay as they are.
+
+    Args:
+        reader: What reads one file, and by which signs files are recognised.
+        source: A file, a folder or an archive; or a DataFrame.
+        options: A value for each option of the reader.
+
+    Returns:
+        The corpus, with a report on all that was met.
+
+    Raises:
+        ConpetError: With all faults; after 20 of a kind, their number.
+    """
+    report = ReadReport()
+    if isinstance(source, pd.DataFrame):
+        return read_files(reader, [source], Path("table"), options, report)
+    if not source.exists():
+        raise ConpetError(f"{source}: no such file or folder. {reader.wanted}")
+    with tempfile.TemporaryDirectory() as work:
+        files = choose_files(reader, source, Path(work), report)
+        contents = {*files, *files_beside(files, reader)}
+        kept = kept_file(reader, contents, options)
+        corpus = load_stored(kept)
+        if corpus is None:
+            corpus = read_files(reader, files, source, options, report)
+            if len(corpus.examples) >= KEPT:
+                store(kept, corpus)
     return corpus

@@ -33,7 +33,11 @@ def answer_table(
             and a task's probability is the sum over its labels.
 
     Returns:
-        A row per row, with the columns that `Learner.answer` describes.
+        A row per row: predicted (the label), module (that gave it), chosen_task, from 1 (the most
+        probable, to the selector if there is one), confidence (the label's probability), margin (to
+        the second most probable), task_confidence (the chosen task's probability), ranking (all
+        tasks, the most probable first). With known tasks also within_task (what the true task's
+        labels alone would give: the bound of a perfect choice of task) and true_module_active.
     """
     task_of_label = stream.task_of_label[: logits.shape[1]]
     names = np.array(stream.labels, dtype=object)

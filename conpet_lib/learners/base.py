@@ -27,7 +27,14 @@ from torch import Tensor, nn
 
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners.answers import answer_table
-from conpet_lib.learners.fitting import Fitting, Step, check_finite, optimiser_of, say_nothing
+from conpet_lib.learners.fitting import (
+    Fitting,
+    Step,
+    check_finite,
+    optimiser_of,
+    say_nothing,
+    trainable,
+)
 from conpet_lib.learners.planning import Planned
 from conpet_lib.learners.replay import Rows, dynamic_replay, validation_rows
 from conpet_lib.models.features import INFERENCE_ROWS, Features
@@ -98,9 +105,7 @@ class Learner(Planned):
         fitting.drawn = np.concatenate(drawn)
         distinct = np.unique(np.concatenate([fitting.drawn, valid]))
         self.fill(distinct, stage)
-        active = self.prepare(distinct, stage)
-        fitting.active = dict(zip(distinct.tolist(), active))
-        trained = self.trainable(distinct, active)
+        trained = self.take_in(distinct, stage)
         batches = [rows[np.isin(rows, trained)] for rows in drawn]
         self._take_steps(batches, valid[np.isin(valid, trained)])
         self.close(stage)
@@ -237,6 +242,17 @@ class Learner(Planned):
 
         self.features.fill(rows.tolist(), on_group)
 
+    def take_in(self, rows: Rows, stage: int) -> Rows:
+        """Prepare rows of the stage in training; those that give its module a gradient.
+
+        Args:
+            rows: `(rows,)` int64.
+            stage: The stage, from 1.
+        """
+        active = self.prepare(rows, stage)
+        self.working.active.update(zip(rows.tolist(), active))
+        return trainable(rows, active, self.module_of_task[-1])
+
     def prepare(self, rows: Rows, stage: int) -> Tensor:
         """Which modules are active for each row of a stage, all: there is one. May fill caches.
 
@@ -248,16 +264,6 @@ class Learner(Planned):
             `(rows, modules)` bool.
         """
         return torch.ones(len(rows), len(self.modules), dtype=torch.bool)
-
-    def trainable(self, rows: Rows, active: Tensor) -> Rows:
-        """Those rows that give the module in training a gradient: it is active for them.
-
-        Args:
-            rows: `(rows,)` int64.
-            active: `(rows, modules)` bool, from `prepare`.
-        """
-        number = self.module_of_task[-1]  # of the stage in training
-        return np.compress(active[:, number].numpy(), rows)
 
     def train_on(self, rows: Rows, fitting: Fitting) -> float | None:
         """Take one optimiser step.
@@ -342,11 +348,7 @@ class Learner(Planned):
                 change an answer.
 
         Returns:
-            A row per row: predicted (the label), module (that gave it), confidence (the label's
-            probability), margin (to the second most probable), chosen_task, from 1 (the most
-            probable, to the selector if there is one), task_confidence (its probability), ranking
-            (all tasks, the most probable first), within_task (what the true task's labels alone
-            would give: the bound of a perfect choice of task), true_module_active.
+            The table that `answer_table` describes.
         """
         logits = self.features.scores_of(rows.tolist(), self.modules[0])
         return answer_table(self.stream, self.module_of_task, logits, known_tasks)

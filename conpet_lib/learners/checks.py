@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.seeds import numpy_generator
@@ -23,6 +22,7 @@ from conpet_lib.streams.stream import Stream
 
 ANSWER_COLUMNS = ("predicted", "module", "chosen_task", "confidence", "margin", "task_confidence")
 Weights = list[dict[str, Any]]
+ROUNDING = 1e-3  # what another batch may change in a confidence
 
 
 def check_learner(config: LearnerConfig, stream: Stream, backbone: Backbone) -> None:
@@ -143,10 +143,13 @@ def _check_task_is_not_used(learner: Learner) -> None:
 
 def _check_order(learner: Learner) -> None:
     """An answer must depend on its own row alone."""
-    rows = learner.stream[0].test
+    rows = _tested(learner)
     order = numpy_generator(0, "order of rows").permutation(len(rows))
-    answers = learner.answer(rows)["predicted"].to_numpy()[order]
-    if not pd.Series(answers).equals(pd.Series(learner.answer(rows[order])["predicted"])):
+    answers = learner.answer(rows).iloc[order].reset_index(drop=True)
+    reordered = learner.answer(rows[order])
+    same_labels = answers["predicted"].equals(reordered["predicted"])
+    as_sure = np.allclose(answers["confidence"], reordered["confidence"], atol=ROUNDING)
+    if not (same_labels and as_sure):
         raise ConpetError("`answer` depends on the other rows of the call. Answer each row alone.")
 
 
@@ -172,7 +175,8 @@ def _check_plan(learner: Learner) -> None:
     if two_stages and learner.trained_parameters() != weights:
         raise ConpetError(
             f"`trained_parameters` says {learner.trained_parameters():,}, trained were "
-            f"{weights:,}. Override `module_count`, `adapter_size` or `head_rows` where the method differs."
+            f"{weights:,}. Override `module_count`, `adapter_size` or `head_rows` where the method "
+            "differs."
         )
     steps = sum(entry["steps"] for part in learner.parts.values() for entry in part.ledger)
     planned = learner.steps(1) + learner.steps(2)

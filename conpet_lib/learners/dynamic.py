@@ -187,7 +187,7 @@ class DynamicConPET(StaticConPET):
             known_tasks: `(rows,)` the true tasks, from 0, only for the last two columns.
 
         Returns:
-            The table that `Learner.answer` describes.
+            The table that `answer_table` describes.
         """
         task_scores = None
         active = torch.ones(len(rows), len(self.modules), dtype=torch.bool)

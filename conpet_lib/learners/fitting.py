@@ -148,3 +148,17 @@ class StagePlan:
     steps: int
     rows: int
     passes: int
+
+
+def trainable(rows: Rows, active: Tensor, number: int) -> Rows:
+    """Those rows that give a module a gradient: it is active for them.
+
+    Args:
+        rows: `(rows,)` int64.
+        active: `(rows, modules)` bool.
+        number: Of the module in training.
+
+    Returns:
+        `(trainable_rows,)` int64.
+    """
+    return np.compress(active[:, number].numpy(), rows)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import digest
+from conpet_lib.core.tensors import digest
 from conpet_lib.models.adapters import (
     TARGETS,
     file_names,

@@ -15,8 +15,8 @@ from peft import PeftConfig
 from torch import Tensor, nn
 
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import digest
 from conpet_lib.core.seeds import torch_generator
+from conpet_lib.core.tensors import digest
 from conpet_lib.models.adapters import PETS, TARGETS, PetKind, kind_of, pet_kind
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.modules import PetModule

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import digest, write_json
+from conpet_lib.core.files import write_json
 from conpet_lib.core.seeds import torch_generator
-from conpet_lib.core.tensors import write_tensors
+from conpet_lib.core.tensors import digest, write_tensors
 from conpet_lib.models.adapters import PetKind, file_names, kind_of, plain_settings
 from conpet_lib.models.backbone import Backbone
 

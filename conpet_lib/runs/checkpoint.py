@@ -15,8 +15,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from conpet_lib.core.files import digest
-from conpet_lib.core.tensors import write_tensors
+from conpet_lib.core.tensors import digest, write_tensors
 from conpet_lib.learners.base import Learner
 
 CHECKPOINT = 2  # format of a checkpoint; 1 counted epochs and steps in them

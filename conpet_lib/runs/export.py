@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import write_atomically, write_json
+from conpet_lib.core.files import user_path, write_atomically, write_json
 
 if TYPE_CHECKING:
     from conpet_lib.models.modules import PetModule
@@ -31,7 +31,7 @@ def export(run: "Run", folder: str | Path) -> Path:
         ConpetError: If the folder is not empty, there is no PET module, or a file is torn or was
             changed.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     learner = run.learner
     if folder.exists() and any(folder.iterdir()):
         raise ConpetError(f"{folder} is not empty. Export into a new folder.")

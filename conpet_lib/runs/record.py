@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import digest
+from conpet_lib.core.files import digest, safe_name
 
 if TYPE_CHECKING:
     from conpet_lib.learners.config import LearnerConfig
@@ -215,7 +215,7 @@ def folder_name(record: Record) -> str:
         record: The run's record.
     """
     hashed = digest(FORMAT, json.dumps(record.identity()))[:16]
-    return f"{record.learner}-{hashed}".replace("*", "-star")
+    return safe_name(record.learner.replace("*", "-star") + f"-{hashed}")
 
 
 def read_record(folder: str | Path) -> Record:

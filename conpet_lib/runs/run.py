@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from conpet_lib import metrics
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import read_checked
+from conpet_lib.core.files import read_checked, user_path
 from conpet_lib.runs.record import Record, read_record
 
 if TYPE_CHECKING:
@@ -250,6 +250,7 @@ def load_run(folder: str | Path, backbone: "Backbone | None" = None) -> Run:
     Raises:
         ConpetError: If there is no run, or it is of a format that this version does not read.
     """
+    folder = user_path(folder)
     return Run(folder, read_record(folder), backbone)
 
 

@@ -17,6 +17,7 @@ from tqdm.auto import tqdm
 
 from conpet_lib.core.assets import cache_folder
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.files import user_path
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.fitting import Step, say_nothing
@@ -73,7 +74,7 @@ def train(
         KeyboardInterrupt: Where Ctrl-C or a notebook's stop button ends it.
     """
     wanted = describe(stream, backbone, config, seed)
-    folder = Path(folder or cache_folder() / "runs" / folder_name(wanted))
+    folder = user_path(folder or cache_folder() / "runs" / folder_name(wanted))
     try:
         record = _open_record(folder, wanted)
         if bar and record.stages_done:

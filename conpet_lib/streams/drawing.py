@@ -1,10 +1,11 @@
-"""Tasks: cut a corpus into an ordered stream of tasks with disjoint labels.
+"""Drawing: a corpus cut into a stream, by seed or as it is listed.
 
-In: a `Corpus`. Out: a `Stream`: `stream[stage - 1]` is the new task, `stream[:stage]` all that has been seen. A row is
-a position in `stream.examples`. Knows nothing of prompts, backbones or learners. Start at `make_stream`."""
+In: a `Corpus`, the shape of the stream, and seeds. Out: a `Stream`. Its label lists come from
+`labels`, its rows from `rows`, and the authors' tasks and rows from `authors`. May import these,
+`core` and `corpora`. Knows nothing of prompts, backbones or learners. Start at `make_stream`.
+"""
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +13,20 @@ from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.corpora.example import Corpus
 from conpet_lib.streams.authors import conpet_split
-from conpet_lib.streams.stream import SIDES, Stream, Task
+from conpet_lib.streams.labels import LabelLists, check_labels, draw_labels, flat
+from conpet_lib.streams.rows import DrawnRows, Wanted, draw_rows
+from conpet_lib.streams.stream import SIDES, Report, RowsOfLabels, Stream, Task
+
+# The shape of a stream as `make_stream` has it by default; `split=` brings its own.
+DEFAULT_SHAPE = {
+    "tasks": 8,
+    "labels_per_task": 4,
+    "train": 60,
+    "valid": 20,
+    "test": 40,
+    "grouping": "mixed",
+    "labels": None,
+}
 
 
 def make_stream(
@@ -25,162 +39,131 @@ def make_stream(
     split_seed: int = 0,
     order_seed: int | None = 0,
     grouping: str = "mixed",
-    labels: Sequence[Sequence[str]] | None = None,
+    labels: LabelLists | None = None,
     split: str | None = None,
 ) -> Stream:
-    """Cut a corpus into tasks with disjoint labels, and draw their rows so that no sentence stands on two sides.
-    Args: tasks, labels_per_task: the shape of the stream; or labels: explicit label lists, one a task.
-        train, valid, test: examples a label, from the official part of that name where the corpus has parts. None takes
-            all: the part or, without parts, a tenth for validation, a tenth for test and the rest for training.
-        split_seed: chooses the labels and the rows. order_seed: only the order of the tasks; None: as they are listed.
-        grouping: "mixed" draws labels at random; "similar" makes each task from one group of labels.
-        split: "conpet" ("conpet-p8", "conpet-p20"): the authors' tasks and rows, of which only the seeds can be chosen
-            (0: theirs); sentences may stand on two sides, and the report counts them. See `conpet_split`.
-    Raises: ConpetError when there are too few labels or examples; it lists what there is."""
-    if split and (tasks, labels_per_task, train, valid, test, grouping, labels) != (
-        8,
-        4,
-        60,
-        20,
-        40,
-        "mixed",
-        None,
-    ):
+    """A stream of tasks with disjoint labels, whose sentences stand on one side only.
+
+    Args:
+        corpus: The corpus to cut.
+        tasks: Number of tasks.
+        labels_per_task: Labels of each task.
+        train: Examples per label to train on, from the official part of that name where the corpus
+            has parts. None takes all: the part or, without parts, what the other sides leave.
+        valid: The same to validate; None without parts: a tenth of the label's examples.
+        test: The same to test; None without parts: a tenth of the label's examples.
+        split_seed: Chooses the labels and the rows.
+        order_seed: Chooses only the order of the tasks; None leaves them as they are listed.
+        grouping: "mixed" draws labels at random; "similar" makes each task from one group of
+            labels.
+        labels: Explicit label lists, one per task, in the place of `tasks` and `labels_per_task`.
+        split: "conpet" ("conpet-p8", "conpet-p20"): the authors' tasks and rows, of which only the
+            seeds can be chosen (0: theirs). Sentences may stand on two sides there, and the report
+            counts them. See `conpet_split`.
+
+    Returns:
+        The stream; its `report` says which labels have too few examples, and how many rows were
+        left out because of their sentence.
+
+    Raises:
+        ConpetError: If there are too few labels or examples; the message lists what there is.
+    """
+    wanted = {"test": test, "valid": valid, "train": train}  # the scarce sides choose first
+    label_lists: LabelLists
+    if split:
+        shape = {"tasks": tasks, "labels_per_task": labels_per_task, **wanted}
+        _refuse_other_shapes({**shape, "grouping": grouping, "labels": labels})
+        label_lists, rows, report = conpet_split(corpus, split, split_seed)
+    elif labels is not None:
+        label_lists = labels
+        rows, report = _rows_of_given_labels(corpus, labels, wanted, split_seed)
+    else:
+        label_lists, rows, report = _labels_and_rows(
+            corpus, tasks, labels_per_task, wanted, grouping, split_seed
+        )
+    if split and order_seed == 0:
+        order_seed = None  # 0 is the authors' own order
+    ordered = _in_order(label_lists, order_seed)
+    made = tuple(_task(task_labels, rows) for task_labels in ordered)
+    return Stream(corpus.name, corpus.kind, corpus.examples, made, report)
+
+
+def _refuse_other_shapes(given: dict[str, object]) -> None:
+    """Refuse settings of the shape beside `split=`, which brings its own."""
+    if given != DEFAULT_SHAPE:
         raise ConpetError(
             "split= brings its own tasks and rows: leave out all but split_seed and order_seed."
         )
-    counts, wanted = corpus.counts(), {"test": test, "valid": valid, "train": train}
-    need = max(1, sum(count or 0 for count in wanted.values()))
-    few = {label: count for label, count in counts.items() if count < need}
-    if labels is not None:
-        check_labels(labels, counts, few, need)
-    if split:
-        chosen, rows, report = conpet_split(corpus, split, split_seed)
-    while not split:
-        chosen = labels or draw_labels(
-            corpus, few, need, tasks, labels_per_task, grouping, split_seed
+
+
+def _rows_of_given_labels(
+    corpus: Corpus, labels: LabelLists, wanted: Wanted, split_seed: int
+) -> tuple[RowsOfLabels, Report]:
+    """Rows of explicit label lists, which must all have enough."""
+    few = _labels_with_few(corpus, _examples_needed(wanted))
+    check_labels(labels, corpus.counts(), few, _examples_needed(wanted))
+    drawn = draw_rows(corpus, flat(labels), wanted, split_seed)
+    if drawn.lacking:
+        texts = [text for texts_of_label in drawn.lacking.values() for text in texts_of_label]
+        raise ConpetError(
+            "Too few examples once no sentence stands on two sides (and official parts are kept): "
+            f"{'; '.join(texts)}. Ask for fewer."
         )
-        rows, crossing, lacking = draw_rows(
-            corpus, [label for group in chosen for label in group], wanted, split_seed
-        )
-        report = {
-            "labels with too few examples": dict(sorted(few.items())),
-            "rows left out, their sentence stands on another side": crossing,
-        }
-        if not lacking:
-            break
-        if labels:
-            raise ConpetError(
-                "Too few examples once no sentence stands on two sides (and official parts are kept): "
-                f"{'; '.join(text for _, text in lacking)}. Ask for fewer."
-            )
-        few |= {label: counts[label] for label, _ in lacking}  # draw again without them
-    if order_seed or order_seed == 0 and not split:
-        chosen = [
-            chosen[place]
-            for place in numpy_generator(order_seed, "order of tasks").permutation(len(chosen))
-        ]
-    made = (
-        Task(
-            tuple(group),
-            **{side: np.concatenate([rows[label, side] for label in group]) for side in SIDES},
-        )
-        for group in chosen
-    )
-    return Stream(corpus.name, corpus.kind, corpus.examples, tuple(made), report)
+    return drawn.rows, _report(few, drawn)
 
 
-def check_labels(
-    labels: Sequence[Sequence[str]], counts: dict[str, int], few: dict[str, int], need: int
-) -> None:
-    """Refuse explicit label lists with unknown, repeated or too small labels, all named at once."""
-    times = Counter(label for group in labels for label in group)
-    faults = [] if labels else ["the list is empty"]
-    faults += [
-        f"task {number} has no labels" for number, group in enumerate(labels, 1) if not group
-    ]
-    faults += [f"{label!r} is not a label of the corpus" for label in times if label not in counts]
-    faults += [
-        f"{label!r} has {few[label]} examples, {need} are asked for"
-        for label in times
-        if label in few
-    ]
-    faults += [f"{label!r} is given {count} times" for label, count in times.items() if count > 1]
-    if faults:
-        known = ", ".join(f"{label} ({count})" for label, count in sorted(counts.items()))
-        raise ConpetError(f"labels=: {'; '.join(faults)}. The corpus has: {known}.")
-
-
-def draw_labels(
+def _labels_and_rows(
     corpus: Corpus,
-    few: dict[str, int],
-    need: int,
     tasks: int,
     labels_per_task: int,
+    wanted: Wanted,
     grouping: str,
-    seed: int,
-) -> list[list[str]]:
-    """Label lists, one a task: drawn from all labels but the `few` ("mixed"), or each from one group ("similar")."""
-    if grouping not in ("mixed", "similar") or min(tasks, labels_per_task) < 1:
-        raise ConpetError(
-            f"{tasks=}, {labels_per_task=}, {grouping=}: use numbers from 1, and 'mixed' or 'similar'."
-        )
-    if grouping == "similar" and not corpus.groups:
-        raise ConpetError(
-            f"The corpus {corpus.name!r} has no groups of labels; use grouping='mixed' or labels=."
-        )
-    enough = sorted(corpus.counts().keys() - few.keys())
-    piles = defaultdict(list)
-    for label in numpy_generator(seed, "labels", grouping).permutation(enough).tolist():
-        piles[corpus.groups[label] if grouping == "similar" else "all"].append(label)
-    pool = [
-        pile[end - labels_per_task : end]
-        for pile in piles.values()
-        for end in range(labels_per_task, len(pile) + 1, labels_per_task)
-    ]
-    if len(pool) < tasks:
-        small = ", ".join(f"{label} ({count})" for label, count in sorted(few.items())) or "none"
-        raise ConpetError(
-            f"{tasks} tasks of {labels_per_task} labels with {need} examples each cannot be made: "
-            f"{corpus.name} has {len(enough)} labels with so many, enough for {len(pool)} tasks "
-            f"({grouping}). Ask for fewer tasks, labels or examples. Labels with too few: {small}."
-        )
-    return pool[:tasks]
+    split_seed: int,
+) -> tuple[list[list[str]], RowsOfLabels, Report]:
+    """Drawn label lists and their rows; labels whose rows do not suffice are drawn no more."""
+    counts = corpus.counts()
+    need = _examples_needed(wanted)
+    few = _labels_with_few(corpus, need)
+    while (
+        True
+    ):  # each turn leaves out more labels, until the rest suffices or `draw_labels` refuses
+        labels = draw_labels(corpus, few, need, tasks, labels_per_task, grouping, split_seed)
+        drawn = draw_rows(corpus, flat(labels), wanted, split_seed)
+        if not drawn.lacking:
+            return labels, drawn.rows, _report(few, drawn)
+        for label in drawn.lacking:  # enough examples, but too few different sentences
+            few[label] = counts[label]
 
 
-def draw_rows(
-    corpus: Corpus, labels: list[str], wanted: dict[str, int | None], seed: int
-) -> tuple[dict, int, list]:
-    """Rows of each (label, side), how many were left out for their sentence, and what is lacking: (label, in words)."""
-    label_of = np.array([example.label for example in corpus.examples], dtype=object)
-    parts = {
-        example.part for example in corpus.examples
-    }  # a side without a part of its own has training rows
-    drawn, lacking, side_of_sentence, left_out, used = {}, [], {}, set(), set()
-    for label in labels:
-        rows = (
-            numpy_generator(seed, "rows", label)
-            .permutation(np.flatnonzero(label_of == label))
-            .tolist()
-        )
-        for side, limit in wanted.items():
-            need, part = (
-                limit or int(side == "train"),
-                side if side in parts else "train",
-            )  # training needs a row
-            if limit is None:
-                limit = -(-len(rows) // 10) if side not in parts and side != "train" else len(rows)
-            taken = set()
-            for row in rows:
-                example = corpus.examples[row]
-                if len(taken) < limit and example.part in (None, part) and row not in used:
-                    # a sentence belongs to the side that takes it first; on others it is left out
-                    fits = (
-                        side_of_sentence.setdefault(example.sentence or example.text, side) == side
-                    )
-                    (taken if fits else left_out).add(row)
-            used |= taken
-            drawn[label, side] = np.array(sorted(taken), dtype=np.int64)
-            if len(taken) < need:
-                lacking.append((label, f"{label}: {len(taken)} of {need} for {side}"))
-    return drawn, len(left_out - used), lacking
+def _report(few: Mapping[str, int], drawn: DrawnRows) -> Report:
+    """What was left out of a stream."""
+    return {
+        "labels with too few examples": dict(sorted(few.items())),
+        "rows left out, their sentence stands on another side": drawn.left_out,
+    }
+
+
+def _examples_needed(wanted: Wanted) -> int:
+    """Examples that a label must have: those asked for, at least one."""
+    return max(1, sum(count or 0 for count in wanted.values()))
+
+
+def _labels_with_few(corpus: Corpus, need: int) -> dict[str, int]:
+    """Labels with fewer examples than needed, and how many they have."""
+    return {label: count for label, count in corpus.counts().items() if count < need}
+
+
+def _in_order(labels: LabelLists, order_seed: int | None) -> list[Sequence[str]]:
+    """The label lists, shuffled by seed; as they are listed if it is None."""
+    if order_seed is None:
+        return list(labels)
+    order = numpy_generator(order_seed, "order of tasks").permutation(len(labels))
+    return [labels[position] for position in order]
+
+
+def _task(labels: Sequence[str], rows: RowsOfLabels) -> Task:
+    """A task of these labels; on each side the rows stand label by label."""
+    sides = {}
+    for side in SIDES:
+        sides[side] = np.concatenate([rows[label, side] for label in labels])
+    return Task(tuple(labels), **sides)
