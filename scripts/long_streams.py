@@ -87,6 +87,7 @@ def stage_costs(run: cp.runs.Run) -> pd.DataFrame:
 def numbers(run: cp.runs.Run, table: pd.DataFrame) -> dict[str, str]:
     """What one run came to, as text; costs are those of the stages from 2 on."""
     summary = run.summary()
+    later = table[table["stage"] > 1]
     file_size = largest_file_size(run) / 1024
     module_size = largest_module_size(run) / 1024
     minutes = summary["seconds"] / 60
@@ -94,7 +95,7 @@ def numbers(run: cp.runs.Run, table: pd.DataFrame) -> dict[str, str]:
         "average accuracy": percent(summary["average accuracy"]),
         "forgetting": points(summary["forgetting"]),
         "selector": percent(summary["selector accuracy"]),
-        **costs_a_stage(table[table["stage"] > 1]),
+        **costs_a_stage(later),
         "weight files, KiB a module": one_decimal(file_size),
         "of it adapter and head": one_decimal(module_size),
         "minutes": one_decimal(minutes),
