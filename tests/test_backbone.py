@@ -26,7 +26,10 @@ PROMPTS = [[2, 11, 12, 13, 40, 3], [2, 14, 3], [2, 20, 21, 22, 23, 24, 25, 26, 4
 
 @pytest.fixture(scope="module")
 def families(tiny_models, tmp_path_factory) -> dict[str, str]:
-    """Folders of tiny random models of five families; three of them have no short form of the exit layer."""
+    """Folders of tiny random models of five families.
+
+    Three of them have no short form of the exit layer.
+    """
     sizes = {"vocab_size": 110, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
     torch.manual_seed(1)
     others = {
@@ -57,7 +60,10 @@ def save(model, tokenizer_of: str, folder) -> str:
 
 
 def batch(prompts=PROMPTS, encoder: bool = True):
-    """Padded token numbers, which of them are real, and answer positions (a decoder's: the last token)."""
+    """Padded token numbers, which of them are real, and answer positions.
+
+    The answer position of a decoder is the last token.
+    """
     length = max(map(len, prompts))
     ids = torch.tensor([prompt + [0] * (length - len(prompt)) for prompt in prompts])
     real = torch.tensor([[place < len(prompt) for place in range(length)] for prompt in prompts])
@@ -65,7 +71,10 @@ def batch(prompts=PROMPTS, encoder: bool = True):
 
 
 def hidden_states(folder: str, tokens: list[int]) -> list[torch.Tensor]:
-    """What transformers itself gives for one prompt, its final norm left out: `(tokens, hidden)` a layer."""
+    """What transformers itself gives for one prompt, without its final norm.
+
+    It is `(tokens, hidden)` per layer.
+    """
     model = AutoModel.from_pretrained(folder).eval()
     for name in ("norm", "ln_f"):
         if hasattr(model, name):

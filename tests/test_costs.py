@@ -1,4 +1,4 @@
-"""Costs: operations against a hand count, stages that cost the same, and forecasts beside what a run measured."""
+"""Costs: operations against a hand count, equal stages, and forecasts beside measured runs."""
 
 import pytest
 import torch

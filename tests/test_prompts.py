@@ -27,7 +27,10 @@ def example(text: str, *words: str) -> Example:
 
 
 def random_example(kind: str, rng: np.random.Generator, long_span: int = 4) -> Example:
-    """Words around as many spans as the kind has, each part of random length; head and tail in random order."""
+    """Words around as many spans as the kind has, each part of random length.
+
+    Head and tail come in random order.
+    """
     text, spans = "", []
     for part in range(2 * SPANS[kind] + 1):
         words = " ".join(
@@ -145,8 +148,10 @@ def test_no_text_can_move_the_answer(tokenizer, text):
             "relation",
             "birch met amber.",
             ["amber", "birch"],
-            "[unused2] birch [unused3] met [unused0] amber [unused1]. In this sentence, birch is the [MASK] of amber.",
-            "[unused2] birch [unused3] met [unused0] amber [unused1]. In this sentence, the relation of birch to amber is",
+            "[unused2] birch [unused3] met [unused0] amber [unused1]. "
+            "In this sentence, birch is the [MASK] of amber.",
+            "[unused2] birch [unused3] met [unused0] amber [unused1]. "
+            "In this sentence, the relation of birch to amber is",
         ),
         (
             "text",
