@@ -59,7 +59,7 @@ def test_the_code_of_the_panel_makes_the_same_run(panel, bert, learner):
     exec(panel.code, names)
     assert names["run"].folder == clicked.folder  # the folder is named by what the run is of
     assert names["run"].name == learner
-    assert names["run"].record["config"]["rank"] == 2
+    assert names["run"].record.config["rank"] == 2
 
 
 def test_another_setting_is_another_run(panel):
@@ -80,7 +80,7 @@ def test_stop_leaves_a_run_that_a_second_click_finishes(panel, bert, tmp_path):
     panel.train_button.click()
     ended(panel)
     assert not panel.run.finished
-    assert panel.run.record["stages_done"] == 2
+    assert panel.run.record.stages_done == 2
     assert "Stopped in stage 3 of 4" in panel.status.value
     assert bytes(panel.picture.value).startswith(b"\x89PNG")
     panel.told = tell
@@ -92,7 +92,7 @@ def test_stop_leaves_a_run_that_a_second_click_finishes(panel, bert, tmp_path):
 
 def test_the_curve_grows_when_a_stage_ends_and_not_only_at_the_end(panel):
     drawn = []
-    panel.picture.observe(lambda change: drawn.append(panel.run.record["stages_done"]), "value")
+    panel.picture.observe(lambda change: drawn.append(panel.run.record.stages_done), "value")
     panel.train()
     assert drawn == [1, 2, 3, 4]
 

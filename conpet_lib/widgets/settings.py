@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 from conpet_lib.learners.config import LearnerConfig
-from conpet_lib.learners.methods import CONFIGS
+from conpet_lib.learners.methods import METHODS, method
 
 
 class CodeName(str):
@@ -43,7 +43,7 @@ def learner_names() -> list[str]:
     Returns:
         Names, as `make_config` takes them.
     """
-    return list(CONFIGS)
+    return list(METHODS)
 
 
 def setting_names(learner: str) -> list[str]:
@@ -53,11 +53,9 @@ def setting_names(learner: str) -> list[str]:
         learner: One of `learner_names`.
 
     Returns:
-        Names of fields. The learner's own name is not among them, because it has a control
-        of its own.
+        Names of fields, in their order.
     """
-    names = [field.name for field in fields(CONFIGS[learner])]
-    return [name for name in names if name != "learner"]
+    return [field.name for field in fields(METHODS[learner].config)]
 
 
 def all_setting_names() -> list[str]:
@@ -86,7 +84,8 @@ def make_config(learner: str, settings: dict[str, Any]) -> LearnerConfig:
         ValueError: If a value breaks the rule of its field.
         TypeError: If the config has no such field.
     """
-    return CONFIGS[learner](**_with_learner(learner, settings))
+    config: LearnerConfig = method(learner, **settings)
+    return config
 
 
 def config_code(learner: str, settings: dict[str, Any]) -> str:
@@ -97,11 +96,7 @@ def config_code(learner: str, settings: dict[str, Any]) -> str:
         settings: Values by the name of the field; a `CodeName` stands for a variable.
 
     Returns:
-        One line of code, such as `cp.StaticConfig(learner='static', rank=4)`.
+        One line of code, such as `cp.method('static', rank=4)`, which also holds for a method
+        of a user's own.
     """
-    return call(f"cp.{CONFIGS[learner].__name__}", **_with_learner(learner, settings))
-
-
-def _with_learner(learner: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """All arguments of a config: several learners share one class, so the name is among them."""
-    return {"learner": learner, **settings}
+    return call("cp.method", repr(learner), **settings)
