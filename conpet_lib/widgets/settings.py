@@ -43,7 +43,7 @@ def learner_names() -> list[str]:
     Returns:
         Names, as `make_config` takes them.
     """
-    return list(METHODS)
+    return list(CONFIGS)
 
 
 def setting_names(learner: str) -> list[str]:
