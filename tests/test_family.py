@@ -474,7 +474,7 @@ def test_distillation_holds_old_probabilities_on_new_rows(bert):
 
 
 def test_configs_refuse_a_learner_that_is_not_theirs_and_settings_out_of_range():
-    with pytest.raises(ValueError, match="learner must be one of emr"):
+    with pytest.raises(ValueError, match="learner must be one of crl, ea-emr, emr"):
         cp.MemoryConfig(learner="static")
     with pytest.raises(ValueError, match="choosing must be k-means, herding, random"):
         cp.CRLConfig(memory_in_all=9, choosing="reservoir")
