@@ -15,11 +15,8 @@ from conpet_lib.corpora import Corpus, Example, ReadReport
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 torch.set_num_threads(1)
 
-MAIN = (
-    "vanilla",
-    "static",
-    "dynamic",
-)  # the learners of `make run`; the others are in test_family.py
+# The learners of `make run`; the others are in test_family.py.
+MAIN = ("vanilla", "static", "dynamic")
 SHARED = Path(__file__).parents[2] / "shared"
 WORDS = [
     "amber",
@@ -47,6 +44,34 @@ WORDS = [
     "wharf",
     "yard",
 ]
+SPECIAL_TOKENS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "[unused0]",
+    "[unused1]",
+    "[unused2]",
+    "[unused3]",
+]
+PROMPT_WORDS = [
+    "in",
+    "this",
+    "short",
+    "sentence",
+    ",",
+    "is",
+    "a",
+    "kind",
+    "of",
+    "the",
+    "relation",
+    "to",
+    ".",
+    ":",
+    "number",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -55,12 +80,11 @@ def own_cache(tmp_path_factory, monkeypatch):
 
     The assets are shared because they are large.
     """
-    real = cache_folder()
-    place = tmp_path_factory.mktemp("cache")
-    real.mkdir(parents=True, exist_ok=True)
-    (real / "assets").mkdir(exist_ok=True)
-    (place / "assets").symlink_to(real / "assets")
-    monkeypatch.setenv("CONPET_CACHE", str(place))
+    assets = cache_folder() / "assets"
+    assets.mkdir(parents=True, exist_ok=True)
+    cache = tmp_path_factory.mktemp("cache")
+    (cache / "assets").symlink_to(assets)
+    monkeypatch.setenv("CONPET_CACHE", str(cache))
 
 
 @pytest.fixture(scope="session")
@@ -69,10 +93,11 @@ def pages_cache(tmp_path_factory):
 
     It is set up before `own_cache`.
     """
-    place, assets = tmp_path_factory.mktemp("pages"), cache_folder() / "assets"
+    cache = tmp_path_factory.mktemp("pages")
+    assets = cache_folder() / "assets"
     assets.mkdir(parents=True, exist_ok=True)
-    (place / "assets").symlink_to(assets.resolve())
-    return place
+    (cache / "assets").symlink_to(assets.resolve())
+    return cache
 
 
 @pytest.fixture(scope="session")
@@ -87,29 +112,30 @@ def make_corpus(
     labels: int = 8, rows: int = 12, kind: str = "typing", name: str = "tiny"
 ) -> Corpus:
     """A corpus that can be learned: each of up to 500 labels has words of its own in every text."""
-    words = [*WORDS, *(f"{one} {other}" for one in WORDS for other in WORDS if one != other)][
-        :labels
-    ]
-    examples = [
-        Example(
-            key=f"{name}:{label}:{row}",
-            text=f"{word} {WORDS[(label + 7 * row) % 24]} number {row}",
-            spans=((0, len(word)),) if kind == "typing" else (),
-            label=f"type {label:02}",
-        )
-        for label, word in enumerate(words)
-        for row in range(rows)
-    ]
+    pairs = [f"{first} {second}" for first in WORDS for second in WORDS if first != second]
+    words = [*WORDS, *pairs]
+    examples = []
+    for label, word in enumerate(words[:labels]):
+        spans = ((0, len(word)),) if kind == "typing" else ()
+        for row in range(rows):
+            other_word = WORDS[(label + 7 * row) % len(WORDS)]
+            example = Example(
+                key=f"{name}:{label}:{row}",
+                text=f"{word} {other_word} number {row}",
+                spans=spans,
+                label=f"type {label:02}",
+            )
+            examples.append(example)
     groups = {f"type {label:02}": f"group {label // 4}" for label in range(labels)}
-    return Corpus(name, kind, examples, ReadReport(read=len(examples)), groups)
+    report = ReadReport(read=len(examples))
+    return Corpus(name, kind, examples, report, groups)
 
 
 def make_stream(tasks: int = 4, labels_per_task: int = 2, rows: int = 12, **more):
-    """A stream over `make_corpus`: 6 training, 3 validation and 3 test rows a label."""
+    """A stream over `make_corpus`: 6 training, 3 validation and 3 test rows per label."""
+    corpus = make_corpus(tasks * labels_per_task, rows)
     counts = {"train": rows // 2, "valid": rows // 4, "test": rows // 4, **more}
-    return cp.make_stream(
-        make_corpus(tasks * labels_per_task, rows), tasks, labels_per_task, **counts
-    )
+    return cp.make_stream(corpus, tasks, labels_per_task, **counts)
 
 
 @pytest.fixture(scope="session")
@@ -118,82 +144,55 @@ def tiny_models(tmp_path_factory) -> dict[str, str]:
     return save_tiny_models(tmp_path_factory.mktemp("tiny"))
 
 
-def save_tiny_models(place: Path) -> dict[str, str]:
+def save_tiny_models(parent: Path) -> dict[str, str]:
     """Folders of two tiny random models, each of 4 layers of width 16.
 
     They are "bert" (an encoder) and "llama" (a decoder).
     """
-    specials = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        "[unused0]",
-        "[unused1]",
-        "[unused2]",
-        "[unused3]",
-    ]
-    words = (
-        specials
-        + WORDS
-        + [
-            "in",
-            "this",
-            "short",
-            "sentence",
-            ",",
-            "is",
-            "a",
-            "kind",
-            "of",
-            "the",
-            "relation",
-            "to",
-            ".",
-            ":",
-            "number",
-        ]
-        + [str(number) for number in range(60)]
-    )
-    vocabulary = {word: place for place, word in enumerate(dict.fromkeys(words))}
+    numbers = [str(number) for number in range(60)]
+    words = dict.fromkeys([*SPECIAL_TOKENS, *WORDS, *PROMPT_WORDS, *numbers])
+    vocabulary = {word: token for token, word in enumerate(words)}
     folders = {}
     for name in ("bert", "llama"):
-        tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-        tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-        marks = (
-            {"mask_token": "[MASK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-            if name == "bert"
-            else {}
-        )
-        torch.manual_seed(0)
-        sizes = {
-            "vocab_size": len(vocabulary),
-            "hidden_size": 16,
-            "num_hidden_layers": 4,
-            "num_attention_heads": 2,
-            "intermediate_size": 32,
-            "max_position_embeddings": 160,
-            "pad_token_id": 0,
-        }
-        model = (
-            BertModel(BertConfig(**sizes))
-            if name == "bert"
-            else LlamaModel(LlamaConfig(num_key_value_heads=1, **sizes))
-        )
-        with (
-            torch.no_grad()
-        ):  # random models are nearly linear at their usual scale; make layers matter
-            for weight in model.parameters():
-                if weight.dim() == 2:
-                    weight.mul_(8)
-        folder = place / name
-        model.save_pretrained(folder)
-        PreTrainedTokenizerFast(
-            tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", **marks
-        ).save_pretrained(folder)
+        folder = parent / name
+        tiny_model(name, len(vocabulary)).save_pretrained(folder)
+        tiny_tokenizer(name, vocabulary).save_pretrained(folder)
         folders[name] = str(folder)
     return folders
+
+
+def tiny_model(name: str, words: int) -> BertModel | LlamaModel:
+    """A random model of 4 layers of width 16."""
+    sizes = {
+        "vocab_size": words,
+        "hidden_size": 16,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 160,
+        "pad_token_id": 0,
+    }
+    torch.manual_seed(0)
+    if name == "bert":
+        model = BertModel(BertConfig(**sizes))
+    else:
+        model = LlamaModel(LlamaConfig(num_key_value_heads=1, **sizes))
+    # Random models are nearly linear at their usual scale; larger weights make layers matter.
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.dim() == 2:
+                weight.mul_(8)
+    return model
+
+
+def tiny_tokenizer(name: str, vocabulary: dict[str, int]) -> PreTrainedTokenizerFast:
+    """A tokenizer of whole words."""
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    marks = {"pad_token": "[PAD]", "unk_token": "[UNK]"}
+    if name == "bert":
+        marks |= {"mask_token": "[MASK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks)
 
 
 @pytest.fixture(params=["bert", "llama"])
@@ -210,17 +209,15 @@ def bert(tiny_models):
 
 def quick(kind: str = "static", **more):
     """A config that trains in a blink."""
-    return cp.method(
-        kind,
-        **{
-            "batch_size": 8,
-            "batch_limit": 4,
-            "epochs": 2,
-            "valid_examples": 12,
-            "learning_rate": 1e-2,
-            **more,
-        },
-    )
+    settings = {
+        "batch_size": 8,
+        "batch_limit": 4,
+        "epochs": 2,
+        "valid_examples": 12,
+        "learning_rate": 1e-2,
+    }
+    settings.update(more)
+    return cp.method(kind, **settings)
 
 
 @pytest.fixture(scope="session")
@@ -256,17 +253,15 @@ def make_learner(kind: str, stream, backbone, seed: int = 0, tell=lambda step: N
     """A learner that has seen nothing yet."""
     from conpet_lib.models.features import Features
 
-    return cp.LEARNERS[kind](
-        stream, Features(stream.examples, stream.kind, backbone), quick(kind, **more), seed, tell
-    )
+    features = Features(stream.examples, stream.kind, backbone)
+    config = quick(kind, **more)
+    return cp.LEARNERS[kind](stream, features, config, seed, tell)
 
 
 def module_bytes(run) -> dict[str, bytes]:
     """The weight files of a run, selector included."""
-    return {
-        str(path.relative_to(run.folder)): path.read_bytes()
-        for path in run.folder.rglob("*.safetensors")
-    }
+    files = run.folder.rglob("*.safetensors")
+    return {str(path.relative_to(run.folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture(scope="session")
@@ -285,8 +280,9 @@ def learned(tiny_models, learnable, tmp_path_factory) -> dict:
     Each is trained long enough to be right about what is not forgotten.
     """
     backbone = cp.load_backbone(tiny_models["bert"], tuned_layers=2, device="cpu")
-    return {
-        kind: cp.train(
+    runs = {}
+    for kind in MAIN:
+        runs[kind] = cp.train(
             learnable,
             backbone,
             quick(kind, batch_limit=10, epochs=4),
@@ -294,5 +290,4 @@ def learned(tiny_models, learnable, tmp_path_factory) -> dict:
             folder=tmp_path_factory.mktemp(kind),
             cache=tmp_path_factory.mktemp("prefix"),
         )
-        for kind in MAIN
-    }
+    return runs
