@@ -27,14 +27,24 @@ except PackageNotFoundError:  # a checkout that is on the path without being ins
 
 # Where each public name lives. A room is imported when one of its names is first used, so that
 # loading a run or computing a metric does not wait for transformers, peft and seaborn.
-_HOMES = {
+_CORE = {
     "ConpetError": "core.errors",
     "check_machine": "core.machine",
+}
+_CORPORA = {
     "load_corpus": "corpora",
     "register_reader": "corpora",
     "check_reader": "corpora.checks",
+}
+_STREAMS = {
     "make_stream": "streams.drawing",
-    "load_backbone": "models.backbone",
+}
+_MODELS = {
+    "load_backbone": "models.loading",
+    "check_adapter": "models.checks",
+    "check_answer_row": "models.checks",
+}
+_CONFIGS = {
     "LearnerConfig": "learners.config",
     "VanillaConfig": "learners.bounds",
     "FullConfig": "learners.bounds",
@@ -51,6 +61,8 @@ _HOMES = {
     "CRLStarConfig": "learners.crl",
     "EWCConfig": "learners.ewc",
     "LwFConfig": "learners.lwf",
+}
+_LEARNERS = {
     "paper": "learners.paper",
     "Learner": "learners.base",
     "Step": "learners.fitting",
@@ -60,8 +72,12 @@ _HOMES = {
     "methods": "learners.methods",
     "register": "learners.registering",
     "check_learner": "learners.checks",
+}
+_RUNS = {
     "train": "runs.training",
     "load_run": "runs.run",
+}
+_ANALYSIS = {
     "grid": "analysis.grid",
     "runs_table": "analysis.tables",
     "compare": "analysis.comparing",
@@ -70,6 +86,7 @@ _HOMES = {
     "compare_selectors": "analysis.selectors",
     "selector_points": "analysis.selectors",
 }
+_HOMES = _CORE | _CORPORA | _STREAMS | _MODELS | _CONFIGS | _LEARNERS | _RUNS | _ANALYSIS
 _ROOMS = (
     "core",
     "corpora",

@@ -9,6 +9,38 @@ function is, and whether docstrings name the arguments that there are.
 
 import ast
 import sys
+from ast import (
+    AST,
+    AnnAssign,
+    Assign,
+    AsyncFunctionDef,
+    AugAssign,
+    BinOp,
+    BoolOp,
+    Call,
+    Compare,
+    Constant,
+    Delete,
+    DictComp,
+    Expr,
+    FunctionDef,
+    GeneratorExp,
+    IfExp,
+    JoinedStr,
+    Lambda,
+    List,
+    ListComp,
+    Module,
+    Mult,
+    Name,
+    Not,
+    Raise,
+    Return,
+    SetComp,
+    Store,
+    Tuple,
+    UnaryOp,
+)
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,76 +55,76 @@ MOST_FUNCTION_LINES = 50  # without the docstring
 MOST_LOCALS = 15
 MOST_FILE_LINES = 350
 
-SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return, ast.Raise, ast.Delete)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+SIMPLE = (Assign, AugAssign, AnnAssign, Expr, Return, Raise, Delete)
+COMPREHENSIONS = (ListComp, SetComp, DictComp, GeneratorExp)
+FUNCTIONS = (FunctionDef, AsyncFunctionDef)
 
 Fault = tuple[str, str]  # the gate, and the place with what is wrong
 
 
-def size(node: ast.AST) -> int:
+def size(node: AST) -> int:
     """Number of syntax nodes in a node, itself included."""
     return sum(1 for _ in ast.walk(node))
 
 
-def is_docstring(node: ast.AST) -> bool:
+def is_docstring(node: AST) -> bool:
     """Whether a statement is a text alone."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return isinstance(node, Expr) and isinstance(node.value, Constant)
 
 
-def is_text_or_list(node: ast.AST) -> bool:
+def is_text_or_list(node: AST) -> bool:
     """Whether an expression is a literal text or list."""
-    text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return text or isinstance(node, (ast.List, ast.JoinedStr, ast.ListComp))
+    text = isinstance(node, Constant) and isinstance(node.value, str)
+    return text or isinstance(node, (List, JoinedStr, ListComp))
 
 
-def is_truth(node: ast.AST) -> bool:
+def is_truth(node: AST) -> bool:
     """Whether an expression is plainly true or false."""
-    if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, ast.Not)
-    if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Name) and node.func.id == "bool"
-    return isinstance(node, (ast.Compare, ast.BoolOp))
+    if isinstance(node, UnaryOp):
+        return isinstance(node.op, Not)
+    if isinstance(node, Call):
+        return isinstance(node.func, Name) and node.func.id == "bool"
+    return isinstance(node, (Compare, BoolOp))
 
 
-def holds(node: ast.AST, kinds: tuple[type, ...] | type) -> bool:
+def holds(node: AST, kinds: tuple[type, ...] | type) -> bool:
     """Whether a node of these kinds stands inside of another."""
     return any(isinstance(inner, kinds) for inner in ast.walk(node) if inner is not node)
 
 
-def is_long_statement(node: ast.AST) -> bool:
+def is_long_statement(node: AST) -> bool:
     """One statement with too much in it."""
     if not isinstance(node, SIMPLE) or is_docstring(node):
         return False
     return size(node) > MOST_NODES_A_STATEMENT
 
 
-def is_tuple_of_three(node: ast.AST) -> bool:
+def is_tuple_of_three(node: AST) -> bool:
     """Three or more values assigned in one line; unpacking a call is fine."""
-    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Tuple):
+    if not isinstance(node, Assign) or not isinstance(node.value, Tuple):
         return False
-    return isinstance(node.targets[0], ast.Tuple) and len(node.value.elts) >= 3
+    return isinstance(node.targets[0], Tuple) and len(node.value.elts) >= 3
 
 
-def is_text_times_truth(node: ast.AST) -> bool:
+def is_text_times_truth(node: AST) -> bool:
     """A text or a list times a condition, where an `if` is meant."""
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult):
+    if not isinstance(node, BinOp) or not isinstance(node.op, Mult):
         return False
     sides = [(node.left, node.right), (node.right, node.left)]
     return any(is_text_or_list(one) and is_truth(other) for one, other in sides)
 
 
-def is_nested_conditional(node: ast.AST) -> bool:
+def is_nested_conditional(node: AST) -> bool:
     """A conditional expression in another."""
-    return isinstance(node, ast.IfExp) and holds(node, ast.IfExp)
+    return isinstance(node, IfExp) and holds(node, IfExp)
 
 
-def is_nested_comprehension(node: ast.AST) -> bool:
+def is_nested_comprehension(node: AST) -> bool:
     """A comprehension in another."""
     return isinstance(node, COMPREHENSIONS) and holds(node, COMPREHENSIONS)
 
 
-DENSE: dict[str, Callable[[ast.AST], bool]] = {
+DENSE: dict[str, Callable[[AST], bool]] = {
     f"statements over {MOST_NODES_A_STATEMENT} nodes": is_long_statement,
     "three or more values in one tuple assignment": is_tuple_of_three,
     "text or list times a truth value": is_text_times_truth,
@@ -101,11 +133,11 @@ DENSE: dict[str, Callable[[ast.AST], bool]] = {
 }
 
 
-def code_lines(tree: ast.Module, source: str) -> int:
+def code_lines(tree: Module, source: str) -> int:
     """Lines that are neither blank, nor comments, nor docstrings."""
     told: set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and is_docstring(node):
+        if isinstance(node, Expr) and is_docstring(node):
             told.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     count = 0
     for number, line in enumerate(source.splitlines(), 1):
@@ -115,34 +147,44 @@ def code_lines(tree: ast.Module, source: str) -> int:
     return count
 
 
-def local_names(function: ast.AST) -> set[str]:
+def local_names(function: AST) -> set[str]:
     """Names that a function assigns, those of functions and comprehensions inside left out."""
     found: set[str] = set()
     waiting = list(ast.iter_child_nodes(function))
     while waiting:
         node = waiting.pop()
-        if isinstance(node, (*FUNCTIONS, ast.Lambda, *COMPREHENSIONS)):
+        if isinstance(node, (*FUNCTIONS, Lambda, *COMPREHENSIONS)):
             continue
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, Name) and isinstance(node.ctx, Store):
             found.add(node.id)
         waiting.extend(ast.iter_child_nodes(node))
     return found
 
 
-def function_faults(tree: ast.Module, source: str, file: str) -> Iterator[Fault]:
-    """Functions that are too long, have too many locals, or too many branches."""
+def function_faults(tree: Module, file: str) -> Iterator[Fault]:
+    """Functions that are too long, or have too many locals."""
     for node in ast.walk(tree):
         if not isinstance(node, FUNCTIONS):
             continue
         where = f"{file}:{node.lineno}: {node.name}"
-        first = node.body[0]
-        body = node.body[1:] if is_docstring(first) else node.body
-        lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+        lines = length_without_docstring(node)
         if lines > MOST_FUNCTION_LINES:
             yield f"functions over {MOST_FUNCTION_LINES} lines", f"{where} has {lines}"
         names = local_names(node)
         if len(names) > MOST_LOCALS:
             yield f"functions over {MOST_LOCALS} locals", f"{where} has {len(names)}"
+
+
+def length_without_docstring(function: FunctionDef | AsyncFunctionDef) -> int:
+    """Lines of a function's body."""
+    body = function.body[1:] if is_docstring(function.body[0]) else function.body
+    if not body:
+        return 0
+    return (function.end_lineno or 0) - body[0].lineno + 1
+
+
+def branch_faults(source: str, file: str) -> Iterator[Fault]:
+    """Functions with too many branches, as radon counts them."""
     for block in cc_visit(source):
         if block.letter != "C" and block.complexity > MOST_COMPLEXITY:
             where = f"{file}:{block.lineno}: {block.fullname} has {block.complexity}"
@@ -160,7 +202,8 @@ def file_faults(path: Path, file: str) -> Iterator[Fault]:
         for gate, is_fault in DENSE.items():
             if is_fault(node):
                 yield gate, f"{file}:{getattr(node, 'lineno', 0)}"
-    yield from function_faults(tree, source, file)
+    yield from function_faults(tree, file)
+    yield from branch_faults(source, file)
 
 
 def told_arguments(function: griffe.Function) -> tuple[set[str], bool]:
@@ -194,19 +237,24 @@ def docstring_faults(package: griffe.Module) -> Iterator[Fault]:
     """
     gate = "public callables whose docstring differs from their signature"
     for function in public_functions(package):
-        if "property" in function.labels:
-            continue
-        wanted = {argument.name for argument in function.parameters} - {"self", "cls"}
-        wanted = {name for name in wanted if not name.startswith("_")}
-        told, there = told_arguments(function)
-        where = f"{function.canonical_path}"
-        overrides = isinstance(function.parent, griffe.Class) and overridden(function)
-        if told - wanted:
-            yield gate, f"{where} describes {', '.join(sorted(told - wanted))}, which it has not"
-        elif wanted - told and not (overrides and not told):
-            yield gate, f"{where} does not describe {', '.join(sorted(wanted - told))}"
-        elif not there and not overrides:
-            yield gate, f"{where} has no docstring"
+        fault = docstring_fault(function)
+        if fault is not None and "property" not in function.labels:
+            yield gate, f"{function.canonical_path} {fault}"
+
+
+def docstring_fault(function: griffe.Function) -> str | None:
+    """What is wrong with the docstring of a function, in words."""
+    arguments = {argument.name for argument in function.parameters} - {"self", "cls"}
+    wanted = {name for name in arguments if not name.startswith("_")}
+    told, there = told_arguments(function)
+    may_leave_it_to_another = isinstance(function.parent, griffe.Class) and overridden(function)
+    if told - wanted:
+        return f"describes {', '.join(sorted(told - wanted))}, which it has not"
+    if may_leave_it_to_another and not told:
+        return None
+    if wanted - told:
+        return f"does not describe {', '.join(sorted(wanted - told))}"
+    return None if there else "has no docstring"
 
 
 def overridden(function: griffe.Function) -> bool:

@@ -1,6 +1,8 @@
 """The main job: vanilla, Static and Dynamic ConPET on the default stream, one table, two pictures.
 
-`make run` calls this; what is done is loaded, what is missing is trained. Start at `job`.
+Usage: `make run [BACKBONE=minilm-l6|smollm2-135m] [SEED=0] [DEVICE=cpu|cuda|mps]`, or
+`python scripts/main_job.py --help`. What is done is loaded, what is missing is trained.
+Start at `job`.
 """
 
 import argparse
@@ -14,26 +16,54 @@ import pandas as pd
 import conpet_lib as cp
 from conpet_lib.core.files import write_atomically
 
-SETTINGS = {
-    "smollm2-135m": {"learning_rate": 1e-3}
-}  # by validation accuracy; the default, 2e-3, serves minilm-l6
+# Chosen by validation accuracy; the default, 2e-3, serves minilm-l6.
+SETTINGS = {"smollm2-135m": {"learning_rate": 1e-3}}
+SMALL_HIDDEN_SIZE = 512  # narrower backbones are slower with several threads than with one
+
+
+def percent(part: float) -> str:
+    """A part of 1 as a percentage."""
+    return f"{part:.1%}"
+
+
+def points(part: float) -> str:
+    """A difference of two parts of 1, in percentage points."""
+    return f"{100 * part:.1f} points"
+
+
+def count(number: int) -> str:
+    """A whole number with its thousands set apart."""
+    return f"{number:,}"
+
+
+def seconds(number: float) -> str:
+    """Whole seconds."""
+    return f"{number:.0f} s"
+
+
+def mebibytes(size: float) -> str:
+    """Bytes as MiB."""
+    return f"{size / 2**20:,.0f} MiB"
+
+
+# The rows of the table, in their order, and how each is written.
 FORMS = {
-    "average accuracy": "{:.1%}".format,
-    "whole accuracy": "{:.1%}".format,  # of the table's rows
-    "forgetting": lambda part: f"{100 * part:.1f} points",
-    "selector accuracy": "{:.1%}".format,
-    "trained parameters": "{:,}".format,
+    "average accuracy": percent,
+    "whole accuracy": percent,
+    "forgetting": points,
+    "selector accuracy": percent,
+    "trained parameters": count,
     "share of backbone": "{:.2%}".format,
-    "steps": "{:,}".format,
-    "rows with gradient": "{:,}".format,
-    "seconds": "{:.0f} s".format,
-    "seconds of prefix": "{:.0f} s".format,
-    "peak memory": lambda size: f"{size / 2**20:,.0f} MiB",
+    "steps": count,
+    "rows with gradient": count,
+    "seconds": seconds,
+    "seconds of prefix": seconds,
+    "peak memory": mebibytes,
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and do the job; the exit status."""
+    """Parse the command line and do the job; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--backbone", default="minilm-l6", help="minilm-l6, smollm2-135m, a folder or a hub name"
@@ -43,46 +73,67 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--folder", type=Path, default=Path("runs"), help="where runs and pictures are kept"
     )
+    options = parser.parse_args(arguments)
     logging.getLogger("transformers").setLevel(logging.ERROR)
     try:
-        job(**vars(parser.parse_args(arguments)))
-    except (cp.ConpetError, KeyboardInterrupt) as error:
-        print(f"\n{str(error) or 'Stopped.'}", file=sys.stderr)
-        return 130 if isinstance(error, KeyboardInterrupt) else 1
+        job(options.backbone, options.device, options.seed, options.folder)
+    except KeyboardInterrupt as stop:
+        message = str(stop) if str(stop) else "Stopped."
+        print(f"\n{message}", file=sys.stderr)
+        return 130  # what a shell gives for a program that Ctrl-C ended
+    except cp.ConpetError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
     return 0
 
 
-def picture(ax: cp.plots.Axes, path: Path) -> Path:
-    """Write a figure, and say where."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write_atomically(path, lambda file: file.write_bytes(cp.plots.png(ax)))
+def learner_configs(settings: dict) -> list:
+    """The configs of the three learners, with the settings of a backbone."""
+    return [cp.VanillaConfig(**settings), cp.StaticConfig(**settings), cp.DynamicConfig(**settings)]
 
 
 def job(backbone: str, device: str | None, seed: int, folder: Path) -> None:
     """Train or load the three runs, draw and print."""
     corpus = cp.load_corpus("wordnet")
     stream = cp.make_stream(corpus, split_seed=seed, order_seed=seed)
-    model, more = cp.load_backbone(backbone, device=device), SETTINGS.get(backbone, {})
+    model = cp.load_backbone(backbone, device=device)
     print(f"{corpus}\n{stream}\n{model}\n", flush=True)
     folder = folder / backbone.replace("/", "-") / f"seed-{seed}"
-    threads = 1 if model.hidden_size < 512 else os.cpu_count()
-    configs = cp.VanillaConfig(**more), cp.StaticConfig(**more), cp.DynamicConfig(**more)
-    runs = [
-        cp.train(stream, model, config, seed, folder / config.learner, threads=threads)
-        for config in configs
-    ]
-    numbers = pd.DataFrame({cp.plots.looks(run)[0]: run.summary() for run in runs}).loc[list(FORMS)]
-    table = numbers.apply(lambda row: row.map(FORMS[row.name], na_action="ignore"), axis=1).fillna(
-        "-"
-    )
+    threads = 1 if model.hidden_size < SMALL_HIDDEN_SIZE else os.cpu_count()
+    runs = []
+    for config in learner_configs(SETTINGS.get(backbone, {})):
+        run = cp.train(stream, model, config, seed, folder / config.learner, threads=threads)
+        runs.append(run)
+    report(runs, folder)
+
+
+def report(runs: list[cp.runs.Run], folder: Path) -> None:
+    """Print the table of the three runs, draw the two pictures and say where everything is."""
     _, static, dynamic = (100 * run.average_accuracy.iloc[-1] for run in runs)
     curves = picture(cp.plots.forgetting_curves(runs), folder / "forgetting_curves.png")
     matrices = picture(cp.plots.accuracy_heatmaps(runs), folder / "accuracy_matrices.png")
     print(
-        f"\n{table.to_string()}\n\nStatic minus Dynamic: {static - dynamic:+.1f} points of average accuracy "
-        f"(one seed).\n\nForgetting curves: {curves}\nAccuracy matrices: {matrices}\nRuns:              {folder}\n"
+        f"\n{summary_table(runs).to_string()}\n\n"
+        f"Static minus Dynamic: {static - dynamic:+.1f} points of average accuracy (one seed).\n\n"
+        f"Forgetting curves: {curves}\n"
+        f"Accuracy matrices: {matrices}\n"
+        f"Runs:              {folder}\n"
         "The notebooks:     make lab"
     )
+
+
+def summary_table(runs: list[cp.runs.Run]) -> pd.DataFrame:
+    """The numbers of each run as text, one column per run; "-" where a run has none."""
+    numbers = pd.DataFrame({cp.plots.looks(run).name: run.summary() for run in runs})
+    rows = numbers.loc[list(FORMS)]
+    texts = rows.apply(lambda row: row.map(FORMS[row.name], na_action="ignore"), axis=1)
+    return texts.fillna("-")
+
+
+def picture(ax: cp.plots.Axes, path: Path) -> Path:
+    """Write a figure as PNG; returns its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return write_atomically(path, lambda file: file.write_bytes(cp.plots.png(ax)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
-"""Ours against the authors' code, on the same rows: `make reference DATA=folder-with-val_wiki.json`.
+"""Ours against the authors' code, on the same rows.
 
-Their results on this split (their BERT + LoRA path, minilm-l6, one thread) stand in `THEIRS`. Ours runs
-with the same data, split, backbone, rank, projections, batch size, steps and epochs, in two places:
-(a) the authors': LoRA in all layers; (b) LoRA in the two last layers, over a cached prefix. Each of three
-mishaps of their code can be put back alone with --mishaps. Each run has a process and a prefix cache of its own,
-is kept under --folder, and is resumed or loaded by the same command.
+Usage: `make reference DATA=folder-with-val_wiki.json [SEEDS=5] [MISHAPS=--mishaps]`, or
+`python scripts/reference.py --help`.
+
+The authors' results on this split (their BERT + LoRA path, minilm-l6, one thread) stand in
+`THEIRS`. Ours runs with the same data, split, backbone, rank, projections, batch size, steps and
+epochs, in two places: (a) the authors': LoRA in all layers; (b) LoRA in the two last layers, over a
+cached prefix. Each of three mishaps of their code (`mishaps.py`) can be put back alone with
+--mishaps. Each run has a process and a prefix cache of its own, is kept under --folder, and is
+resumed or loaded by the same command. Start at `main`; `measured` is one line of the table.
 """
 
 import argparse
@@ -12,21 +16,17 @@ import json
 import multiprocessing
 import shutil
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import psutil
-import torch
+from mishaps import MISHAPS, register_mishaps
 
 import conpet_lib as cp
 from conpet_lib.core.files import digest, write_json
-from conpet_lib.core.seeds import numpy_generator
-from conpet_lib.learners.dynamic import DynamicConPET, Selector
-from conpet_lib.learners.replay import dynamic_replay
 from conpet_lib.streams.stream import Stream, Task
 
 SPLIT = Path(__file__).parents[1] / "data" / "reference_split.json"
@@ -44,7 +44,8 @@ SETTINGS = {
     "weight_decay": 0.01,
     "valid_examples": 160,
 }
-# Their code on this split: accuracy (%) after each stage, wall seconds, peak memory in MiB of the largest process.
+# Their code on this split, a tuple per seed: accuracy (%) after each stage, wall seconds, peak
+# memory in MiB of the largest process.
 THEIRS = {
     "static": [
         ([96.88, 95.0, 82.08, 75.31], 453.74, 1337.2),
@@ -52,160 +53,109 @@ THEIRS = {
     ],
     "dynamic": [([93.12, 90.31, 78.12, 65.16], 1074.59, 2425.4)],
 }
+THEIR_SEEDS = (100, 200)
 
 
-class WholeBatchMean(DynamicConPET):
-    """Mishap 1: the loss of a module is divided by the whole batch, though only new rows give a gradient."""
-
-    def loss(self, rows, stage):
-        return super().loss(rows, stage) * len(rows) / self.config.batch_size
+def learner_configs() -> dict[str, type]:
+    """The config classes of this comparison by the learner's name in its table."""
+    return {"static": cp.StaticConfig, "dynamic": cp.DynamicConfig, **register_mishaps()}
 
 
-class Redrawn:
-    """Validation rows that are drawn anew, with repeats, each time, so that noise picks the epoch."""
-
-    def score(self, rows, stage):
-        epoch = self.fitting.step // len(self.batches(stage, 0)) - 1
-        drawn = dynamic_replay(
-            self.stream[stage - 1].valid,
-            [past.valid for past in self.past(stage)],
-            32,
-            self.config.new_share if stage > 1 else 1.0,
-            10,
-            numpy_generator(self.seed, self.name, "redrawn validation", stage, epoch),
-        )
-        return super().score(self.take_in(np.concatenate(drawn), stage), stage)
-
-
-class RedrawnSelector(Redrawn, Selector):
-    """The selector of mishap 2."""
-
-
-class RedrawnValidation(Redrawn, DynamicConPET):
-    """Mishap 2: validation rows are redrawn, of the task modules and of the selector."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.selector = RedrawnSelector(*args, **kwargs)
-
-
-class DriftingSelector(DynamicConPET):
-    """Mishap 3: the optimiser of the selector goes on with zero gradients while the task module trains."""
-
-    def train_on(self, rows, fitting):
-        value = super().train_on(rows, fitting)
-        if self.selector.fitting:  # not in stage 1
-            for weight in self.selector.modules[0].parameters():
-                weight.grad = torch.zeros_like(weight)
-            self.selector.fitting.optimiser.step()
-        return value
-
-
-class RawFeatures(DynamicConPET):
-    """No mishap but a difference: their heads read the hidden state as it is, ours scaled to unit root mean square."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        backbone = self.features.backbone
-
-        def top(hidden, real, answer, adapter=None, config=None):
-            return (
-                backbone._run(adapter, config, hidden=hidden, real=real, answer=answer)
-                .squeeze(1)
-                .float()
-            )
-
-        backbone.top = top
-
-
-MISHAPS = {
-    "whole batch mean": WholeBatchMean,
-    "redrawn validation": RedrawnValidation,
-    "drifting selector": DriftingSelector,
-    "raw features": RawFeatures,
-}
-
-
-def register_mishaps() -> dict[str, type[cp.LearnerConfig]]:
-    """Name each mishap's learner, so that `train` knows it; returns their configurations."""
-    return {
-        name: cp.register(f"dynamic, {name}", learner, cp.DynamicConfig)
-        for name, learner in MISHAPS.items()
-    }
+# --- their rows -----------------------------------------------------------------------------------
 
 
 def reference_stream(folder: Path) -> Stream:
-    """The split of `data/reference_split.json`, its rows found in FewRel by the hash of their text and spans."""
+    """The split of `data/reference_split.json` as a stream.
+
+    The file has no text: rows are found in FewRel by the hash of their text and spans.
+    """
     corpus = cp.load_corpus("fewrel", folder)
     split = json.loads(SPLIT.read_text(encoding="utf-8"))
-    row_of = {
-        digest(example.text, example.spans)[:16]: row for row, example in enumerate(corpus.examples)
-    }
-    wanted = [
-        name for sides in split["rows"].values() for names in sides.values() for name in names
-    ]
+    row_of = {}
+    for row, example in enumerate(corpus.examples):
+        row_of[digest(example.text, example.spans)[:16]] = row
+    wanted = wanted_rows(split)
     missing = [name for name in wanted if name not in row_of]
     if missing:
         raise cp.ConpetError(
-            f"{folder}: {len(missing)} of {len(wanted)} rows of the reference split are not in this "
-            "FewRel. Wanted: the folder with the official val_wiki.json."
+            f"{folder}: {len(missing)} of {len(wanted)} rows of the reference split are not in "
+            "this FewRel. Wanted: the folder with the official val_wiki.json."
         )
-    tasks = tuple(
-        Task(
-            tuple(labels),
-            *(
-                np.array([row_of[name] for label in labels for name in split["rows"][label][side]])
-                for side in ("train", "valid", "test")
-            ),
-        )
-        for labels in split["tasks"]
-    )
+    tasks = tuple(task_of(labels, split["rows"], row_of) for labels in split["tasks"])
     return Stream(corpus.name, corpus.kind, corpus.examples, tasks)
 
 
+def wanted_rows(split: dict) -> list[str]:
+    """The hashes of all rows of the split."""
+    wanted = []
+    for sides in split["rows"].values():
+        for names in sides.values():
+            wanted += names
+    return wanted
+
+
+def task_of(labels: list[str], rows: dict, row_of: dict[str, int]) -> Task:
+    """One task of the split; `rows` has the hashes by label and side."""
+    sides = []
+    for side in ("train", "valid", "test"):
+        names = [name for label in labels for name in rows[label][side]]
+        sides.append(np.array([row_of[name] for name in names]))
+    return Task(tuple(labels), *sides)
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+def run_name(place: str, name: str, seed: int) -> str:
+    """The name of a run's files."""
+    return f"{place}-{name.replace(' ', '-')}-{seed}"
+
+
 def measured(folder: Path, data: Path, place: str, name: str, seed: int) -> dict:
-    """One line of the table; the run is trained, or loaded, in a process of its own, so that its memory is its own."""
+    """One line of the table; the run is trained or loaded.
+
+    To be called in a process of its own, so that its memory is its own.
+    """
     imported = psutil.Process().memory_info().rss
-    configs = {"static": cp.StaticConfig, "dynamic": cp.DynamicConfig, **register_mishaps()}
+    configs = learner_configs()
     backbone = cp.load_backbone("minilm-l6", device="cpu", **PLACES[place])
-    # a prefix cache a run: a second one would find the first one's rows, and both must pay for theirs
+    # Each run has its own prefix cache. In a shared one a second run would find the first one's
+    # rows, and both must pay for theirs.
     run = cp.train(
         reference_stream(data),
         backbone,
         configs[name](**SETTINGS),
         seed=seed,
-        folder=folder / f"{place}-{name.replace(' ', '-')}-{seed}",
-        cache=folder / f"cache-{place}-{name.replace(' ', '-')}-{seed}",
+        folder=folder / run_name(place, name, seed),
+        cache=folder / f"cache-{run_name(place, name, seed)}",
     )
-    summary, seconds = run.summary(), [sum(cost["wall"].values()) for cost in run.costs]
-    return {
-        "learner": name,
-        "place": place,
-        "seed": seed,
-        **stages(100 * run.average_accuracy),
-        "selector": 100 * summary["selector accuracy"],
-        "seconds": sum(seconds),
-        "of it prefix": summary["seconds of prefix"],
-        "CPU seconds": sum(sum(cost["cpu"].values()) for cost in run.costs),
-        "MiB": summary["peak memory"] / 2**20,
-        "imports MiB": imported / 2**20,
-        "steps": summary["steps"],
-        "rows with gradient": summary["rows with gradient"],
-    }
+    summary = run.summary()
+    line = {"learner": name, "place": place, "seed": seed}
+    line |= stages(100 * run.average_accuracy)
+    line["selector"] = 100 * summary["selector accuracy"]
+    line["seconds"] = sum(sum(cost["wall"].values()) for cost in run.costs)
+    line["of it prefix"] = summary["seconds of prefix"]
+    line["CPU seconds"] = sum(sum(cost["cpu"].values()) for cost in run.costs)
+    line["MiB"] = summary["peak memory"] / 2**20
+    line["imports MiB"] = imported / 2**20
+    line["steps"] = summary["steps"]
+    line["rows with gradient"] = summary["rows with gradient"]
+    return line
 
 
 def kept(folder: Path, data: Path, place: str, name: str, seed: int) -> dict:
     """The line from its record, measured first if there is none."""
-    record = folder / f"{place}-{name.replace(' ', '-')}-{seed}.json"
+    record = folder / f"{run_name(place, name, seed)}.json"
     if not record.is_file():
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-            write_json(record, pool.submit(measured, folder, data, place, name, seed).result())
-        shutil.rmtree(folder / f"cache-{place}-{name.replace(' ', '-')}-{seed}", ignore_errors=True)
+            line = pool.submit(measured, folder, data, place, name, seed).result()
+        write_json(record, line)
+        shutil.rmtree(folder / f"cache-{run_name(place, name, seed)}", ignore_errors=True)
     return json.loads(record.read_text(encoding="utf-8"))
 
 
 def main() -> int:
-    """Run what is asked for, and print ours beside theirs."""
+    """Run what is asked for, and print ours beside theirs; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, help="folder with FewRel's val_wiki.json")
     parser.add_argument("--seeds", type=int, default=1)
@@ -220,93 +170,92 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("runs/reference"))
     options = parser.parse_args()
     try:
-        reference_stream(options.data)
-        rows = [
+        reference_stream(options.data)  # a wrong folder is told before any training
+        ours = pd.DataFrame(
             kept(options.folder, options.data, place, name, seed)
-            for seed in range(options.seeds)
-            for place in options.places
-            for name in ("static", "dynamic")
-        ]
-        if options.mishaps:
-            rows += [
-                kept(options.folder, options.data, "a", name, seed)
-                for seed in range(options.seeds)
-                for name in MISHAPS
-            ]
+            for place, name, seed in asked_for(options)
+        )
     except cp.ConpetError as error:
         print(error, file=sys.stderr)
         return 1
-    ours, theirs = (
-        pd.DataFrame(rows),
-        pd.DataFrame(
-            [
-                {
-                    "learner": learner,
-                    "place": "theirs",
-                    "seed": seed,
-                    **stages(accuracy),
-                    "seconds": wall,
-                    "MiB": peak,
-                }
-                for learner, results in THEIRS.items()
-                for seed, (accuracy, wall, peak) in zip((100, 200), results)
-            ]
-        ),
-    )
-    print(
-        "\n"
-        + pd.concat([ours, theirs])
-        .sort_values(["learner", "place", "seed"])
-        .round(1)
-        .to_string(index=False)
-    )
-    print("\nOver seeds:\n" + over_seeds(ours).to_string())
-    if set(options.places) >= {"a", "b"}:
-        print("\n(b) against (a), on the same seed and machine:\n" + against(ours).to_string())
-    if options.mishaps:
-        print(
-            "\nWhat each mishap alone costs, in points, paired by seed:\n"
-            + mishap_costs(ours).to_string()
-        )
+    report(ours, options)
     return 0
 
 
-def stages(accuracy) -> dict:
+def asked_for(options: argparse.Namespace) -> list[tuple[str, str, int]]:
+    """Place, learner and seed of each run, in the order in which they are trained."""
+    runs = []
+    for seed in range(options.seeds):
+        for place in options.places:
+            runs += [(place, "static", seed), (place, "dynamic", seed)]
+    if options.mishaps:
+        for seed in range(options.seeds):
+            runs += [("a", mishap, seed) for mishap in MISHAPS]
+    return runs
+
+
+# --- tables ---------------------------------------------------------------------------------------
+
+
+def report(ours: pd.DataFrame, options: argparse.Namespace) -> None:
+    """Print the tables."""
+    both = pd.concat([ours, theirs()]).sort_values(["learner", "place", "seed"])
+    print(f"\n{both.round(1).to_string(index=False)}")
+    print(f"\nOver seeds:\n{over_seeds(ours).to_string()}")
+    if set(options.places) >= {"a", "b"}:
+        heading = "(b) against (a), on the same seed and machine:"
+        print(f"\n{heading}\n{against(ours).to_string()}")
+    if options.mishaps:
+        heading = "What each mishap alone costs, in points, paired by seed:"
+        print(f"\n{heading}\n{mishap_costs(ours).to_string()}")
+
+
+def theirs() -> pd.DataFrame:
+    """Their results in the columns of ours."""
+    rows = []
+    for learner, results in THEIRS.items():
+        for seed, (accuracy, seconds, memory) in zip(THEIR_SEEDS, results):
+            row = {"learner": learner, "place": "theirs", "seed": seed}
+            rows.append({**row, **stages(accuracy), "seconds": seconds, "MiB": memory})
+    return pd.DataFrame(rows)
+
+
+def stages(accuracy: Iterable[float]) -> dict[str, float]:
     """Accuracy (%) after each stage, as columns."""
     return {f"stage {stage}": value for stage, value in enumerate(accuracy, 1)}
 
 
 def over_seeds(ours: pd.DataFrame) -> pd.DataFrame:
     """Mean and standard deviation over seeds of last accuracy and selector accuracy, in %."""
-    return (
-        ours.groupby(["learner", "place"])[["stage 4", "selector"]]
-        .agg(["mean", "std", "count"])
-        .round(1)
-    )
+    numbers = ours.groupby(["learner", "place"])[["stage 4", "selector"]]
+    return numbers.agg(["mean", "std", "count"]).round(1)
 
 
 def against(ours: pd.DataFrame) -> pd.DataFrame:
-    """Place b as a share of place a: seconds with and without the prefix, memory above what the imports take."""
-    table = ours.assign(
-        **{
-            "seconds, warm cache": ours["seconds"] - ours["of it prefix"],
-            "MiB above imports": ours["MiB"] - ours["imports MiB"],
-        }
-    )
+    """Place b as a share of place a.
+
+    Seconds are with and without the prefix, memory is what is above that of the imports.
+    """
+    table = ours.set_index(["learner", "seed"])
+    table["seconds, warm cache"] = table["seconds"] - table["of it prefix"]
+    table["MiB above imports"] = table["MiB"] - table["imports MiB"]
     names = ["seconds", "seconds, warm cache", "CPU seconds", "MiB above imports"]
-    a, b = (table[table["place"] == place].set_index(["learner", "seed"])[names] for place in "ab")
-    a = a.assign(
-        **{"seconds, warm cache": a["seconds"]}
-    )  # what a run without a cached prefix takes
-    return (b / a).dropna().groupby("learner").agg(["mean", "min", "max"]).round(2)
+    a = table.loc[table["place"] == "a", names].copy()
+    b = table.loc[table["place"] == "b", names]
+    a["seconds, warm cache"] = a["seconds"]  # what a run without a cached prefix takes
+    share = (b / a).dropna()
+    return share.groupby("learner").agg(["mean", "min", "max"]).round(2)
 
 
 def mishap_costs(ours: pd.DataFrame) -> pd.DataFrame:
-    """Last accuracy and selector accuracy of Dynamic with a mishap minus those without, mean and standard deviation."""
-    table = ours[ours["place"] == "a"].set_index(["learner", "seed"])[["stage 4", "selector"]]
-    costs = table[table.index.isin(list(MISHAPS), level="learner")].sub(
-        table.loc["dynamic"], level="seed"
-    )
+    """Dynamic with a mishap minus Dynamic without, paired by seed: mean and standard deviation.
+
+    Of the accuracy after the last stage and of the selector's, in points.
+    """
+    in_place_a = ours[ours["place"] == "a"]
+    table = in_place_a.set_index(["learner", "seed"])[["stage 4", "selector"]]
+    with_mishap = table[table.index.isin(list(MISHAPS), level="learner")]
+    costs = with_mishap.sub(table.loc["dynamic"], level="seed")
     return costs.groupby("learner").agg(["mean", "std", "count"]).round(1)
 
 

@@ -1,10 +1,13 @@
-"""Torture: kill runs with SIGKILL at random points, let them go on, compare them with one that was never stopped.
+"""Torture: kill runs with SIGKILL at random points, let them go on, compare with unbroken ones.
 
-`make torture KILLS=100` takes the four cases in turn, on a tiny random backbone. A kill comes at a random time, at an
-optimiser step, or between two system calls of a write. Every file must come out the same, byte for byte.
+Usage: `make torture [KILLS=100]`, or `python scripts/torture.py --kills 100 --seed 0`.
+
+Takes the cases in turn, on a tiny random backbone. A kill comes at a random time, at an optimiser
+step, or between two system calls of a write. Every file must come out the same, byte for byte.
 """
 
 import argparse
+import itertools
 import multiprocessing
 import os
 import random
@@ -14,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -21,6 +25,7 @@ import torch
 from conftest import make_stream, quick, save_tiny_models
 
 import conpet_lib as cp
+from conpet_lib.models.backbone import Backbone
 
 CASES = {
     "static": {},
@@ -31,26 +36,55 @@ CASES = {
 }
 FORK = multiprocessing.get_context("fork")  # a child starts at once, with all that is imported
 
+SYSTEM_CALLS = ("fsync", "replace", "unlink")  # of `os`, by which files are written
+NEVER = 1e9  # seconds
+CHECKPOINT_EVERY = [0.0, 0.05, NEVER]  # seconds
+
+# How a run is killed: by "time" (seconds), by "step" (its number), or by a system call (the
+# number of the call).
+Death = tuple[str, float]
+
+
+class Unbroken(NamedTuple):
+    """What a run gave that was never killed.
+
+    Attributes:
+        seconds: Wall time of its training.
+        files: Its `content`.
+    """
+
+    seconds: float
+    files: dict
+
 
 def content(folder: Path) -> dict:
-    """All that must not depend on kills: every file, byte for byte, and the record but for what the stages cost."""
-    files = {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and path.name not in (".lock", "run.json") and "cache" not in path.parts
-    }
-    return {
-        **files,
-        "run.json": {**cp.load_run(folder).record.to_json(), "costs": "", "digest": ""},
-    }
+    """All that must not depend on kills: the bytes of every file, and the record without costs."""
+    files = {}
+    for path in folder.rglob("*"):
+        is_cache = "cache" in path.parts
+        if path.is_file() and path.name not in (".lock", "run.json") and not is_cache:
+            files[path.relative_to(folder).as_posix()] = path.read_bytes()
+    record = {**cp.load_run(folder).record.to_json(), "costs": "", "digest": ""}
+    return {**files, "run.json": record}
 
 
-def call(case: str, folder: Path, backbone, every: float, on_step=None) -> cp.runs.Run:
+def case_config(case: str):
+    """The config of a case; its name begins with the learner's."""
+    return quick(case.split(",")[0], **CASES[case])
+
+
+def call(
+    case: str,
+    folder: Path,
+    backbone: Backbone,
+    every: float,
+    on_step: Callable[[cp.Step], object] | None = None,
+) -> cp.runs.Run:
     """The run of a case: three stages of a few steps, with a prefix cache of its own."""
     return cp.train(
         make_stream(3),
         backbone,
-        quick(case.split(",")[0], **CASES[case]),
+        case_config(case),
         folder=folder,
         bar=False,
         cache=folder / "cache",
@@ -59,40 +93,45 @@ def call(case: str, folder: Path, backbone, every: float, on_step=None) -> cp.ru
     )
 
 
+def die() -> None:
+    """Kill this process, as a power cut would."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def die_at(name: str, count: int) -> None:
-    """Kill this process at the `count`-th call of `os.<name>`, before or after it."""
-    real, calls = getattr(os, name), [0]
+    """Kill this process before the `count`-th call of `os.<name>`."""
+    real = getattr(os, name)
+    calls = itertools.count(1)
 
     def counting(*args, **kwargs):
-        calls[0] += 1
-        if calls[0] == count:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if next(calls) == count:
+            die()
         return real(*args, **kwargs)
 
     setattr(os, name, counting)
 
 
-def child(case: str, folder: Path, backbone, every: float, death: tuple[str, float]) -> None:
+def child(case: str, folder: Path, backbone: Backbone, every: float, death: Death) -> None:
     """In a process of its own: train, and die where `death` says."""
-    kind, at = death
-    steps = [0]
+    kind, count = death
+    steps = itertools.count(1)
 
-    def on_step(step) -> None:
-        steps[0] += 1
-        if kind == "step" and steps[0] == at:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def on_step(step: cp.Step) -> None:
+        if next(steps) == count and kind == "step":
+            die()
 
-    if kind in ("fsync", "replace", "unlink"):
-        die_at(kind, int(at))
+    if kind in SYSTEM_CALLS:
+        die_at(kind, int(count))
     call(case, folder, backbone, every, on_step)
 
 
-def killed(case: str, folder: Path, backbone, every: float, death: tuple[str, float]) -> bool:
+def killed(case: str, folder: Path, backbone: Backbone, every: float, death: Death) -> bool:
     """Run `child`; whether it was killed before it had finished."""
+    kind, seconds = death
     process = FORK.Process(target=child, args=(case, folder, backbone, every, death))
     process.start()
-    if death[0] == "time":
-        process.join(death[1])
+    if kind == "time":
+        process.join(seconds)
         process.kill()
     process.join()
     if process.exitcode not in (0, -signal.SIGKILL):
@@ -102,45 +141,63 @@ def killed(case: str, folder: Path, backbone, every: float, death: tuple[str, fl
     return process.exitcode != 0
 
 
-def torture(
-    kills: int, backbone, seed: int = 0, say: Callable[[str], object] = print
-) -> dict[str, int]:
-    """Kill and compare until `kills` kills have hit; returns how many of each kind did.
+def draw_death(draw: random.Random, seconds: float) -> Death:
+    """A kind of death and its moment, for a run that takes so many seconds."""
+    kind = draw.choice(["time", "step", *SYSTEM_CALLS])
+    if kind == "time":
+        return kind, draw.uniform(0, seconds)
+    most = 6 if kind == "unlink" else 40  # a run removes few files
+    return kind, draw.randint(1, most)
 
-    Raises: SystemExit when a run does not go on, or ends other than the unbroken one.
+
+def run_unbroken(case: str, folder: Path, backbone: Backbone) -> Unbroken:
+    """Train a case without a kill."""
+    start = time.monotonic()
+    call(case, folder, backbone, NEVER)
+    return Unbroken(time.monotonic() - start, content(folder))
+
+
+def kill_and_resume(
+    case: str, folder: Path, backbone: Backbone, every: float, deaths: list[Death]
+) -> list[Death]:
+    """Begin a run once for each death, then let it end; returns the deaths that came in time."""
+    hits = [death for death in deaths if killed(case, folder, backbone, every, death)]
+    call(case, folder, backbone, every)
+    return hits
+
+
+def torture(
+    kills: int, backbone: Backbone, seed: int = 0, say: Callable[[str], object] = print
+) -> dict[str, int]:
+    """Kill and compare until so many kills have hit; returns how many of each kind did.
+
+    Args:
+        kills: The number of kills that must hit a run before it has finished.
+        backbone: A tiny backbone.
+        seed: Of the kinds and moments of death.
+        say: Called with one line per run.
+
+    Raises:
+        SystemExit: When a run does not go on, or ends other than the unbroken one.
     """
-    draw, hits, seconds, unbroken, attempt = random.Random(seed), {}, {}, {}, 0
-    with tempfile.TemporaryDirectory() as place:
+    draw = random.Random(seed)
+    hits: dict[str, int] = {}
+    unbroken: dict[str, Unbroken] = {}
+    cases = itertools.cycle(CASES)
+    attempt = 0
+    with tempfile.TemporaryDirectory() as work:
         while sum(hits.values()) < kills:
-            case = list(CASES)[attempt % len(CASES)]
-            if case not in unbroken:
-                start = time.monotonic()
-                call(case, Path(place) / case, backbone, 1e9)
-                seconds[case], unbroken[case] = (
-                    time.monotonic() - start,
-                    content(Path(place) / case),
-                )
+            case = next(cases)
             attempt += 1
-            folder, every, deaths = Path(place) / f"{attempt}", draw.choice([0.0, 0.05, 1e9]), []
-            for _ in range(draw.randint(1, 4)):
-                kind = draw.choice(["time", "step", "fsync", "replace", "unlink"])
-                deaths.append(
-                    (
-                        kind,
-                        draw.uniform(0, seconds[case])
-                        if kind == "time"
-                        else draw.randint(1, 6 if kind == "unlink" else 40),
-                    )
-                )
-                if killed(case, folder, backbone, every, deaths[-1]):
-                    hits[kind] = hits.get(kind, 0) + 1
-            call(case, folder, backbone, every)
-            found = content(folder)
-            differ = [
-                name
-                for name in {**found, **unbroken[case]}
-                if unbroken[case].get(name) != found.get(name)
-            ]
+            if case not in unbroken:
+                unbroken[case] = run_unbroken(case, Path(work, case), backbone)
+            every = draw.choice(CHECKPOINT_EVERY)
+            count = draw.randint(1, 4)
+            deaths = [draw_death(draw, unbroken[case].seconds) for _ in range(count)]
+            folder = Path(work, f"attempt-{attempt}")
+            for kind, _ in kill_and_resume(case, folder, backbone, every, deaths):
+                hits[kind] = hits.get(kind, 0) + 1
+            differ = differing(unbroken[case].files, content(folder))
             if differ:
                 raise SystemExit(
                     f"{case}, checkpoints every {every} s, killed at {deaths}: {differ} differ."
@@ -149,16 +206,25 @@ def torture(
     return hits
 
 
-if __name__ == "__main__":
+def differing(unbroken: dict, resumed: dict) -> list[str]:
+    """The names of files that are not the same in both."""
+    names = {**resumed, **unbroken}
+    return [name for name in names if unbroken.get(name) != resumed.get(name)]
+
+
+def main() -> None:
+    """Parse the command line and torture a tiny backbone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as models:
-        tiny = cp.load_backbone(
-            save_tiny_models(Path(models))["bert"], tuned_layers=2, device="cpu"
-        )
-        print(
-            f"Kills by kind, each run the same in the end: {torture(options.kills, tiny, options.seed)}"
-        )
+    with tempfile.TemporaryDirectory() as folder:
+        bert = save_tiny_models(Path(folder))["bert"]
+        backbone = cp.load_backbone(bert, tuned_layers=2, device="cpu")
+        hits = torture(options.kills, backbone, options.seed)
+    print(f"Kills by kind, each run the same in the end: {hits}")
+
+
+if __name__ == "__main__":
+    main()

@@ -51,7 +51,10 @@ WORDS = [
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    """No test writes into the user's prefix cache or runs; assets are shared, since they are large."""
+    """Keep tests out of the user's prefix cache and runs.
+
+    The assets are shared because they are large.
+    """
     real = cache_folder()
     place = tmp_path_factory.mktemp("cache")
     real.mkdir(parents=True, exist_ok=True)
@@ -62,7 +65,10 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="session")
 def pages_cache(tmp_path_factory):
-    """One cache for all pages, so that a later one loads what an earlier one trained. Set up before `own_cache`."""
+    """One cache for all pages, so that a later one loads what an earlier one trained.
+
+    It is set up before `own_cache`.
+    """
     place, assets = tmp_path_factory.mktemp("pages"), cache_folder() / "assets"
     assets.mkdir(parents=True, exist_ok=True)
     (place / "assets").symlink_to(assets.resolve())
@@ -113,7 +119,10 @@ def tiny_models(tmp_path_factory) -> dict[str, str]:
 
 
 def save_tiny_models(place: Path) -> dict[str, str]:
-    """Folders of two tiny random models: "bert" (an encoder) and "llama" (a decoder), 4 layers of width 16."""
+    """Folders of two tiny random models, each of 4 layers of width 16.
+
+    They are "bert" (an encoder) and "llama" (a decoder).
+    """
     specials = [
         "[PAD]",
         "[UNK]",
@@ -224,11 +233,14 @@ def wordnet():
     return cp.load_corpus("wordnet")
 
 
-# --- the right half: modules, learners, runs -------------------------------------------------------
+# --- the right half: modules, learners, runs ------------------------------------------------------
 
 
 def make_module(backbone, seed: int = 0, rank: int = 4, labels: int = 2, trained: bool = False):
-    """A PET module with a head of `labels` rows; `trained` gives LoRA's B random weights, so that features change."""
+    """A PET module with a head of `labels` rows.
+
+    `trained` gives LoRA's B random weights, so that features change.
+    """
     from conpet_lib.models.modules import PetModule
 
     module = PetModule(backbone, backbone.lora(rank, 8.0), seed, "test")
@@ -259,13 +271,19 @@ def module_bytes(run) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def learnable():
-    """Three tasks of two labels, which the tiny backbones can learn: 12 training and 20 test rows a label."""
+    """Three tasks of two labels, which the tiny backbones can learn.
+
+    Each label has 12 training and 20 test rows.
+    """
     return make_stream(3, 2, rows=40, train=12, valid=4, test=20)
 
 
 @pytest.fixture(scope="session")
 def learned(tiny_models, learnable, tmp_path_factory) -> dict:
-    """A run of every learner on `learnable`, trained long enough to be right about what is not forgotten."""
+    """A run of every learner on `learnable`.
+
+    Each is trained long enough to be right about what is not forgotten.
+    """
     backbone = cp.load_backbone(tiny_models["bert"], tuned_layers=2, device="cpu")
     return {
         kind: cp.train(

@@ -1,7 +1,8 @@
 """Corpora of our own words in each layout, for the tests: from plain records to files.
 
-A typing record is `(tokens, [(start, end, label), ...])`, a relation record `(tokens, head, tail, label)`; spans count
-tokens, ends exclusive. `LAYOUTS`: name -> corpus, kind, and the function that writes the files of records.
+A typing record is `(tokens, [(start, end, label), ...])`, a relation record
+`(tokens, head, tail, label)`; spans count tokens, ends exclusive. `LAYOUTS`: name -> corpus, kind,
+and the function that writes the files of records.
 """
 
 import csv
@@ -44,12 +45,12 @@ WORDS = [
 
 def typing_records(corpus: str, count: int, seed: int = 0) -> list:
     """Sentences with one or two mentions, a word between them; each label has a word of its own."""
-    draw, labels, records = random.Random(seed), LABELS[corpus], []
+    draw = random.Random(seed)
+    labels = LABELS[corpus]
+    records = []
     for number in range(count):
-        tokens, mentions = (
-            [draw.choice(WORDS) for _ in range(draw.randint(6, 12))] + [f"w{number}"],
-            [],
-        )
+        tokens = [draw.choice(WORDS) for _ in range(draw.randint(6, 12))] + [f"w{number}"]
+        mentions = []
         for start in (1, 4)[: draw.randint(1, 2)]:
             label = labels[(number + start) % len(labels)]
             tokens[start] = f"Name{labels.index(label)}"
@@ -60,7 +61,9 @@ def typing_records(corpus: str, count: int, seed: int = 0) -> list:
 
 def relation_records(corpus: str, count: int, seed: int = 0) -> list:
     """Sentences with head and tail, in either order; each label has a word of its own."""
-    draw, labels, records = random.Random(seed), LABELS[corpus], []
+    draw = random.Random(seed)
+    labels = LABELS[corpus]
+    records = []
     for number in range(count):
         tokens = [draw.choice(WORDS) for _ in range(draw.randint(7, 12))] + [f"w{number}"]
         tokens[3] = f"verb{number % len(labels)}"
@@ -95,13 +98,17 @@ def fewnerd(records) -> dict:
 
 
 def columns(more: str, above: bool) -> Callable:
-    return lambda records: {
-        "train.txt": lines(
-            f"{start}\t{end}\t{' '.join(tokens)}\t{' '.join(path_of(label)[: None if above else 1])}{more}"
-            for tokens, mentions in records
-            for start, end, label in mentions
-        )
-    }
+    """What writes lines of columns, `more` behind them; with the labels above, or without."""
+
+    def write(records) -> dict:
+        rows = []
+        for tokens, mentions in records:
+            for start, end, label in mentions:
+                labels = path_of(label) if above else path_of(label)[:1]
+                rows.append(f"{start}\t{end}\t{' '.join(tokens)}\t{' '.join(labels)}{more}")
+        return {"train.txt": lines(rows)}
+
+    return write
 
 
 def afet(records) -> dict:
@@ -166,9 +173,8 @@ def tacred(records) -> dict:
 
 
 def conll(records) -> dict:
-    rows = [
-        "# index\ttoken\tsubj\tsubj_type\tobj\tobj_type\tstanford_pos\tstanford_ner\tstanford_deprel"
-    ]
+    names = "index token subj subj_type obj obj_type stanford_pos stanford_ner stanford_deprel"
+    rows = ["# " + names.replace(" ", "\t")]
     for number, (tokens, head, tail, label) in enumerate(records):
         rows.append(f"# id=e77{number:017} docid=D reln={label}")
         for place, token in enumerate(tokens):
@@ -181,27 +187,29 @@ def conll(records) -> dict:
 
 def ldc(records, name: str = "XXX_ENG_20990101.0001", subtype: bool = True) -> dict:
     """ACE's .sgm and its .apf.xml; a sentence ends at an empty line."""
-    sgm, parts = f"<DOC>\n<DOCID> {name} </DOCID>\n<BODY>\n<TEXT>\n", []
+    sgm = f"<DOC>\n<DOCID> {name} </DOCID>\n<BODY>\n<TEXT>\n"
+    parts = []
     for number, (tokens, head, tail, label) in enumerate(records):
-        words, at = (
-            [html.escape(token, quote=False) for token in tokens],
-            len(re.sub("<[^<>]+>", "", sgm)),
-        )
+        words = [html.escape(token, quote=False) for token in tokens]
+        at = len(re.sub("<[^<>]+>", "", sgm))
         starts = [at + sum(len(word) + 1 for word in words[:place]) for place in range(len(words))]
         sgm += " ".join(words) + "\n\n"
         for side, (start, end) in enumerate((head, tail), 1):
+            last = starts[end - 1] + len(words[end - 1]) - 1
             mark = (
-                f'<charseq START="{starts[start]}" END="{starts[end - 1] + len(words[end - 1]) - 1}">'
+                f'<charseq START="{starts[start]}" END="{last}">'
                 f"{html.escape(' '.join(tokens[start:end]))}</charseq>"
             )
             parts.append(
-                f'<entity ID="{name}-E{number}{side}" TYPE="PER"><entity_mention ID="{name}-{number}-{side}" '
-                f'TYPE="NAM"><extent>{mark}</extent><head>{mark}</head></entity_mention></entity>'
+                f'<entity ID="{name}-E{number}{side}" TYPE="PER">'
+                f'<entity_mention ID="{name}-{number}-{side}" TYPE="NAM">'
+                f"<extent>{mark}</extent><head>{mark}</head></entity_mention></entity>"
             )
         kind = f' SUBTYPE="{html.escape(label)}"' if subtype else ""
         parts.append(
-            f'<relation ID="{name}-R{number}" TYPE="PHYS"{kind}><relation_argument REFID="{name}-E{number}1" '
-            f'ROLE="Arg-1"/><relation_mention ID="{name}-R{number}-1">'
+            f'<relation ID="{name}-R{number}" TYPE="PHYS"{kind}>'
+            f'<relation_argument REFID="{name}-E{number}1" ROLE="Arg-1"/>'
+            f'<relation_mention ID="{name}-R{number}-1">'
             + "".join(
                 f'<relation_mention_argument REFID="{name}-{number}-{side}" ROLE="Arg-{side}"/>'
                 for side in (1, 2)
@@ -209,7 +217,8 @@ def ldc(records, name: str = "XXX_ENG_20990101.0001", subtype: bool = True) -> d
             + "</relation_mention></relation>"
         )
     apf = (
-        '<?xml version="1.0"?>\n<!DOCTYPE source_file SYSTEM "apf.v5.1.1.dtd">\n<source_file URI="x" TYPE="text">\n'
+        '<?xml version="1.0"?>\n<!DOCTYPE source_file SYSTEM "apf.v5.1.1.dtd">\n'
+        '<source_file URI="x" TYPE="text">\n'
         f'<document DOCID="{name}">\n' + "\n".join(parts) + "\n</document>\n</source_file>\n"
     )
     return {
@@ -219,20 +228,13 @@ def ldc(records, name: str = "XXX_ENG_20990101.0001", subtype: bool = True) -> d
 
 
 def dygie(records) -> dict:
-    sentences, relations, base = [], [], 0
+    sentences = []
+    relations = []
+    base = 0
     for tokens, head, tail, label in records:
         sentences.append(tokens)
-        relations.append(
-            [
-                [
-                    base + head[0],
-                    base + head[1] - 1,
-                    base + tail[0],
-                    base + tail[1] - 1,
-                    f"PHYS.{label}",
-                ]
-            ]
-        )
+        positions = [base + head[0], base + head[1] - 1, base + tail[0], base + tail[1] - 1]
+        relations.append([[*positions, f"PHYS.{label}"]])
         base += len(tokens)
     return {
         "train.json": as_json(

@@ -1,4 +1,7 @@
-"""The pages and panels in JupyterLab in Chromium, by mouse, keyboard and screen; tests/artefacts keeps pictures."""
+"""The pages and panels in JupyterLab in Chromium, by mouse, keyboard and screen.
+
+Pictures of them are kept in tests/artefacts.
+"""
 
 import json
 import os
@@ -28,13 +31,17 @@ corpus, backbone = cp.load_corpus("wordnet"), cp.load_backbone("minilm-l6")
 tiny, counts = {"tasks": 3, "labels_per_task": 2}, {"train": 12, "valid": 4, "test": 8}
 settings = {"batch_limit": 5, "valid_examples": 12}
 stream = cp.make_stream(corpus, **tiny, **counts)
-dynamic = cp.train(stream, backbone, cp.DynamicConfig(epochs=1, **settings), folder="runs/dynamic", bar=False)
-static = cp.train(stream, backbone, cp.StaticConfig(epochs=1, **settings), folder="runs/static", bar=False)"""
+dynamic_config = cp.DynamicConfig(epochs=1, **settings)
+dynamic = cp.train(stream, backbone, dynamic_config, folder="runs/dynamic", bar=False)
+static_config = cp.StaticConfig(epochs=1, **settings)
+static = cp.train(stream, backbone, static_config, folder="runs/static", bar=False)"""
 PANELS = {
     "streams": "widgets.StreamPanel(corpus, **tiny, counts=counts)",
     "budget": "widgets.BudgetPanel(stream, backbone)",
-    "train": "widgets.TrainPanel(corpus, backbone, **tiny, counts=counts, settings={'epochs': 1, **settings})",
-    "stop": "widgets.TrainPanel(corpus, backbone, **tiny, counts=counts, settings={'epochs': 40, **settings})",
+    "train": "widgets.TrainPanel(corpus, backbone, **tiny, counts=counts, "
+    "settings={'epochs': 1, **settings})",
+    "stop": "widgets.TrainPanel(corpus, backbone, **tiny, counts=counts, "
+    "settings={'epochs': 40, **settings})",
     "ablation": "widgets.AblationPanel(corpus, backbone, values='1, 2', **tiny, counts=counts, "
     "settings={'epochs': 1, **settings})",
     "examples": "widgets.ExampleExplorer(corpus, backbone)",
@@ -43,12 +50,17 @@ PANELS = {
     "selector": "widgets.SelectorExplorer(dynamic, stream)",
     "playback": "widgets.Playback(static, milliseconds=200)",
 }
-LONG = 'cp.train(stream, backbone, cp.StaticConfig(epochs=40, **settings), folder="runs/long").finished'
+LONG = """
+config = cp.StaticConfig(epochs=40, **settings)
+cp.train(stream, backbone, config, folder="runs/long").finished"""
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory, pages_cache):
-    """Root folder and addresses of a JupyterLab of its own, with the pages and a cache that has only the assets."""
+    """Root folder and addresses of a JupyterLab of its own.
+
+    It has the pages and a cache that holds only the assets.
+    """
     place = tmp_path_factory.mktemp("lab")
     shutil.copytree(
         FOLDER, place / "root", ignore=shutil.ignore_patterns(".ipynb_checkpoints", "runs")
@@ -119,7 +131,10 @@ def lab(tmp_path_factory, pages_cache):
 def chromium():
     """A headless Chromium of the system."""
     if not (shutil.which("chromium") and sync_playwright):
-        missing = "this needs Chromium (Debian: apt-get install chromium) and playwright (pip install '.[test]')"
+        missing = (
+            "this needs Chromium (Debian: apt-get install chromium) "
+            "and playwright (pip install '.[test]')"
+        )
         (pytest.fail if os.environ.get("CI") else pytest.skip)(missing)
     expect.set_options(timeout=60_000)
     with sync_playwright() as driver:
@@ -131,7 +146,11 @@ def chromium():
 
 
 class Page:
-    """A notebook on the screen. `faults`: what the browser's console was told as an error; nothing is let pass."""
+    """A notebook on the screen.
+
+    Attributes:
+        faults: What the browser's console was told as an error; nothing is let pass.
+    """
 
     def __init__(self, screen, address: str, name: str):
         self.screen, self.name, self.faults = screen, name, []
@@ -141,7 +160,8 @@ class Page:
         )
         screen.goto(address.format(name))
         screen.wait_for_function(
-            f"window.jupyterapp && {NOTEBOOK}?.context?.path === '{name}.ipynb' && {NOTEBOOK}.context.isReady && "
+            f"window.jupyterapp && {NOTEBOOK}?.context?.path === '{name}.ipynb' && "
+            f"{NOTEBOOK}.context.isReady && "
             f"{NOTEBOOK}.sessionContext.session?.kernel?.connectionStatus === 'connected'",
             timeout=120_000,
         )
@@ -178,7 +198,10 @@ class Page:
 
 @contextmanager
 def opened(browser, lab, name: str, *cells: str):
-    """A notebook on the screen, for a while; with cells, one that is written first. Its kernel ends with it."""
+    """A notebook on the screen, for a while; its kernel ends with it.
+
+    With cells, the notebook is written first.
+    """
     if cells:
         page = nbformat.v4.new_notebook(
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}
@@ -204,7 +227,10 @@ def test_a_page_runs_in_the_browser_and_shows_a_picture(chromium, lab, name):
 
 @pytest.fixture(scope="module")
 def panel(chromium, lab):
-    """Finds a panel by name in a notebook that has each in a cell of its own; by the end nothing may have failed."""
+    """Find a panel by name in a notebook that has each in a cell of its own.
+
+    By the end nothing may have failed.
+    """
     with opened(chromium, lab, "panels", START, *PANELS.values()) as page:
         page.run()
         yield lambda name: page.screen.locator(".jp-CodeCell").nth(1 + list(PANELS).index(name))
@@ -218,7 +244,10 @@ def slider(panel, name: str):
 
 
 def test_tasks_are_chosen_by_the_keyboard(panel):
-    """JupyterLab takes the plain arrow keys of lists for itself (ipywidgets issue 3912), but not with Ctrl or Alt."""
+    """JupyterLab takes the plain arrow keys of lists for itself, but not with Ctrl or Alt.
+
+    Source: ipywidgets issue 3912.
+    """
     streams = panel("streams")
     streams.get_by_label("tasks", exact=True).press("ArrowUp")
     expect(streams.get_by_role("table").get_by_role("row")).to_have_count(1 + 4)

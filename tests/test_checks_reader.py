@@ -150,7 +150,7 @@ class _Counting:
         (_Counting(), "A second reading gives the same: .*a counter that goes on"),
         (
             lambda example: replace(example, key=example.label),
-            "own key|Each example has a key of its own: the key 'river' stands twice, at .*, line",
+            "Each example has a key of its own: the key 'river' stands twice, at .*, line",
         ),
         (
             lambda example: replace(example, key=7),

@@ -1,4 +1,7 @@
-"""Comparing: grids that skip, resume and report, tables of runs, paired differences with their intervals."""
+"""Comparing: grids, tables of runs, and paired differences with their intervals.
+
+Grids skip what is finished, resume what is not, and report what failed.
+"""
 
 import itertools
 import json
@@ -114,7 +117,8 @@ def grid_to_be_killed(model: str, place) -> None:
 
 @pytest.mark.long
 def test_a_grid_that_is_killed_goes_on_and_its_workers_let_go(tiny_models, bert, tmp_path):
-    # a process that is spawned, not forked: joblib's workers of an earlier test would not work in a fork
+    # A process that is spawned, not forked, because joblib's workers of an earlier test would not
+    # work in a fork.
     spawn = multiprocessing.get_context("spawn")
     parent = spawn.Process(target=grid_to_be_killed, args=(tiny_models["bert"], tmp_path))
     parent.start()
@@ -204,7 +208,8 @@ def table_of(**sides: list[float]) -> pd.DataFrame:
 
 def test_a_paired_comparison_worked_by_hand():
     row = cp.compare(table_of(static=[0.80, 0.70, 0.90], vanilla=[0.10, 0.04, 0.16])).iloc[0]
-    # differences .70, .66, .74: mean .70, standard error .04 / sqrt(3), t(2, 97.5 %) 4.3027 (Student's table)
+    # The differences are .70, .66, .74: mean .70, standard error .04 / sqrt(3),
+    # t(2, 97.5 %) 4.3027 (Student's table).
     assert row["difference"] == approx(0.70) and (row["one"], row["other"]) == ("static", "vanilla")
     assert (row["low"], row["high"]) == approx(
         (0.70 - 4.3027 * 0.04 / 3**0.5, 0.70 + 4.3027 * 0.04 / 3**0.5), abs=1e-5
@@ -253,7 +258,7 @@ def test_runs_of_other_data_are_not_paired():
         cp.compare(table.drop(3))
     with pytest.raises(cp.ConpetError, match=r"(?s)static +vanilla.*s +0 +2 +1"):
         cp.compare(pd.concat([table, table.head(1).assign(rank=8)]))
-    with pytest.raises(cp.ConpetError, match="Unknown column 'lerner'. Did you mean 'learner'"):
+    with pytest.raises(cp.ConpetError, match=r"Unknown column 'lerner'\. Did you mean 'learner'"):
         cp.compare(table, by="lerner")
 
 
@@ -267,7 +272,7 @@ def test_orders_are_streams_of_their_own_and_paired_by_seed():
     ] == approx((0.3 + 0.1) / 2)
     with pytest.raises(
         cp.ConpetError,
-        match="paired by order_seed. Each value needs one finished run on each seed,",
+        match=r"paired by order_seed\. Each value needs one finished run on each seed,",
     ):
         cp.compare(table.drop(3), by="order_seed")
     mixed = table.assign(corpus=["wordnet", "wordnet", "fewrel", "fewrel"])

@@ -252,7 +252,7 @@ def test_the_licences_of_the_readers_are_those_that_an_export_names():
         assert reader.licence == licences.get(name, "that of your own data")
 
 
-def test_folders_and_files_of_any_name_beside_a_corpus_do_no_harm_and_what_was_read_is_not_called_unread(
+def test_files_of_any_name_beside_a_corpus_do_no_harm_and_what_was_read_is_not_called_unread(
     tmp_path,
 ):
     document = writers.ldc(writers.records_of("ACE, LDC", 3))

@@ -1,4 +1,4 @@
-"""Corpora, written and mutated: a reader gives all examples, accounts for what it leaves out, or says what is wrong.
+"""Corpora, written and mutated: a reader gives all examples, or says what is wrong or left out.
 
 A few hundred mutated files in `make test`; `make fuzz` mutates 12,000.
 """
@@ -59,10 +59,17 @@ SECONDS = 20
 
 
 def mutated(data: bytes, draw: random.Random) -> bytes:
-    """One to three changes: bytes set, put in, taken out; lines repeated, dropped, exchanged; a cut; another code."""
+    """One to three changes.
+
+    Bytes are set, put in or taken out; lines repeated, dropped or exchanged; a file is cut, or
+    written in another code.
+    """
     for _ in range(draw.randint(1, 3)):
-        place, kind, lines = draw.randrange(len(data) + 1), draw.randrange(9), data.split(b"\n")
-        line, other = draw.randrange(len(lines)), draw.randrange(len(lines))
+        place = draw.randrange(len(data) + 1)
+        kind = draw.randrange(9)
+        lines = data.split(b"\n")
+        line = draw.randrange(len(lines))
+        other = draw.randrange(len(lines))
         if kind == 0:
             data = data[:place] + bytes([draw.randrange(256)]) + data[place + 1 :]
         elif kind in (1, 2, 3):
@@ -99,7 +106,8 @@ def runs(data: bytes) -> int:
     return sum(label not in ("", "O") for label, _ in groupby(pairs))
 
 
-# How many examples a file holds, counted another way than the reader does; called only for files that were read.
+# How many examples a file holds, counted another way than the reader does; called only for files
+# that were read.
 HELD = {
     "Few-NERD text": runs,
     "BBN, LDC": lambda data: len(re.findall(rb"</(?:ENAMEX|NUMEX|TIMEX)\b[^<>]*>", data)),
@@ -179,6 +187,63 @@ def fuzz(folder, count: int, seed: int) -> dict[str, int]:
 def test_a_few_hundred_mutated_files_are_read_whole_or_refused_with_a_reason(tmp_path):
     results = fuzz(tmp_path, 25, seed=0)
     assert min(results.values()) > 20, results
+
+
+OTHERS = [None, True, -1, 1.5, 10**30, "", "Oll", [], [[]], {}, {"id": []}, [None, 7]]
+JSON_LAYOUTS = [
+    "OntoNotes, AFET",
+    "BBN, AFET",
+    "FewRel JSON",
+    "TACRED JSON",
+    "ACE, DyGIE++",
+    "ACE, OneIE",
+    "JSON lines",
+]
+
+
+def places_in(value: object, way: tuple = ()) -> list[tuple]:
+    """The ways to all values inside of a JSON value."""
+    if isinstance(value, dict):
+        inside = list(value.items())
+    elif isinstance(value, list):
+        inside = list(enumerate(value))
+    else:
+        return [way]
+    ways = [way]
+    for step, part in inside:
+        ways += places_in(part, (*way, step))
+    return ways
+
+
+def exchanged(value: object, way: tuple, other: object) -> object:
+    """A JSON value with another value at one place."""
+    if not way:
+        return other
+    copy = value.copy()
+    copy[way[0]] = exchanged(value[way[0]], way[1:], other)
+    return copy
+
+
+@pytest.mark.parametrize("layout", JSON_LAYOUTS)
+def test_a_value_of_another_type_is_read_or_refused_with_a_reason_wherever_it_stands(
+    layout, tmp_path
+):
+    corpus, _, write = writers.LAYOUTS[layout]
+    ((name, data),) = write(writers.records_of(layout, 2)).items()
+    first, *more = data.decode().splitlines()
+    ways = places_in(json.loads(first))
+    draw = random.Random(layout)
+    refused = 0
+    for way in draw.sample(ways, min(len(ways), 40)):
+        for other in OTHERS:
+            line = json.dumps(exchanged(json.loads(first), way, other))
+            (tmp_path / name).write_text("\n".join([line, *more]), encoding="utf-8")
+            try:
+                cp.load_corpus(corpus, tmp_path)
+            except cp.ConpetError as error:
+                refused += 1
+                assert len(str(error)) > 40
+    assert refused > 50
 
 
 @pytest.mark.long

@@ -1,4 +1,4 @@
-"""OntoNotes, BBN, TACRED and ACE 2005 in each layout, of our own words: what is read, left out and refused."""
+"""OntoNotes, BBN, TACRED and ACE 2005 in each layout: what is read, left out and refused."""
 
 import json
 

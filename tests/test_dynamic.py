@@ -1,4 +1,7 @@
-"""Dynamic ConPET: selection against brute force, gradients that reach one module alone, and its two ends."""
+"""Dynamic ConPET: its selection, its gradients and its two ends.
+
+Selection is held against brute force, and gradients reach one module alone.
+"""
 
 from contextlib import suppress
 
@@ -14,7 +17,7 @@ from conpet_lib.models.features import Features
 from conpet_lib.streams.stream import Stream, Task
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """Raised in the middle of a stage."""
 
 
@@ -23,11 +26,11 @@ def in_stage(stage: int, backbone, stream=None, **more):
 
     def tell(step):
         if (step.stage, step.doing) == (stage, "module"):
-            raise Enough
+            raise EnoughError
 
     learner = make_learner("dynamic", stream or make_stream(3), backbone, tell=tell, **more)
     for number in range(1, stage + 1):
-        with suppress(Enough):
+        with suppress(EnoughError):
             learner.fit(number)
     assert learner.fitting.stage == stage
     for module in [*learner.modules, *learner.selector.modules]:
@@ -61,7 +64,10 @@ def brute_choice(scores: list[float], k: int, true: int | None) -> set[int]:
 
 
 def brute_logits(learner, rows, tasks, k: int, forced: bool) -> torch.Tensor:
-    """All modules run on all rows one by one, then each row's inactive ones overwritten; gradients as they come."""
+    """All modules run on all rows one by one, then each row's inactive ones are overwritten.
+
+    Gradients flow as they come.
+    """
     owners = [label for module in learner.modules for label in module.owner]
     logits = torch.cat([learner.features.scores(rows, module) for module in learner.modules], 1)[
         :, np.argsort(owners)
@@ -154,7 +160,9 @@ def test_left_out_rows_change_the_gradient_only_by_the_factor_of_the_mean(backbo
 
 @pytest.mark.parametrize("settings", [{}, {"active": 2}, {"modules": 2, "selector": "labels"}])
 def test_selector_and_modules_never_train_each_other(bert, settings):
-    seen = []  # at each step: stage, what trains, hashes of the trained module, of the others, of the selector
+    # At each step: the stage, what trains, and hashes of the trained module, of the others and of
+    # the selector.
+    seen = []
 
     def tell(step):
         if step.doing != "prefix":

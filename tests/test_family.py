@@ -52,7 +52,7 @@ def same(one: dict, other: dict) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-# --- all of them -------------------------------------------------------------------------------------
+# --- all of them ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", FAMILY)
@@ -91,7 +91,7 @@ def test_all_take_the_same_number_of_steps_of_the_same_size(kind, deep):
     assert [(entry["steps"], entry["rows"]) for entry in learner.ledger] == [(8, 64)] * 3
 
 
-# --- bounds ------------------------------------------------------------------------------------------
+# --- bounds ---------------------------------------------------------------------------------------
 
 
 def test_joint_at_a_stage_equals_one_training_on_the_union(bert):
@@ -170,7 +170,7 @@ def test_class_means_are_scikit_learns_nearest_centroid(bert):
     assert [entry["steps"] for entry in learner.ledger] == [0, 0, 0]
 
 
-# --- memories ----------------------------------------------------------------------------------------
+# --- memories -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", MEMORY)
@@ -251,7 +251,7 @@ def test_a_star_changes_the_rows_drawn_and_nothing_else(plain, bert):
     assert old[0] <= set(one.kept["memory"].tolist()) and len(old[1]) > len(old[0])
 
 
-# --- EA-EMR, CRL -------------------------------------------------------------------------------------
+# --- EA-EMR, CRL ----------------------------------------------------------------------------------
 
 
 def test_alignment_brings_old_features_closer_to_where_they_were():
@@ -306,7 +306,10 @@ def test_contrast_matches_a_direct_computation_and_falls_for_pulled_pairs():
 
 
 def prototypes(learner, numbers) -> torch.Tensor:
-    """By hand: the normalised mean feature of each label's rows in the memory, under the module as it is."""
+    """The normalised mean feature of each label's rows in the memory, by hand.
+
+    It is taken under the module as it is.
+    """
     memory = learner.kept["memory"].numpy()
     owner = learner.stream.label_numbers(memory)
     means = [
@@ -339,7 +342,8 @@ def test_crl_adds_the_divergence_of_old_rows_relations_from_what_they_were(bert)
     )
     with torch.no_grad():  # another module than the one whose relations are kept
         for weight in module.adapter.values():
-            weight += 0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0))
+            generator = torch.Generator().manual_seed(0)
+            weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
     features = torch.nn.functional.normalize(learner.features.features_of(rows, module))
     now, labels = torch.nn.functional.normalize(module.head.detach()), learner.targets(rows)
     old = (10 * before[labels[:3]] @ before.T).softmax(1)
@@ -350,11 +354,14 @@ def test_crl_adds_the_divergence_of_old_rows_relations_from_what_they_were(bert)
     assert found.item() == pytest.approx(wanted.item(), rel=1e-3)
 
 
-# --- regularisers ------------------------------------------------------------------------------------
+# --- regularisers ---------------------------------------------------------------------------------
 
 
 def test_the_fisher_of_a_logistic_case_worked_by_hand():
-    """One weight w = 0, loss log(1 + exp(-y w x)): the gradient is -y x / 2, so F is the mean of x^2 / 4."""
+    """One weight w = 0 with the loss log(1 + exp(-y w x)).
+
+    The gradient is -y x / 2, so F is the mean of x^2 / 4.
+    """
     module = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(module.weight)
     rows = [(1.0, 1), (2.0, -1), (4.0, 1)]
@@ -385,7 +392,7 @@ def test_the_loss_of_ewc_is_vanillas_and_half_the_strength_times_the_springs(ber
     rows, springs = learner.stream[1].train[:4], 0.0
     with torch.no_grad():
         for weight in learner.modules[0].parameters():
-            weight += 0.1
+            weight.add_(0.1)
     for name, weight in learner.modules[0].state_dict().items():
         anchor = learner.kept[f"anchor.{name}"]
         springs += (learner.kept[f"fisher.{name}"] * (weight[: len(anchor)] - anchor) ** 2).sum()

@@ -1,4 +1,4 @@
-"""Faults: a full disk, a folder that is read-only or vanishes, files that are torn, edited or malicious."""
+"""Faults: full disks, read-only or vanishing folders, and torn, edited or malicious files."""
 
 import json
 import os
@@ -19,7 +19,10 @@ from conpet_lib.runs.record import seal
 
 @pytest.fixture
 def half(bert, tmp_path):
-    """A folder whose run stopped in its second stage, the call that goes on, and the content at the end."""
+    """A folder whose run stopped in its second stage.
+
+    With it come the call that goes on and the content at the end.
+    """
 
     def call(name="run", on_step=None):
         return cp.train(
@@ -105,7 +108,7 @@ def test_a_read_only_folder_is_told_and_its_finished_run_can_be_read(half):
 def test_a_folder_that_vanishes_is_told_and_not_made_again_in_part(half):
     folder, call, unbroken = half
     with pytest.raises(
-        cp.ConpetError, match="run in .* stopped: .*No such file.*folder is there.*same call"
+        cp.ConpetError, match=r"run in .* stopped: .*No such file.*folder is there.*same call"
     ):
         call(on_step=lambda step: shutil.rmtree(folder, ignore_errors=True))
     assert not folder.exists()
@@ -123,7 +126,8 @@ def test_a_loss_that_is_no_number_keeps_what_was_finished(bert, tmp_path, monkey
         "loss",
         lambda self, rows, stage: loss(self, rows, stage) * (float("nan") if stage == 2 else 1),
     )
-    with pytest.raises(cp.ConpetError, match="loss of stage 2 became nan in step 1.*learning_rate"):
+    message = r"loss of stage 2 became nan in step 1.*learning_rate"
+    with pytest.raises(cp.ConpetError, match=message):
         call()
     monkeypatch.undo()
     assert cp.load_run(tmp_path).record.stages_done == 1 and call().finished
@@ -226,7 +230,7 @@ def test_an_edited_record_is_refused(half):
     (folder / "run.json").write_text(text.replace('"seed": 0', '"seed": 1'))
     for asks in (call, lambda: cp.load_run(folder)):
         with pytest.raises(
-            cp.ConpetError, match="run.json is not a run record .it was changed.*Restore"
+            cp.ConpetError, match=r"run\.json is not a run record .it was changed.*Restore"
         ):
             asks()
 

@@ -1,4 +1,4 @@
-"""The pages: each runs top to bottom, and each kept file is fit for a code host and for a reader."""
+"""The pages: each runs top to bottom and is kept fit for a code host and for a reader."""
 
 import re
 

@@ -1,4 +1,7 @@
-"""What the project claims, on real text with the packaged backbones. Long: part of `make test-all`."""
+"""What the project claims, on real text with the packaged backbones.
+
+These tests are long: they are part of `make test-all` only.
+"""
 
 import numpy as np
 import pytest
@@ -22,7 +25,10 @@ def train_all(stream, backbone, seed: int, **settings) -> dict:
 
 
 def check(runs: dict, labels: int) -> None:
-    """Vanilla forgets all but its last task; replay and frozen modules do not; the selector bounds Dynamic."""
+    """Vanilla forgets all but its last task; replay and frozen modules do not.
+
+    The selector bounds Dynamic.
+    """
     ends = {kind: run.average_accuracy.iloc[-1] for kind, run in runs.items()}
     assert ends["vanilla"] < ends["static"] and ends["vanilla"] < ends["dynamic"]
     assert runs["vanilla"].forgetting > runs["static"].forgetting + 0.2

@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import make_stream
-from reference import MISHAPS, register_mishaps
+from mishaps import MISHAPS, register_mishaps
 
 import conpet_lib as cp
 from conpet_lib.learners.methods import METHODS

@@ -1,4 +1,7 @@
-"""Replay: what a stage draws, how often, that it costs the same however much has been seen, what a memory keeps."""
+"""Replay: what a stage draws, how often and at what cost, and what a memory keeps.
+
+A stage costs the same however much has been seen.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Runs: trained once, resumed to the same bytes, refused where they do not fit, and asked for answers."""
+"""Runs: trained once, resumed to the same bytes, refused where they do not fit, and asked."""
 
 import gc
 import json
@@ -72,9 +72,9 @@ def test_other_arguments_are_refused_by_the_name_of_the_field(finished, change, 
 
 def test_another_stream_or_backbone_is_refused(finished, tiny_models):
     _, call = finished
-    with pytest.raises(cp.ConpetError, match="stream.fingerprint"):
+    with pytest.raises(cp.ConpetError, match=r"stream\.fingerprint"):
         call(stream=cp.make_stream(make_corpus(6), 3, 2, train=6, valid=3, test=3, split_seed=1))
-    with pytest.raises(cp.ConpetError, match="backbone.tuned_layers.*2 there, 3 asked"):
+    with pytest.raises(cp.ConpetError, match=r"backbone\.tuned_layers.*2 there, 3 asked"):
         call(backbone=cp.load_backbone(tiny_models["bert"], 3, device="cpu"))
 
 
@@ -103,7 +103,7 @@ def test_a_folder_in_use_is_refused_until_its_run_is_finished(finished, bert, tm
         bar=False,
     )
     with filelock.FileLock(tmp_path / "half" / ".lock"), filelock.FileLock(run.folder / ".lock"):
-        with pytest.raises(cp.ConpetError, match="in use by another process.*folder="):
+        with pytest.raises(cp.ConpetError, match=r"in use by another process.*folder="):
             cp.train(make_stream(2), bert, quick(), folder=tmp_path / "half", bar=False)
         assert call(on_step=never).finished
 
@@ -336,7 +336,7 @@ def test_a_run_does_not_answer_with_another_backbone(learned, tiny_models, tmp_p
         model.save_pretrained(folder)
     backbone = cp.load_backbone(str(folder), **{"tuned_layers": 2, **change}, device="cpu")
     with pytest.raises(
-        cp.ConpetError, match="trained on a backbone of (tuned_layers|exit_layer|fingerprint)"
+        cp.ConpetError, match=r"trained on a backbone of (tuned_layers|exit_layer|fingerprint)"
     ):
         cp.load_run(learned["static"].folder, backbone).predict(["[amber] birch"])
 

@@ -1,4 +1,7 @@
-"""Training: whatever stops a run, the same call ends with the same bytes, and trains nothing twice."""
+"""Training: whatever stops a run, the same call ends with the same bytes.
+
+It trains nothing twice.
+"""
 
 import json
 import os
@@ -163,10 +166,9 @@ def test_a_damaged_checkpoint_is_told_and_costs_only_its_stage(damage, bert, tmp
     call("broken", stop_at(2, "module", 5))
     file = tmp_path / "broken" / "checkpoint.safetensors"
     with safe_open(file, "pt") as opened:
-        tensors, about = (
-            {name: opened.get_tensor(name) for name in opened.keys()},
-            opened.metadata(),
-        )
+        names = opened.keys()
+        tensors = {name: opened.get_tensor(name) for name in names}
+        about = opened.metadata()
     if damage == "a weight":
         next(iter(tensors.values())).view(-1)[0] += 1
     if damage == "a step":
@@ -195,7 +197,7 @@ def test_a_checkpoint_of_other_arguments_is_never_gone_on_from(bert, tmp_path):
     cp.train(
         make_stream(2), bert, quick(), folder=tmp_path, on_step=stop_at(1, "module", 3), bar=False
     )
-    with pytest.raises(cp.ConpetError, match="config.learning_rate"):
+    with pytest.raises(cp.ConpetError, match=r"config\.learning_rate"):
         cp.train(make_stream(2), bert, quick(learning_rate=1e-3), folder=tmp_path, bar=False)
 
 

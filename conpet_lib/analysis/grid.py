@@ -21,7 +21,8 @@ from conpet_lib.core.assets import cache_folder
 from conpet_lib.core.files import user_path
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.fitting import Step
-from conpet_lib.models.backbone import Backbone, load_backbone
+from conpet_lib.models.backbone import Backbone
+from conpet_lib.models.loading import load_backbone
 from conpet_lib.runs.record import describe, folder_name
 from conpet_lib.runs.training import train
 from conpet_lib.streams.stream import Stream

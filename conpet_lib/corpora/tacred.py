@@ -80,7 +80,7 @@ def _from_conll(block: str) -> dict[str, object]:
 
 def _tokens(record: dict[str, object]) -> object:
     """The tokens of a record of JSON, which some copies call otherwise."""
-    return record["token"] if "token" in record else record.get("tokens")
+    return record.get("token", record.get("tokens"))
 
 
 def _signs_of_ends(records: list[object]) -> tuple[bool, bool]:
@@ -102,12 +102,12 @@ def _signs_of_ends(records: list[object]) -> tuple[bool, bool]:
 
 
 def _json_records(text: str) -> tuple[list[object], int]:
-    """The records of a file of JSON, and by how much their ends fall short of exclusive ones."""
+    """The records of a file of JSON, and what makes their ends exclusive: 1 more, or 0."""
     records = load_json(text)
     if isinstance(records, list):
         inclusive, exclusive = _signs_of_ends(records)
         if inclusive != exclusive:
-            return records, int(inclusive)
+            return records, 1 if inclusive else 0
     raise Fault(
         "expected an array of records with signs of inclusive ends or of exclusive ones, "
         "not of both"
@@ -122,14 +122,14 @@ def _identity(record: object) -> str:
 
 
 def _example(
-    file: Path, where: str, record: object, label: str, exclusive_by: int
+    file: Path, where: str, record: object, label: str, to_exclusive: int
 ) -> Iterator[Example]:
     """The example of one record."""
     spans = []
     for side in SIDES:
         start = field_of(record, f"{side}_start", int)
         end = field_of(record, f"{side}_end", int)
-        spans.append((start, end + exclusive_by))
+        spans.append((start, end + to_exclusive))
     tokens = texts(_tokens(checked(record, dict, "the record")), "the field 'token'")
     text, places = joined([BRACKETS.get(token, token) for token in tokens], spans)
     yield Example(
@@ -159,10 +159,10 @@ def read_file(file: Path, report: ReadReport, patch: Patch | None = None) -> Fou
     is_conll = text.startswith(("# id=", "# index"))
     if is_conll:
         # Only `# id=` opens a record, because a token may be `#`.
-        records: list[object] = [*re.split(r"(?m)^(?=# id=)", text)[1:]]
-        exclusive_by = 1
+        records: list[object] = list(re.split(r"(?m)^(?=# id=)", text)[1:])
+        to_exclusive = 1
     else:
-        records, exclusive_by = _json_records(text)
+        records, to_exclusive = _json_records(text)
 
     def read_record(where: str, record: object) -> Iterator[Example]:
         if is_conll:
@@ -174,7 +174,7 @@ def read_file(file: Path, report: ReadReport, patch: Patch | None = None) -> Fou
             return
         if label != relation:
             report.merged["labels changed by the patch"] += 1
-        yield from _example(file, where, record, label, exclusive_by)
+        yield from _example(file, where, record, label, to_exclusive)
 
     numbered = ((f"record {number}", record) for number, record in enumerate(records))
     yield from record_by_record(numbered, read_record)

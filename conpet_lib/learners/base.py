@@ -30,7 +30,7 @@ from conpet_lib.learners.answers import answer_table
 from conpet_lib.learners.fitting import (
     Fitting,
     Step,
-    check_finite,
+    checked_loss,
     optimiser_of,
     say_nothing,
     trainable,
@@ -93,9 +93,6 @@ class Learner(Planned):
 
         Args:
             stage: The stage, from 1.
-
-        Raises:
-            ConpetError: If the loss is no number any more.
         """
         if self.fitting is None or self.fitting.stage != stage:
             self.fitting = self.begin(stage)
@@ -155,7 +152,7 @@ class Learner(Planned):
         return 0
 
     def new_module(self, number: int) -> PetModule:
-        """A module on the tuned layers, its start drawn from the run's seed and its number.
+        """A module on the tuned layers, its start drawn from the run's seed.
 
         Args:
             number: Its place in `modules`.
@@ -164,8 +161,8 @@ class Learner(Planned):
         if self.config.tunes == "all":
             return WholeModule(backbone, self.seed, self.name, number)
         config = self.config
-        lora = backbone.lora(config.rank, config.alpha, config.targets)
-        return PetModule(backbone, lora, self.seed, self.name, number)
+        pet = backbone.pet(config.pet, config.rank, config.alpha, config.targets)
+        return PetModule(backbone, pet, self.seed, self.name, number)
 
     def new_labels(self, stage: int) -> list[int]:
         """The label numbers that a stage adds to the head.
@@ -276,7 +273,7 @@ class Learner(Planned):
             The loss, in nats; None where no row gives a gradient.
 
         Raises:
-            ConpetError: If the loss is no number any more; it names the settings that may be why.
+            ConpetError: If the loss is no number any more.
         """
         if not len(rows):
             return None
@@ -284,9 +281,7 @@ class Learner(Planned):
         fitting.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         fitting.optimiser.step()
-        value = float(loss.item())
-        check_finite(value, fitting, self.config)
-        return value
+        return checked_loss(loss.item(), fitting, self.config)
 
     def loss(self, rows: Rows, stage: int) -> Tensor:
         """Mean cross entropy of a batch over all seen labels, in nats.

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from conpet_lib.learners import settings
-from conpet_lib.models.adapters import PETS, TARGETS
+from conpet_lib.models.adapters import TARGETS, pet_kind
 
 if TYPE_CHECKING:
     from conpet_lib.learners.base import Learner
@@ -21,22 +21,26 @@ class _ByOldSpelling(type):
     def __call__(cls, *given: Any, learner: str | None = None, **changed: Any) -> Any:
         if learner is None:
             return super().__call__(*given, **changed)
-        from conpet_lib.learners.methods import method  # the table knows this file, not the reverse
-
-        config = method(learner, **changed)
-        if not isinstance(config, cls):
-            family: list[Any] = [cls, *cls.__subclasses__()]
-            known = sorted(each.learner for each in family)
+        by_name = {config.learner: config for config in _with_subclasses(cls)}
+        if learner not in by_name:
+            known = ", ".join(sorted(by_name))
             raise ValueError(
-                f"{cls.__name__}(learner={learner!r}): learner must be one of {', '.join(known)}."
+                f"{cls.__name__}(learner={learner!r}): learner must be one of {known}."
             )
+        config = by_name[learner]
         warnings.warn(
-            f"{cls.__name__}(learner={learner!r}) is now {type(config).__name__}(), or "
+            f"{cls.__name__}(learner={learner!r}) is now {config.__name__}(), or "
             f"cp.method({learner!r}); the old spelling goes with the next version.",
             DeprecationWarning,
             stacklevel=2,
         )
-        return config
+        return config(**changed)
+
+
+def _with_subclasses(config: Any) -> list[Any]:
+    """A configuration class and all that were made from it."""
+    below = [one for child in config.__subclasses__() for one in _with_subclasses(child)]
+    return [*below, config]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,9 +60,7 @@ class LearnerConfig(metaclass=_ByOldSpelling):
     tunes: str = settings.one_of(
         ("module", "all"), "A PET module, or every weight of the backbone."
     )
-    pet: str = settings.setting(
-        "lora", "Kind of the PET module.", PETS.__contains__, "a known kind: 'lora'"
-    )
+    pet: str = "lora"  # kind of the PET module, a key of `PETS`
     rank: int = settings.whole(4, "Rank of the LoRA matrices.")
     alpha: float = settings.above_zero(8.0, "LoRA's scale is alpha / rank.")
     targets: tuple[str, ...] = settings.setting(
@@ -93,6 +95,7 @@ class LearnerConfig(metaclass=_ByOldSpelling):
 
     def __post_init__(self) -> None:
         settings.check_settings(self)
+        pet_kind(self.pet)  # another kind is refused in words
 
     def limit(self, stage: int) -> int | None:
         """Training batches per epoch of a stage; None where an epoch is one pass over all rows.

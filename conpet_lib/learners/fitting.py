@@ -99,8 +99,8 @@ class Fitting:
         return entry
 
 
-def check_finite(loss: float, fitting: Fitting, config: LearnerConfig) -> None:
-    """Refuse a loss that is no number any more.
+def checked_loss(loss: float, fitting: Fitting, config: LearnerConfig) -> float:
+    """The loss; refused if it is no number any more.
 
     Args:
         loss: In nats.
@@ -115,6 +115,7 @@ def check_finite(loss: float, fitting: Fitting, config: LearnerConfig) -> None:
             f"The loss of stage {fitting.stage} became {loss} in step {fitting.step + 1}. Probably "
             f"learning_rate={config.learning_rate} or alpha={config.alpha} is too high."
         )
+    return loss
 
 
 def optimiser_of(module: PetModule, config: LearnerConfig, stage: int) -> torch.optim.Optimizer:

@@ -44,8 +44,8 @@ class Planned:
         if config.tunes == "all":
             weights: list[Tensor] = list(backbone.model.parameters())
             return sum(weight.numel() for weight in weights)
-        lora = backbone.lora(config.rank, config.alpha, config.targets)
-        return sum(int(shape.numel()) for shape in backbone.register(lora).values())
+        pet = backbone.pet(config.pet, config.rank, config.alpha, config.targets)
+        return sum(int(weight.numel()) for weight in backbone.register(pet).values())
 
     def trained_parameters(self) -> int:
         """Weights of all modules after the last stage, heads included."""

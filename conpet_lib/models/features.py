@@ -1,7 +1,9 @@
-"""Features: what learners see of examples, the two caches behind it, and the count of what it cost.
-In: rows of a stream. Out: answer features and scores of a module, by a short top pass over the prefix cache: hidden
-states at the boundary, computed once and kept on disk, real tokens only, in half precision where they fit into it.
-Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`."""
+"""Features: what learners see of examples, and the count of what it cost.
+
+In: rows of a list of examples. Out: answer features, and scores of a module, by a short top pass
+over the prefix cache; scores of a frozen module come out of the logit cache. Joins `prompts`,
+`prefix`, `backbone` and `modules`. Knows nothing of tasks or learners. Start at `Features.top`.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,18 +19,36 @@ from conpet_lib.core.store import Store
 from conpet_lib.corpora.example import Example
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.modules import PetModule
-from conpet_lib.models.prefix import PrefixCache, groups, padded
+from conpet_lib.models.prefix import PrefixCache, Progress, groups, padded, silent
 from conpet_lib.models.prompts import Encoded, Prompt
 
 INFERENCE_ROWS = 64  # rows of one pass without gradients
+PREFIX_BYTES = 8 * 2**30  # limits of the caches on disk
+LOGIT_BYTES = 2**30
+STORE_COUNTS = ("hits", "misses", "written", "damaged", "evicted")
 
-
-PREFIX_BYTES, LOGIT_BYTES = 8 * 2**30, 2**30  # limits of the caches on disk
+Rows = Sequence[int] | np.ndarray
 
 
 class Features:
     """Rows of a list of examples as answer features; a row is read when it is asked for.
-    Args: cache: folder of the caches, default the user's. max_tokens: longer prompts are cut around their spans."""
+
+    Args:
+        examples: The rows.
+        kind: Kind of the corpus, which chooses the template of the prompt.
+        backbone: It computes the features.
+        cache: Folder of the caches; default: the user's.
+        max_tokens: Longer prompts are cut around their spans.
+
+    Attributes:
+        examples: As given.
+        backbone: As given.
+        prompt: It encodes an example.
+        prefixes: The prefix cache.
+        logits: The store of the logit cache.
+        passes: The part of `counts` that is counted here.
+        encoded: By row, what `encode` gave.
+    """
 
     def __init__(
         self,
@@ -38,103 +58,173 @@ class Features:
         cache: Path | None = None,
         max_tokens: int = 128,
     ):
-        self.examples, self.backbone, cache = examples, backbone, Path(cache or cache_folder())
+        folder = Path(cache or cache_folder())
+        self.examples = examples
+        self.backbone = backbone
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens)
-        self.prefixes = PrefixCache(backbone, Store(cache / "prefix.sqlite", PREFIX_BYTES))
-        self.logits = Store(cache / "logits.sqlite", LOGIT_BYTES)  # the logit cache
-        self.passes, self.encoded = Counter(), {}  # what `counts` tells; by row what `encode` gave
+        self.prefixes = PrefixCache(backbone, Store(folder / "prefix.sqlite", PREFIX_BYTES))
+        self.logits = Store(folder / "logits.sqlite", LOGIT_BYTES)
+        self.passes: Counter[str] = Counter()
+        self.encoded: dict[int, Encoded] = {}
 
     @property
-    def counts(self) -> Counter:
-        """What was run so far: `top_rows`, `top_tokens` (padded) and `head_scores` without gradients and, ending in
-        `_trained`, with; `prefix_tokens`; what both caches count; `truncated` prompts and their `cut_tokens`."""
-        prefixes, stores = self.prefixes, (("prefix", self.prefixes.store), ("logit", self.logits))
-        caches = {
-            f"{name}_{field}": getattr(store, field)
-            for name, store in stores
-            for field in ("hits", "misses", "written", "damaged", "evicted")
-        }
-        return Counter(
-            {
-                **self.passes,
-                **caches,
-                "prefix_tokens": prefixes.tokens,
-                "prefix_wide": prefixes.wide,
-            }
-        )
+    def counts(self) -> Counter[str]:
+        """What was run so far.
+
+        `top_rows`, `top_tokens` (padded) and `head_scores` without gradients and, ending in
+        `_trained`, with them; `prefix_tokens` and `prefix_wide`; what the stores of both caches
+        count, beginning with `prefix_` and `logit_`; `truncated` prompts and their `cut_tokens`.
+        """
+        counts = Counter(self.passes)
+        for name, store in (("prefix", self.prefixes.store), ("logit", self.logits)):
+            for field in STORE_COUNTS:
+                counts[f"{name}_{field}"] = getattr(store, field)
+        counts["prefix_tokens"] = self.prefixes.tokens
+        counts["prefix_wide"] = self.prefixes.wide
+        return counts
 
     def encode(self, row: int) -> Encoded:
-        """The prompt of a row as token numbers; encoded once."""
+        """Give the prompt of a row as token numbers; it is encoded once.
+
+        Args:
+            row: Number of an example.
+
+        Returns:
+            The prompt.
+        """
         if row not in self.encoded:
-            encoded = self.encoded[row] = self.prompt.encode(self.examples[row])
+            encoded = self.prompt.encode(self.examples[row])
             self.passes.update(truncated=int(encoded.cut > 0), cut_tokens=encoded.cut)
+            self.encoded[row] = encoded
         return self.encoded[row]
 
-    def fill(self, rows: Sequence[int], on_group: Callable = lambda done, total: None) -> None:
-        """Compute what the cache lacks of these rows' prefixes."""
+    def fill(self, rows: Rows, on_group: Progress = silent) -> None:
+        """Compute the prefixes of rows that the cache lacks.
+
+        Args:
+            rows: Numbers of examples.
+            on_group: Called as `on_group(done, total)` with prompts done and prompts missing.
+        """
         self.prefixes.fill((self.encode(row).tokens for row in rows), on_group)
 
-    def top(self, rows: Sequence[int], module: PetModule | None = None, length: int = 0) -> Tensor:
-        """`(batch, hidden)` answer features of one pass above the boundary; prompts padded to `length` at least."""
-        prompts = [self.encode(row) for row in rows]
-        start = padded if module and module.whole else self.prefixes.batch
-        hidden, real = (
-            part.to(self.backbone.device)
-            for part in start([prompt.tokens for prompt in prompts], length)
-        )
-        answer = torch.tensor([prompt.answer for prompt in prompts], device=hidden.device)
-        kind = "_trained" if torch.is_grad_enabled() else ""
-        self.passes.update(
-            {
-                f"top_rows{kind}": len(rows),
-                f"top_tokens{kind}": real.numel(),
-                f"head_scores{kind}": len(rows) * len(module.owner) if module else 0,
-            }
-        )
-        return self.backbone.top(
-            hidden, real, answer, *((module.adapter, module.config) if module else ())
-        )
+    def top(self, rows: Rows, module: PetModule | None = None, length: int = 0) -> Tensor:
+        """Compute answer features in one pass above the boundary.
 
-    def scores(self, rows: Sequence[int], module: PetModule, length: int = 0) -> Tensor:
-        """`(batch, labels of the module)` scores of one pass, with gradients if they are on."""
+        Args:
+            rows: Numbers of examples.
+            module: Its weights are used; None for the bare backbone.
+            length: Prompts are padded to so many tokens at least.
+
+        Returns:
+            `(batch, hidden)`, with gradients if they are on.
+        """
+        device = self.backbone.device
+        prompts = [self.encode(row) for row in rows]
+        tokens = [prompt.tokens for prompt in prompts]
+        from_tokens = module is not None and module.whole  # its embeddings are trained as well
+        if from_tokens:
+            start, real = padded(tokens, length)
+        else:
+            start, real = self.prefixes.batch(tokens, length)
+        answer = torch.tensor([prompt.answer for prompt in prompts], device=device)
+        labels = 0 if module is None else len(module.owner)
+        self._count(len(rows), real.numel(), len(rows) * labels)
+        start = start.to(device)
+        real = real.to(device)
+        if module is None:
+            return self.backbone.top(start, real, answer)
+        return self.backbone.top(start, real, answer, module.adapter, module.config)
+
+    def _count(self, rows: int, tokens: int, scores: int) -> None:
+        """Add one pass to `counts`."""
+        ending = "_trained" if torch.is_grad_enabled() else ""
+        self.passes[f"top_rows{ending}"] += rows
+        self.passes[f"top_tokens{ending}"] += tokens
+        self.passes[f"head_scores{ending}"] += scores
+
+    def scores(self, rows: Rows, module: PetModule, length: int = 0) -> Tensor:
+        """Compute the scores of a module in one pass.
+
+        Args:
+            rows: Numbers of examples.
+            module: What scores.
+            length: Prompts are padded to so many tokens at least.
+
+        Returns:
+            `(batch, labels of the module)`, with gradients if they are on.
+        """
         return module.scores(self.top(rows, module, length))
 
-    def scores_of(self, rows: Sequence[int], module: PetModule) -> Tensor:
-        """`(rows, labels)` scores of any number of rows, without gradients; on the CPU."""
+    def scores_of(self, rows: Rows, module: PetModule) -> Tensor:
+        """Compute the scores of any number of rows, without gradients.
+
+        Args:
+            rows: Numbers of examples.
+            module: What scores.
+
+        Returns:
+            `(rows, labels of the module)`, on the CPU.
+        """
         return self._in_passes(self.scores, rows, module, len(module.owner))
 
     @torch.no_grad()
-    def frozen_scores(self, rows: Sequence[int], module: PetModule) -> Tensor:
-        """The same of a module that is not trained any more, through the logit cache."""
-        names = (
-            self.backbone.exit_layer,
-            module.fingerprint,
-        )  # with the prefix's key all that a score depends on
-        keys = [
-            digest(*names, self.prefixes.key(prompt.tokens), prompt.answer)
-            for prompt in map(self.encode, rows)
-        ]
-        found, row_of = self.logits.get(keys), dict(zip(keys, rows))
-        if lacking := {
-            key: self.encode(row).tokens for key, row in row_of.items() if key not in found
-        }:
-            for length, part in groups(lacking):
-                scores = self.scores([row_of[key] for key in part], module, length).float().cpu()
-                found |= zip(part, scores[:, None])
-            self.logits.put({key: found[key] for key in lacking})
-        return torch.cat([found[key] for key in keys])
+    def frozen_scores(self, rows: Rows, module: PetModule) -> Tensor:
+        """Give the scores of a module that is not trained any more, through the logit cache.
 
-    def features_of(self, rows: Sequence[int], module: PetModule | None = None) -> Tensor:
-        """`(rows, hidden)` answer features of any number of rows, without gradients; on the CPU."""
+        Args:
+            rows: Numbers of examples.
+            module: What scores; its weights are hashed, so an old score is never taken for a new
+                one.
+
+        Returns:
+            `(rows, labels of the module)`, on the CPU.
+        """
+        keys = self._score_keys(rows, module)
+        scores = self.logits.get(keys)
+        row_of_key = dict(zip(keys, rows))
+        lacking = {
+            key: self.encode(row).tokens for key, row in row_of_key.items() if key not in scores
+        }
+        if lacking:
+            for length, group in groups(lacking):
+                group_rows = [row_of_key[key] for key in group]
+                group_scores = self.scores(group_rows, module, length).float().cpu()
+                scores |= zip(group, group_scores[:, None])  # the store keeps tables: (1, labels)
+            self.logits.put({key: scores[key] for key in lacking})
+        return torch.cat([scores[key] for key in keys])
+
+    def _score_keys(self, rows: Rows, module: PetModule) -> list[str]:
+        """The name of each row's scores: a hash of all that they depend on."""
+        exit_layer = self.backbone.exit_layer
+        fingerprint = module.fingerprint
+        keys = []
+        for row in rows:
+            prompt = self.encode(row)
+            prefix_key = self.prefixes.key(prompt.tokens)
+            keys.append(digest(exit_layer, fingerprint, prefix_key, prompt.answer))
+        return keys
+
+    def features_of(self, rows: Rows, module: PetModule | None = None) -> Tensor:
+        """Compute answer features of any number of rows, without gradients.
+
+        Args:
+            rows: Numbers of examples.
+            module: Its weights are used; None for the bare backbone.
+
+        Returns:
+            `(rows, hidden)`, on the CPU.
+        """
         return self._in_passes(self.top, rows, module, self.backbone.hidden_size)
 
     @torch.no_grad()
     def _in_passes(
-        self, run: Callable, rows: Sequence[int], module: PetModule | None, width: int
+        self, run: Callable[..., Tensor], rows: Rows, module: PetModule | None, width: int
     ) -> Tensor:
         """`run` over rows sorted by length, the results put back into the rows' order."""
-        rows, result = np.asarray(rows, dtype=np.int64), torch.zeros(len(rows), width)
-        order = np.argsort([len(self.encode(row).tokens) for row in rows], kind="stable")
+        rows = np.asarray(rows, dtype=np.int64)
+        result = torch.zeros(len(rows), width)
+        lengths = [len(self.encode(row).tokens) for row in rows]
+        order = np.argsort(lengths, kind="stable")
         for start in range(0, len(rows), INFERENCE_ROWS):
             part = order[start : start + INFERENCE_ROWS]
             result[part] = run(rows[part], module).float().cpu()

@@ -1,7 +1,10 @@
-"""Features: what learners see of examples, the two caches behind it, and the count of what it cost.
-In: rows of a stream. Out: answer features and scores of a module, by a short top pass over the prefix cache: hidden
-states at the boundary, computed once and kept on disk, real tokens only, in half precision where they fit into it.
-Joins `tasks`, `prompts`, `modules` and `backbone`. Knows nothing of learners. Start at `Features`."""
+"""Prefix cache: hidden states at the boundary, computed once and kept on disk.
+
+In: prompts as token numbers. Out: batches of their hidden states. The backbone is frozen, so what
+lies below the lowest tuned layer is the same for all modules, epochs and runs. Kept are real tokens
+only, in half precision where they fit into it. May import `backbone`. Knows nothing of examples,
+modules or scores. Start at `PrefixCache.batch`.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,94 +19,177 @@ from conpet_lib.core.store import Store
 from conpet_lib.models.backbone import Backbone
 
 BUCKET = 8  # prompt lengths are padded to a multiple of this many tokens
-
-
 GROUP = 8  # prompts computed together, always so many: see `groups`
-
-
 WRITE_BYTES = 16 * 2**20  # written at once
 
-
 Tokens = Sequence[int]
+Progress = Callable[[int, int], object]  # takes the prompts done, and how many there are
+
+
+def silent(done: int, total: int) -> None:
+    """Report no progress.
+
+    Args:
+        done: Prompts done.
+        total: Prompts in all.
+    """
 
 
 def groups(prompts: Mapping[str, Tokens]) -> Iterator[tuple[int, list[str]]]:
-    """A padded length and the keys of `GROUP` prompts that have it, a last key repeated to fill a group: one shape a
-    length, as matrix kernels give other last digits for other shapes, and a value must depend on its prompt alone."""
-    keys_of = defaultdict(list)
+    """Put prompts of one padded length into groups of one size.
+
+    So each length is computed in one shape only: matrix kernels give other last digits for other
+    shapes, and a value must depend on its prompt alone.
+
+    Args:
+        prompts: Token numbers by key.
+
+    Yields:
+        A padded length, and `GROUP` keys of prompts that have it; the last key is repeated where
+        keys are too few.
+    """
+    keys_of_length = defaultdict(list)
     for key, tokens in prompts.items():
-        keys_of[-(-len(tokens) // BUCKET) * BUCKET].append(key)
-    for length, keys in sorted(keys_of.items()):
-        keys += keys[-1:] * (-len(keys) % GROUP)
-        yield from ((length, keys[start : start + GROUP]) for start in range(0, len(keys), GROUP))
+        buckets = -(-len(tokens) // BUCKET)  # rounded up
+        keys_of_length[buckets * BUCKET].append(key)
+    for length, keys in sorted(keys_of_length.items()):
+        lacking = -len(keys) % GROUP
+        keys.extend([keys[-1]] * lacking)
+        for start in range(0, len(keys), GROUP):
+            yield length, keys[start : start + GROUP]
 
 
 def padded(prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
-    """Token numbers `(batch, tokens)`, padded to `length` or more, and `(batch, tokens)`: real tokens."""
-    length = max(length, *map(len, prompts))
-    ids = torch.tensor([[*tokens, *[0] * (length - len(tokens))] for tokens in prompts])
-    return ids, torch.arange(length) < torch.tensor([[len(tokens)] for tokens in prompts])
+    """Make a batch of prompts.
+
+    Args:
+        prompts: Token numbers.
+        length: Prompts are padded to so many tokens at least.
+
+    Returns:
+        Token numbers `(batch, tokens)` int64, and `(batch, tokens)` bool: which are real.
+    """
+    sizes = torch.tensor([len(tokens) for tokens in prompts])
+    length = max(length, int(sizes.max()))
+    ids = torch.zeros(len(prompts), length, dtype=torch.int64)
+    for row, tokens in enumerate(prompts):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+    return ids, torch.arange(length) < sizes[:, None]
 
 
 class PrefixCache:
-    """Hidden states at the boundary of one backbone, in a store that other backbones may share.
-    Attributes: `tokens`: run through the prefix, padding and copies included; `wide`: prompts kept in float32, since
-        half precision would overflow (smollm2's first token reaches 24,500; some decoders' more)."""
+    """Hidden states at the boundary of one backbone.
+
+    Args:
+        backbone: It computes what is missing.
+        store: It keeps the states; other backbones may share it.
+
+    Attributes:
+        backbone: As given.
+        store: As given.
+        tokens: How many were run through the prefix, padding and copies included.
+        wide: Prompts kept in float32, because half precision would overflow (the first token of
+            smollm2 reaches 24,500; that of some decoders more).
+    """
 
     def __init__(self, backbone: Backbone, store: Store):
-        self.backbone, self.store, self.tokens, self.wide = backbone, store, 0, 0
+        self.backbone = backbone
+        self.store = store
+        self.tokens = 0
+        self.wide = 0
 
     def key(self, tokens: Tokens) -> str:
-        """The name of a prompt's states: a hash of backbone, boundary and token numbers."""
-        return digest(
-            self.backbone.fingerprint,
-            self.backbone.boundary,
-            torch.tensor(tokens).numpy().tobytes(),
-        )
+        """Name the states of a prompt.
 
-    def fill(
-        self, prompts: Iterable[Tokens], on_group: Callable = lambda done, total: None
-    ) -> dict[str, Tensor]:
-        """Compute and keep what is missing; `on_group(done, total)` reports progress. Returns what was put last."""
+        Args:
+            tokens: Token numbers.
+
+        Returns:
+            A hash of backbone, boundary and token numbers.
+        """
+        content = torch.tensor(tokens).numpy().tobytes()
+        return digest(self.backbone.fingerprint, self.backbone.boundary, content)
+
+    def fill(self, prompts: Iterable[Tokens], on_group: Progress = silent) -> dict[str, Tensor]:
+        """Compute and keep the states that are missing.
+
+        Args:
+            prompts: Token numbers.
+            on_group: Called as `on_group(done, total)` after each group.
+
+        Returns:
+            What was put into the store last, by key.
+        """
         wanted = {self.key(tokens): tokens for tokens in prompts}
         missing = {key: wanted[key] for key in self.store.missing(wanted)}
-        fresh, written, done = {}, {}, 0
+        fresh: dict[str, Tensor] = {}
+        written: dict[str, Tensor] = {}
+        done = 0
         for length, keys in groups(missing):
-            states = dict(zip(keys, self.compute([missing[key] for key in keys], length)))
+            computed = self.compute([missing[key] for key in keys], length)
+            states = dict(zip(keys, computed))  # a key that fills its group is there several times
             self.wide += sum(state.dtype == torch.float32 for state in states.values())
             fresh |= states
             done += len(states)
             on_group(done, len(missing))
-            if done == len(missing) or sum(state.nbytes for state in fresh.values()) > WRITE_BYTES:
+            waiting = sum(state.nbytes for state in fresh.values())
+            if done == len(missing) or waiting > WRITE_BYTES:
                 self.store.put(fresh)
-                fresh, written = {}, fresh
+                written = fresh
+                fresh = {}
         return written
 
-    def compute(self, prompts: list[Tokens], length: int) -> list[Tensor]:
-        """`(tokens, hidden)` states of each prompt, padded to `length` for one pass; half precision if it can."""
+    def compute(self, prompts: Sequence[Tokens], length: int) -> list[Tensor]:
+        """Run prompts through the prefix in one pass.
+
+        Args:
+            prompts: Token numbers.
+            length: Tokens that the prompts are padded to.
+
+        Returns:
+            `(tokens, hidden)` states of each prompt, in half precision if it can hold them.
+
+        Raises:
+            ConpetError: For states that are infinite or undefined.
+        """
         ids, real = padded(prompts, length)
         self.tokens += ids.numel()
         states = self.backbone.prefix(ids, real).float().cpu()
         if not states[real].isfinite().all():
             raise ConpetError(
-                f"The backbone {self.backbone.name!r} gives infinite or undefined hidden states at layer "
-                f"{self.backbone.boundary}. Try dtype='float32'."
+                f"The backbone {self.backbone.name!r} gives infinite or undefined hidden states at "
+                f"layer {self.backbone.boundary}. Try dtype='float32'."
             )
-        whole, most = (
-            [state[: len(tokens)] for state, tokens in zip(states, prompts)],
-            torch.finfo(torch.float16).max,
-        )
-        return [state.half() if state.abs().max() < most else state.clone() for state in whole]
+        most = torch.finfo(torch.float16).max
+        kept = []
+        for tokens, padded_state in zip(prompts, states):
+            state = padded_state[: len(tokens)]
+            fits = state.abs().max() < most
+            kept.append(state.half() if fits else state.clone())
+        return kept
 
     def batch(self, prompts: Sequence[Tokens], length: int = 0) -> tuple[Tensor, Tensor]:
-        """States `(batch, tokens, hidden)` float32, padded to `length` or more, and `(batch, tokens)`: real tokens."""
+        """Make a batch of the states of prompts.
+
+        Args:
+            prompts: Token numbers.
+            length: Prompts are padded to so many tokens at least.
+
+        Returns:
+            States `(batch, tokens, hidden)` float32, and `(batch, tokens)` bool: which are real.
+        """
         keys = [self.key(tokens) for tokens in prompts]
-        found = self.store.get(keys)
-        if lacking := {key: tokens for key, tokens in zip(keys, prompts) if key not in found}:
-            found |= self.fill(lacking.values()) | self.store.get(
-                lacking
-            )  # never filled, damaged, or over the limit
-        real = padded(prompts, length)[1]
-        return torch.stack(
-            [pad(found[key].float(), (0, 0, 0, real.shape[1] - len(found[key]))) for key in keys]
-        ), real
+        states = self.store.get(keys)
+        # Lacking are states never computed, damaged, or dropped for the store's limit; for the last
+        # reason, what was put a moment ago is taken as well.
+        lacking = {key: tokens for key, tokens in zip(keys, prompts) if key not in states}
+        if lacking:
+            states |= self.fill(lacking.values())
+            states |= self.store.get(lacking)
+        _, real = padded(prompts, length)
+        tokens = real.shape[1]
+        rows = []
+        for key in keys:
+            state = states[key].float()
+            rows.append(pad(state, (0, 0, 0, tokens - len(state))))
+        return torch.stack(rows), real

@@ -1,8 +1,14 @@
-"""Prompts: from an example to token numbers with an answer position, known by construction and never searched for.
-The prompt is built from pieces. May import `corpora`. Knows nothing of models. Start at `Prompt.encode`."""
+"""Prompts: from an example to token numbers with an answer position.
+
+In: an example, a tokenizer, the kind of the corpus. Out: token numbers, and where the answer is
+read, which is known by construction and never searched for: the prompt is built from pieces. May
+import `corpora`. Knows nothing of models. Start at `Prompt.encode`.
+"""
 
 import json
 import re
+from collections.abc import Iterable
+from itertools import chain
 from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
@@ -12,25 +18,23 @@ from conpet_lib.corpora.example import Example
 
 MASK = "[MASK]"
 
-
-# Per kind of corpus: the template of an encoder (of "typing" and "relation" the authors'), then that of a decoder.
+# For each kind of corpus: the template of an encoder (for "typing" and "relation" the authors'),
+# then that of a decoder.
 TEMPLATES = json.loads((DATA / "templates.json").read_text(encoding="utf-8"))
 
+# What stands around the first span and around the second: the authors' marks, or plain brackets if
+# the vocabulary lacks those.
+UNUSED_MARKS = (("[unused0]", "[unused1]"), ("[unused2]", "[unused3]"))
+WORD_MARKS = ((" [", " ]"), (" {", " }"))
+NO_MARKS = (("", ""),)
+UNUSED = re.compile(r"\[unused\d\]")
 
-UNUSED_MARKS = (
-    ("[unused0]", "[unused1]"),
-    ("[unused2]", "[unused3]"),
-)  # around the spans, as the authors have it,
+# Which span of the example a template's field stands for.
+SPANS = {"{span}": 0, "{head}": 0, "{tail}": 1}
+# Parts a template at its fields, each with the blank before it, and at the mask, without the blank.
+FIELD_OR_MASK = re.compile(r"( ?\{\w+\})| ?(\[MASK\])")
 
-
-WORD_MARKS = ((" [", " ]"), (" {", " }"))  # or these, if the vocabulary lacks those
-
-
-SPANS = {
-    "{span}": 0,
-    "{head}": 0,
-    "{tail}": 1,
-}  # which span of the example a template's field stands for
+PARTS_OF_A_PROMPT = 6  # a kept piece of a long prompt gets such a part of the room at most
 
 
 class Encoded(NamedTuple):
@@ -41,110 +45,176 @@ class Encoded(NamedTuple):
     cut: int  # tokens of the text that were lost
 
 
+class Piece(NamedTuple):
+    """A part of a prompt."""
+
+    text: str
+    kept: bool  # whether it is a span or its mark; the others may be cut away
+
+
 class Prompt:
-    """A template with its tokenizer: the encoder's if that has a mask token, else the decoder's.
-    Args: kind: a key of `TEMPLATES`. max_tokens: longer prompts are cut around the spans, never dropped.
+    """A template with its tokenizer.
+
     Worked by hand, for an encoder: text "Oslo is cold.", span (0, 4), kind "typing". The pieces are
-    [CLS], mark, "Oslo", mark, " is cold.", " In this sentence,", " Oslo", " is a", [MASK], ".", [SEP];
-    the answer position is the number of tokens in the pieces before [MASK]. A decoder's prompt ends where the answer
-    would begin: its answer position is the last token, since the first token of a causal decoder sees nothing."""
+    [CLS], mark, "Oslo", mark, " is cold.", " In this sentence,", " Oslo", " is a", [MASK], ".",
+    [SEP]; the answer position is the number of tokens in the pieces before [MASK]. A decoder's
+    prompt ends where the answer would begin: its answer position is the last token, because the
+    first token of a causal decoder sees nothing.
+
+    Args:
+        tokenizer: Of the backbone.
+        kind: A key of `TEMPLATES`.
+        max_tokens: Longer prompts are cut around the spans, never dropped.
+
+    Attributes:
+        tokenizer: As given.
+        kind: As given.
+        max_tokens: As given.
+        encoder: Whether the tokenizer has a mask token, and so the prompt is an encoder's.
+        template: The text of the template.
+    """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, kind: str, max_tokens: int = 128):
-        self.tokenizer, self.kind, self.max_tokens = tokenizer, kind, max_tokens
+        self.tokenizer = tokenizer
+        self.kind = kind
+        self.max_tokens = max_tokens
         self.encoder = tokenizer.mask_token_id is not None
-        self.template = TEMPLATES[kind][0 if self.encoder else 1]
+        of_encoder, of_decoder = TEMPLATES[kind]
+        self.template: str = of_encoder if self.encoder else of_decoder
 
     def render(self, example: Example) -> str:
-        """The prompt as a person reads it."""
-        pieces = [piece for piece, _ in self.text_pieces(example) + self.question(example)]
-        whole = " ".join([self.tokenizer.cls_token or "", *pieces, self.tokenizer.sep_token or ""])
+        """Write the prompt as a person reads it.
+
+        Args:
+            example: With as many spans as the kind has.
+
+        Returns:
+            One line.
+        """
+        pieces = self._text_pieces(example) + self._question(example)
+        first = self.tokenizer.cls_token or ""
+        last = self.tokenizer.sep_token or ""
+        whole = " ".join([first, *(piece.text for piece in pieces), last])
         return re.sub(r" ([.,])( |$)", r"\1\2", " ".join(whole.split()))
 
     def encode(self, example: Example) -> Encoded:
-        tokenizer, text, question = (
-            self.tokenizer,
-            self.text_pieces(example),
-            self.question(example),
-        )
-        first = [tokenizer.cls_token_id] if self.encoder else tokenizer("")["input_ids"]
-        last = [tokenizer.sep_token_id] if self.encoder else []
-        pieces = [(self.numbers(piece), kept) for piece, kept in text + question]
-        length = len(first) + len(last) + sum(len(numbers) for numbers, _ in pieces)
-        if length > self.max_tokens:  # so may a span be: two stand in the text, two in the question
-            pieces = [
-                (numbers[: self.max_tokens // 6] if kept else numbers, kept)
-                for numbers, kept in pieces
-            ]
-        asked = [numbers for numbers, _ in pieces[len(text) :]]
-        told = shorten(
-            pieces[: len(text)], self.max_tokens - len(first) - len(last) - sum(map(len, asked))
-        )
-        tokens = sum([first, *told, *asked, last], [])
-        before = [piece for piece, _ in question].index(MASK) if self.encoder else 0
-        answer = (
-            len(first) + sum(map(len, told + asked[:before])) if self.encoder else len(tokens) - 1
-        )
+        """Build the prompt as token numbers.
+
+        Args:
+            example: With as many spans as the kind has.
+
+        Returns:
+            The prompt, of at most `max_tokens` tokens.
+        """
+        text = self._text_pieces(example)
+        question = self._question(example)
+        text_tokens = [self._numbers(piece.text) for piece in text]
+        question_tokens = [self._numbers(piece.text) for piece in question]
+        first, last = self._ends()
+        ends = len(first) + len(last)
+        length = ends + _total(text_tokens) + _total(question_tokens)
+        if length > self.max_tokens:
+            # A span may be longer than all the room. Two stand in the text, two in the question.
+            most = self.max_tokens // PARTS_OF_A_PROMPT
+            text_tokens = _clipped(text, text_tokens, most)
+            question_tokens = _clipped(question, question_tokens, most)
+        room = self.max_tokens - ends - _total(question_tokens)
+        text_tokens = _shortened(text, text_tokens, room)
+        tokens = list(chain(first, *text_tokens, *question_tokens, last))
+        if self.encoder:
+            mask = [piece.text for piece in question].index(MASK)
+            answer = len(first) + _total(text_tokens) + _total(question_tokens[:mask])
+        else:
+            answer = len(tokens) - 1
         return Encoded(tuple(tokens), answer, length - len(tokens))
 
-    def numbers(self, piece: str) -> list[int]:
-        """Token numbers of one piece; a mark or the mask is one token where the vocabulary has it."""
-        if (piece == MASK and self.encoder) or re.fullmatch(r"\[unused\d\]", piece):
-            return [
-                self.tokenizer.convert_tokens_to_ids(
-                    self.tokenizer.mask_token if piece == MASK else piece
-                )
-            ]
-        return self.tokenizer(piece, add_special_tokens=False)["input_ids"]
+    def _ends(self) -> tuple[list[int], list[int]]:
+        """The special tokens in front of a prompt and behind it."""
+        if self.encoder:
+            return [self.tokenizer.cls_token_id], [self.tokenizer.sep_token_id]
+        return self.tokenizer("")["input_ids"], []
 
-    def text_pieces(self, example: Example) -> list[tuple[str, bool]]:
-        """The text in pieces, each with whether it must be kept (spans and marks) or may be cut."""
-        known = self.tokenizer.convert_tokens_to_ids("[unused0]") not in (
-            None,
-            self.tokenizer.unk_token_id,
-        )
-        bare = self.kind == "definition"  # begins with its noun, which needs no mark
-        marks, gap = (
-            ([("", "")], "") if bare else (UNUSED_MARKS, "") if known else (WORD_MARKS, " ")
-        )
-        pieces, position = [], 0
+    def _numbers(self, piece: str) -> list[int]:
+        """Token numbers of one piece; a mark or the mask is one token where there is such a one."""
+        if piece == MASK and self.encoder:
+            return [self.tokenizer.convert_tokens_to_ids(self.tokenizer.mask_token)]
+        if UNUSED.fullmatch(piece):
+            return [self.tokenizer.convert_tokens_to_ids(piece)]
+        numbers: list[int] = self.tokenizer(piece, add_special_tokens=False)["input_ids"]
+        return numbers
+
+    def _text_pieces(self, example: Example) -> list[Piece]:
+        """The text in pieces, its spans marked."""
+        marks, gap = self._marks()
+        pieces = []
+        position = 0
         for number, (start, end) in sorted(enumerate(example.spans), key=lambda item: item[1]):
-            before, (opening, closing) = example.text[position:start], marks[number]
-            # a blank goes to the piece that follows, as tokenizers of decoders join it to the next word
-            span, position = (before[len(before.rstrip()) :] or gap) + example.text[start:end], end
-            pieces += [(before.rstrip(), False), (opening, True), (span, True), (closing, True)]
-        return [
-            (piece, kept) for piece, kept in [*pieces, (example.text[position:], False)] if piece
-        ]
+            opening, closing = marks[number]
+            before = example.text[position:start]
+            words = before.rstrip()
+            # The blank goes to the piece that follows, as tokenizers of decoders join it to the
+            # next word.
+            blank = before[len(words) :] or gap
+            pieces += [
+                Piece(words, kept=False),
+                Piece(opening, kept=True),
+                Piece(blank + example.text[start:end], kept=True),
+                Piece(closing, kept=True),
+            ]
+            position = end
+        pieces.append(Piece(example.text[position:], kept=False))
+        return [piece for piece in pieces if piece.text]
 
-    def question(self, example: Example) -> list[tuple[str, bool]]:
-        """The template behind the text in pieces, each with whether it is a span's words."""
-        words, asked = example.span_texts(), self.template.removeprefix("{text}")
-        return [
-            (piece.replace(field, words[SPANS[field]]), True)
-            if (field := piece.strip()) in SPANS
-            else (piece, False)
-            for piece in re.split(r"( ?\{\w+\})| ?(\[MASK\])", asked)
-            if piece
-        ]
+    def _marks(self) -> tuple[tuple[tuple[str, str], ...], str]:
+        """What stands around each span, and between a mark and a span without a blank."""
+        if self.kind == "definition":  # it begins with its noun, which needs no mark
+            return NO_MARKS, ""
+        mark = self.tokenizer.convert_tokens_to_ids(UNUSED_MARKS[0][0])
+        if mark in (None, self.tokenizer.unk_token_id):
+            return WORD_MARKS, " "
+        return UNUSED_MARKS, ""
+
+    def _question(self, example: Example) -> list[Piece]:
+        """The template behind the text in pieces, its fields filled with the spans' words."""
+        words = example.span_texts()
+        pieces = []
+        for part in FIELD_OR_MASK.split(self.template.removeprefix("{text}")):
+            if not part:  # the pattern's group that did not match
+                continue
+            field = part.strip()
+            if field in SPANS:
+                pieces.append(Piece(part.replace(field, words[SPANS[field]]), kept=True))
+            else:
+                pieces.append(Piece(part, kept=False))
+        return pieces
 
 
-def shorten(pieces: list[tuple[list[int], bool]], room: int) -> list[list[int]]:
-    """Cut token lists, at the far end from the spans, until all fit into `room` tokens; long spans keep their start."""
-    sizes = [len(numbers) for numbers, _ in pieces]
+def _total(tokens: Iterable[list[int]]) -> int:
+    """Tokens of all pieces together."""
+    return sum(len(numbers) for numbers in tokens)
+
+
+def _clipped(pieces: list[Piece], tokens: list[list[int]], most: int) -> list[list[int]]:
+    """Token numbers of pieces, those of kept ones cut to `most`."""
+    return [numbers[:most] if piece.kept else numbers for piece, numbers in zip(pieces, tokens)]
+
+
+def _shortened(pieces: list[Piece], tokens: list[list[int]], room: int) -> list[list[int]]:
+    """Cut token numbers, at the far end from the spans, until all fit into `room` tokens."""
+    sizes = [len(numbers) for numbers in tokens]
+    outer = (0, len(sizes) - 1)
+
+    def urgency(number: int) -> tuple[bool, bool, bool, int]:
+        """What is cut first: of the pieces that may be cut, the longest of the outer ones."""
+        size = sizes[number]
+        may_be_cut = not pieces[number].kept
+        return size > 0, may_be_cut, number in outer, size
+
     while sum(sizes) > max(room, 0):
-        longest = max(
-            range(len(pieces)),
-            key=lambda place: (  # that may be cut, of the outer ones first
-                sizes[place] > 0,
-                not pieces[place][1],
-                place in (0, len(pieces) - 1),
-                sizes[place],
-            ),
-        )
-        sizes[longest] -= 1
-    return [
-        numbers[len(numbers) - size :]
-        if place == 0 and not kept and len(pieces) > 1
-        else numbers[:size]
-        for place, ((numbers, kept), size) in enumerate(zip(pieces, sizes))
-    ]
+        most_urgent = max(range(len(sizes)), key=urgency)
+        sizes[most_urgent] -= 1
+    shortened = [numbers[:size] for numbers, size in zip(tokens, sizes)]
+    if len(pieces) > 1 and not pieces[0].kept:  # the words before a span lose their beginning
+        lost = len(tokens[0]) - sizes[0]
+        shortened[0] = tokens[0][lost:]
+    return shortened

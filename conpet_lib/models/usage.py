@@ -1,37 +1,65 @@
-"""Costs: what a stage spends, and what a run will, in time, memory, parameters, passes and operations.
-In: the steps that a learner tells and the counts of its features; or a stream, a backbone, a config. Out: plain
-numbers. May import `learners` and `runs`. Start at `forecast`, and `Clock` for what was spent."""
+"""Usage: how many floating-point operations passes took.
+
+In: a backbone, and counts of rows and tokens. Out: plain numbers. May import `backbone`,
+`answer_rows` and `adapters`. Knows nothing of learners or runs. Start at `operations`.
+"""
 
 from collections import Counter
+from collections.abc import Mapping
 
-import torch
+from torch import nn
 
-from conpet_lib.models.answer_rows import ALL_TOKENS, ANSWER_ROW
+from conpet_lib.models.adapters import own_linears
+from conpet_lib.models.answer_rows import ALL_TOKENS
 from conpet_lib.models.backbone import Backbone
 
+FORWARD = 2.0  # operations of a weight for one token: a multiplication and an addition
+HEAD_TRAINED = 6.0  # forward, and back to the weights and to the features
 
-def operations(backbone: Backbone, counts: dict, trained: float = 4.0) -> dict[str, float]:
-    """Floating-point operations of prefix, top and head, from counts of rows and tokens. A Linear of n weights costs 2n
-    a token, a multiplication and an addition each; attention scores and mixing, below a tenth at these lengths, are
-    left out, as is the embedding. `trained` is for a weight of a top with gradients: 4, there and back through
-    activations; 6 in full tuning; 2 below a lone head. The short form reads all tokens for keys and values only."""
 
-    def linear(layers, ends: str | tuple[str, ...] = ""):
-        return sum(
-            part.weight.numel()
-            for name, part in layers.named_modules()
-            if isinstance(part, torch.nn.Linear)
-            and "lora_" not in name
-            and name.removesuffix(".base_layer").endswith(ends)
-        )
+def operations(
+    backbone: Backbone, counts: Mapping[str, int], trained: float = 4.0
+) -> dict[str, float]:
+    """Count the floating-point operations of prefix, top and head.
 
-    layers, counts, exit_layer = backbone.layers, Counter(counts), backbone.layers[-1]
-    exit_all = linear(exit_layer, ALL_TOKENS if type(exit_layer) in ANSWER_ROW else "")
-    token, row = linear(layers[backbone.boundary : -1]) + exit_all, linear(exit_layer) - exit_all
-    found = {"prefix": 2.0 * linear(layers[: backbone.boundary]) * counts["prefix_tokens"]}
-    for kind, top, head in (("", 2.0, 2.0), ("_trained", trained, 6.0)):
-        found["top" + kind] = top * (
-            token * counts[f"top_tokens{kind}"] + row * counts[f"top_rows{kind}"]
-        )
-        found["head" + kind] = head * backbone.hidden_size * counts[f"head_scores{kind}"]
-    return found
+    A Linear of n weights costs 2n a token, a multiplication and an addition each. Attention scores
+    and mixing are left out, which are below a tenth at these lengths, as is the embedding. The
+    short form of the exit layer reads all tokens for keys and values only. What PEFT puts in is not
+    counted.
+
+    Args:
+        backbone: What was run.
+        counts: As `Features.counts` has them; what is missing is 0.
+        trained: For a weight of a top with gradients: 4, there and back through activations; 6 in
+            full tuning; 2 below a lone head.
+
+    Returns:
+        Operations by part: "prefix"; "top" and "head", and with gradients "top_trained" and
+        "head_trained".
+    """
+    counted = Counter(counts)
+    below = backbone.layers[: backbone.boundary]
+    between = backbone.layers[backbone.boundary : -1]
+    exit_layer = backbone.layers[-1]
+    exit_tokens = _weights(exit_layer)  # of the exit layer, those that run over all tokens
+    if backbone.answer_row is not None:
+        exit_tokens = _weights(exit_layer, ALL_TOKENS)
+    per_token = _weights(between) + exit_tokens
+    per_row = _weights(exit_layer) - exit_tokens
+    result = {"prefix": FORWARD * _weights(below) * counted["prefix_tokens"]}
+    for ending, in_top, in_head in (("", FORWARD, FORWARD), ("_trained", trained, HEAD_TRAINED)):
+        tokens = counted[f"top_tokens{ending}"]
+        rows = counted[f"top_rows{ending}"]
+        scores = counted[f"head_scores{ending}"]
+        result[f"top{ending}"] = in_top * (per_token * tokens + per_row * rows)
+        result[f"head{ending}"] = in_head * backbone.hidden_size * scores
+    return result
+
+
+def _weights(part: nn.Module, ends: tuple[str, ...] = ("",)) -> int:
+    """Weights of the Linear modules whose names have such an end; by default of all."""
+    count = 0
+    for name, linear in own_linears(part):
+        if name.endswith(ends):
+            count += linear.weight.numel()
+    return count

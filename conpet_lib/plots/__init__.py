@@ -1,25 +1,41 @@
-"""Plots: figures that read from the last row of a room, also for the colour-blind.
+"""Plots: figures that can be read from the last row of a lecture room, also by the colour-blind.
 
-In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes. Start at `forgetting_curves`.
+In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes, which a notebook shows by
+themselves. May import the rooms before it (`metrics`, `streams`, `learners`, `runs`), and trains
+nothing. No figure uses pyplot or its global state, so widgets may draw from a thread.
+
+    curves      accuracy against the stage
+    matrices    the accuracy matrix as a heat map
+    selector    how good the selector of Dynamic ConPET is
+    comparing   several runs beside each other
+    streams     what a corpus, a stream and a replay consist of
+    style       colours, markers, empty Axes, PNG
+
+Start at `forgetting_curves`. To draw a figure of your own, start at `axes` and `titled`.
 """
+
+from matplotlib.axes import Axes
 
 from conpet_lib.plots.comparing import ablation, frontier, lost_labels, paired
 from conpet_lib.plots.curves import average_curves, forgetting_curves
 from conpet_lib.plots.matrices import accuracy_heatmaps, heatmap
 from conpet_lib.plots.selector import calibration, selector_bound, selector_confusion, selector_map
 from conpet_lib.plots.streams import class_counts, replayed, stream_picture
-from conpet_lib.plots.style import Axes, looks, png
+from conpet_lib.plots.style import PALETTE, axes, learner_look, looks, png, titled
 
 __all__ = [
+    "PALETTE",
     "Axes",
     "ablation",
     "accuracy_heatmaps",
     "average_curves",
+    "axes",
     "calibration",
     "class_counts",
     "forgetting_curves",
     "frontier",
     "heatmap",
+    "learner_look",
     "looks",
     "lost_labels",
     "paired",
@@ -29,4 +45,5 @@ __all__ = [
     "selector_confusion",
     "selector_map",
     "stream_picture",
+    "titled",
 ]

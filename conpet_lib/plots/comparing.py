@@ -1,41 +1,76 @@
-"""Plots: figures that read from the last row of a room, also for the colour-blind.
-In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes. Figures are made without pyplot's global state,
-so that widgets may draw from a thread. May import `metrics`, trains nothing. Start at `forgetting_curves`."""
+"""Comparing: several runs beside each other, by cost, by setting, by task and by label.
+
+In: runs, or the tables of `cp.runs_table` and `cp.compare`. Out: Axes, or a DataFrame for
+`lost_labels`. Computes no statistics of its own but the interval of `paired`. Start at `frontier`.
+"""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
 from conpet_lib import metrics
-from conpet_lib.plots.style import NEAR, axes, looks, titled
+from conpet_lib.plots.style import axes, looks, titled, write_near
+
+if TYPE_CHECKING:
+    from conpet_lib.runs.run import Run
+
+STANDARD_ERRORS = 1.96  # on each side of a mean: a 95 % interval of the normal distribution
 
 
-def frontier(runs: Sequence, cost: str = "trained parameters") -> Axes:
-    """Average accuracy against a cost of `Run.summary`, a point a run: better is up and to the left."""
-    ax, found = axes()[0], [(run.summary(), run) for run in runs]
-    for number, (row, run) in enumerate(
-        sorted(found, key=lambda pair: pair[0][cost])
-    ):  # names above, below, above
+def frontier(runs: "Sequence[Run]", cost: str = "trained parameters") -> Axes:
+    """Average accuracy against a cost, one point per run; better is up and to the left.
+
+    Args:
+        runs: The runs.
+        cost: A key of `Run.summary`, such as "seconds" or "operations".
+
+    Returns:
+        The Axes.
+    """
+    ax = axes()[0]
+    summaries = [(run.summary(), run) for run in runs]
+    summaries.sort(key=lambda pair: pair[0][cost])
+    for place, (summary, run) in enumerate(summaries):
         name, color, marker = looks(run)
-        place = row[cost], 100 * row["average accuracy"]
-        ax.plot(*place, marker, color=color, markersize=10)
-        ax.annotate(name, place, (0, (14, -26)[number % 2]), **NEAR | {"fontsize": 12})
+        point = (summary[cost], 100 * summary["average accuracy"])
+        ax.plot(*point, marker, color=color, markersize=10)
+        # Names stand above and below in turn, so that neighbours do not overlap.
+        points_up = 14 if place % 2 == 0 else -26
+        write_near(ax, name, point, points_up, fontsize=12)
     ax.margins(x=0.2, y=0.2)
-    return titled(
-        ax, "What a larger budget buys: up and to the left is better", cost, "average accuracy (%)"
-    )
+    title = "What a larger budget buys: up and to the left is better"
+    return titled(ax, title, cost, "average accuracy (%)")
 
 
 def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) -> Axes:
-    """Average accuracy of the runs of `runs_table` against a setting, a point a run, with the mean of each value; at
-    its right, if given, the paired differences of `compare` with their 95 % intervals. Returns the left Axes."""
-    (ax, *other), name = axes(*((9, 5) if pairs is None else (15, 5, 2))), by.replace("_", " ")
-    shown = (
-        table[[by, "seed"]].convert_dtypes().astype(object).fillna("None").astype(str)
-    )  # as `compare` has it
-    shown = shown.assign(percent=100 * table["average accuracy"])
+    """Average accuracy of runs against one setting, one point per run, with the mean of each value.
+
+    Args:
+        table: Rows of `cp.runs_table` or `cp.grid`, one per run.
+        by: The column of the setting, such as "rank".
+        pairs: What `cp.compare` gives for the same column. If given, the paired differences stand
+            in a second panel at the right, with their 95 % intervals.
+
+    Returns:
+        The left Axes; `.figure` has both.
+    """
+    panels = axes(9, 5) if pairs is None else axes(15, 5, columns=2)
+    _draw_values(panels[0], table, by)
+    if pairs is not None:
+        _draw_differences(panels[1], pairs)
+    name = by.replace("_", " ")
+    title = f"Does {name} matter? Each point a run, the lines are means"
+    return titled(panels[0], title, name, "average accuracy (%)", legend="seed")
+
+
+def _draw_values(ax: Axes, table: pd.DataFrame, by: str) -> None:
+    """Draw each run as a point, by value and seed, and the mean of each value as a line."""
+    # Values are written as text in the way of `cp.compare`: 4 and not 4.0 in a column with gaps.
+    shown = table[[by, "seed"]].convert_dtypes().astype(object).fillna("None").astype(str)
+    shown["percent"] = 100 * table["average accuracy"]
     sns.stripplot(
         shown,
         x=by,
@@ -58,67 +93,85 @@ def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) ->
         marker="_",
         markersize=40,
     )
-    if pairs is not None:
-        gain, high = 100 * pairs["difference"], 100 * pairs["high"]
-        other[0].errorbar(
-            gain, pairs["one"] + " minus " + pairs["other"], xerr=high - gain, fmt="ko", capsize=4
-        )
-        other[0].axvline(0, color="0.5", linestyle="--")
-        other[0].margins(y=0.2)
-        titled(other[0], "Differences of pairs (bars: 95% interval)", "points of average accuracy")
-    return titled(
-        ax,
-        f"Does {name} matter? Each point a run, the lines are means",
-        name,
-        "average accuracy (%)",
-        legend="seed",
-    )
 
 
-def paired(one, other) -> Axes:
-    """Accuracy of `one` minus that of `other`, by task and overall, on the same test rows after the last stage. Bars
-    are 95 % intervals, 1.96 standard errors of the mean difference over test rows of these two runs."""
-    first, second = (
-        run.predictions.query("stage == stage.max()").set_index("key") for run in (one, other)
-    )
-    gain = 100 * metrics.is_right(first).astype(float).sub(metrics.is_right(second))
-    by_task, overall = gain.groupby(first["task"]).agg(["mean", "sem"]), gain.agg(["mean", "sem"])
-    rows, (name, color, _) = pd.concat([by_task, overall.to_frame("all").T]), looks(one)
+def _draw_differences(ax: Axes, pairs: pd.DataFrame) -> None:
+    """Draw the difference of each pair of values with its interval, and a line where it is zero."""
+    difference = 100 * pairs["difference"]
+    half_width = 100 * pairs["high"] - difference
+    names = pairs["one"] + " minus " + pairs["other"]
+    ax.errorbar(difference, names, xerr=half_width, fmt="ko", capsize=4)
+    ax.axvline(0, color="0.5", linestyle="--")
+    ax.margins(y=0.2)
+    titled(ax, "Differences of pairs (bars: 95% interval)", "points of average accuracy")
+
+
+def paired(one: "Run", other: "Run") -> Axes:
+    """Accuracy of one run minus that of another after the last stage, per task and overall.
+
+    The bars are 95 % intervals: 1.96 standard errors of the mean difference over the test rows of
+    these two runs. They say nothing of other seeds.
+
+    Args:
+        one: A run.
+        other: A run on the same test rows.
+
+    Returns:
+        The Axes; differences in percentage points.
+    """
+    one_rows = _after_last_stage(one.predictions).set_index("key")
+    other_rows = _after_last_stage(other.predictions).set_index("key")
+    one_right = metrics.is_right(one_rows).astype(float)
+    gain = 100 * one_right.sub(metrics.is_right(other_rows))
+    per_task = gain.groupby(one_rows["task"]).agg(["mean", "sem"])
+    overall = gain.agg(["mean", "sem"]).to_frame("all").T
+    rows = pd.concat([per_task, overall])
     ax = axes(9, 1.8 + 0.4 * len(rows))[0]
     ax.errorbar(
         rows["mean"],
         rows.index.astype(str),
-        xerr=1.96 * rows["sem"],
+        xerr=STANDARD_ERRORS * rows["sem"],
         fmt="o",
         capsize=4,
-        color=color,
+        color=looks(one).color,
     )
     ax.axvline(0, color="0.5", linestyle="--")
-    return titled(
-        ax,
-        "Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)",
-        f"{name} minus {looks(other)[0]} (points)",
-        "task",
-    )
+    title = "Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)"
+    return titled(ax, title, f"{looks(one).name} minus {looks(other).name} (points)", "task")
 
 
-def lost_labels(run) -> pd.DataFrame:
-    """Labels, most lost first: accuracy (parts of 1) when learned, at the end; "taken for": its most frequent error."""
-    table = run.predictions.assign(right=metrics.is_right(run.predictions))
-    new, last = table.query("stage == task").groupby("label"), table.query("stage == stage.max()")
-    found = pd.DataFrame(
+def lost_labels(run: "Run") -> pd.DataFrame:
+    """Which labels were lost most between the stage that brought them and the last one.
+
+    Args:
+        run: The run.
+
+    Returns:
+        One row per label, the most lost first: `task` (from 1), `learned` and `at the end`
+        (accuracy after its own stage and after the last, parts of 1), `lost` (their difference)
+        and `taken for` (the most frequent wrong answer at the end, "-" if there is none).
+    """
+    tested = run.predictions.assign(right=metrics.is_right(run.predictions))
+    new = tested[tested["stage"] == tested["task"]].groupby("label")
+    last = _after_last_stage(tested)
+    table = pd.DataFrame(
         {
             "task": new["task"].first(),
             "learned": new["right"].mean(),
             "at the end": last.groupby("label")["right"].mean(),
         }
     )
-    wrong = (
-        last[~last["right"]]
-        .groupby("label")["predicted"]
-        .agg(lambda names: names.value_counts().index[0])
-    )
-    found = found.assign(
-        lost=found["learned"] - found["at the end"], **{"taken for": wrong.reindex(found.index)}
-    )
-    return found.fillna({"taken for": "-"}).sort_values("lost", ascending=False, kind="stable")
+    table["lost"] = table["learned"] - table["at the end"]
+    wrong_answers = last[~last["right"]].groupby("label")["predicted"]
+    table["taken for"] = wrong_answers.agg(_most_frequent)  # a label without an error has none
+    return table.fillna({"taken for": "-"}).sort_values("lost", ascending=False, kind="stable")
+
+
+def _after_last_stage(predictions: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the ledger that were tested after its last stage."""
+    return predictions[predictions["stage"] == predictions["stage"].max()]
+
+
+def _most_frequent(labels: pd.Series) -> str:
+    """The label that stands most often in a column."""
+    return str(labels.value_counts().index[0])

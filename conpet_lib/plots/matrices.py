@@ -1,8 +1,10 @@
-"""Plots: figures that read from the last row of a room, also for the colour-blind.
-In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes. Figures are made without pyplot's global state,
-so that widgets may draw from a thread. May import `metrics`, trains nothing. Start at `forgetting_curves`."""
+"""Matrices: tables of percentages as heat maps.
+
+In: runs, or a table. Out: Axes with the numbers in their cells. Start at `accuracy_heatmaps`.
+"""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import seaborn as sns
@@ -10,18 +12,43 @@ from matplotlib.axes import Axes
 
 from conpet_lib.plots.style import axes, looks, titled
 
+if TYPE_CHECKING:
+    from conpet_lib.runs.run import Run
+
+MOST_ROWS_WITH_NUMBERS = 12  # more would not be legible
+
 
 def heatmap(
-    table: pd.DataFrame, ax: Axes, says: str, title: str, *labels: str, bar: bool = True
+    table: pd.DataFrame,
+    ax: Axes,
+    says: str,
+    title: str,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    *,
+    bar: bool = True,
 ) -> Axes:
-    """A table of percentages, its values in the cells, colours even in grey; `says` stands beside the colour bar."""
+    """Draw a table of percentages in colours that can be told apart even in grey.
+
+    Args:
+        table: Percentages, from 0 to 100; a small table has its values in the cells.
+        ax: The panel to draw into.
+        says: What the colours show, with the unit; stands beside the colour bar.
+        title: What the panel shows.
+        xlabel: What the columns are.
+        ylabel: What the rows are.
+        bar: Whether to draw the colour bar.
+
+    Returns:
+        The same Axes.
+    """
     sns.heatmap(
         table,
         ax=ax,
         vmin=0,
         vmax=100,
         cmap="cividis",
-        annot=len(table) <= 12,
+        annot=len(table) <= MOST_ROWS_WITH_NUMBERS,
         fmt=".0f",
         square=True,
         annot_kws={"fontsize": 13},
@@ -29,18 +56,26 @@ def heatmap(
         cbar_kws={"label": says, "shrink": 0.8},
     )
     ax.tick_params(rotation=0)
-    return titled(ax, title, *labels, fontsize=14)
+    return titled(ax, title, xlabel, ylabel, fontsize=14)
 
 
-def accuracy_heatmaps(runs: Sequence) -> Axes:
-    """The accuracy matrices R[k, i] of runs side by side, values in the cells (%); returns the first panel's Axes."""
+def accuracy_heatmaps(runs: "Sequence[Run]") -> Axes:
+    """The accuracy matrices `R[k, i]` of runs side by side, their values in the cells.
+
+    Args:
+        runs: The runs, from left to right. Values are in percent; the last panel has the colour
+            bar.
+
+    Returns:
+        The Axes of the first panel; `.figure` has all of them.
+    """
     panels = axes(5.2 * len(runs) + 0.5, 6.0, len(runs))
     for ax, run in zip(panels, runs):
         heatmap(
             100 * run.accuracy_matrix,
             ax,
             "accuracy (%)",
-            looks(run)[0],
+            looks(run).name,
             "task tested",
             "after stage",
             bar=ax is panels[-1],

@@ -1,6 +1,10 @@
-"""Plots: figures that read from the last row of a room, also for the colour-blind.
-In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes. Figures are made without pyplot's global state,
-so that widgets may draw from a thread. May import `metrics`, trains nothing. Start at `forgetting_curves`."""
+"""Selector: how good the choice of a module is, and where it goes wrong.
+
+In: runs of a learner with a selector, or the points of `cp.selector_points`. Out: Axes.
+Knows nothing of how the selector was trained. Start at `selector_bound`.
+"""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -8,18 +12,33 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from conpet_lib import metrics
-from conpet_lib.plots.curves import draw_lines
+from conpet_lib.plots.curves import TOP, Line, draw_lines
 from conpet_lib.plots.matrices import heatmap
-from conpet_lib.plots.style import NEAR, PALETTE, axes, looks, titled
+from conpet_lib.plots.style import PALETTE, Look, axes, looks, titled, write_near
+
+if TYPE_CHECKING:
+    from conpet_lib.runs.run import Run
+
+MOST_TASKS_BY_COLOR = 10  # the colour-blind palette has no more colours
 
 
-def selector_bound(run) -> Axes:
-    """Average accuracy beside its two factors: how often the task is chosen rightly, and how good the modules are."""
+def selector_bound(run: "Run") -> Axes:
+    """Average accuracy beside its two factors: is the task chosen rightly, are the modules good.
+
+    Args:
+        run: A run of a learner with a selector.
+
+    Returns:
+        The Axes; each line in percent of the test rows.
+    """
     answer = run.average_accuracy
+    told = Look("label right, task told", PALETTE[2], "^")
+    chosen = Look("task right (selector)", PALETTE[4], "v")
+    answered = looks(run)._replace(name="label right (answer)")
     lines = [
-        (metrics.oracle_accuracy(run.predictions), "label right, task told", PALETTE[2], "^"),
-        (metrics.selector_accuracy(run.predictions), "task right (selector)", PALETTE[4], "v"),
-        (answer, "label right (answer)", *looks(run)[1:]),
+        Line(metrics.oracle_accuracy(run.predictions), told),
+        Line(metrics.selector_accuracy(run.predictions), chosen),
+        Line(answer, answered),
     ]
     return draw_lines(
         axes(11, 5)[0],
@@ -27,19 +46,26 @@ def selector_bound(run) -> Axes:
         len(answer),
         "test rows (%)",
         "Which part limits the answer: the modules or the selector?",
-        max(0, 100 * answer.min() - 15),
+        low=max(0, 100 * answer.min() - 15),
     )
 
 
-def selector_confusion(run, stage: int | None = None) -> Axes:
-    """Which task the selector chose (columns) for test rows of each task (rows), as % of a row; default: last stage."""
-    stage = stage or run.record.stages_done
-    rows, tasks = run.predictions.query("stage == @stage"), range(1, stage + 1)
-    shares = (
-        pd.crosstab(rows["task"], rows["chosen_task"], normalize="index")
-        .reindex(tasks, columns=tasks)
-        .fillna(0)
-    )
+def selector_confusion(run: "Run", stage: int | None = None) -> Axes:
+    """Which task the selector chose (columns) for the test rows of each task (rows).
+
+    Args:
+        run: A run of a learner with a selector.
+        stage: After which stage, from 1; None is the last one done.
+
+    Returns:
+        The Axes; cells are in percent of a row.
+    """
+    if stage is None:
+        stage = run.record.stages_done
+    rows = _predictions_after(run, stage)
+    tasks = range(1, stage + 1)
+    shares = pd.crosstab(rows["task"], rows["chosen_task"], normalize="index")
+    shares = shares.reindex(tasks, columns=tasks).fillna(0)  # a task that was never chosen, too
     return heatmap(
         100 * shares,
         axes(0.62 * stage + 3.2, 0.6 * stage + 1.8)[0],
@@ -50,16 +76,28 @@ def selector_confusion(run, stage: int | None = None) -> Axes:
     )
 
 
-def calibration(run, stage: int | None = None) -> Axes:
-    """How often the selector is right, by how sure it is; on the diagonal it knows what it knows."""
-    stage = stage or run.record.stages_done
-    table = metrics.calibration(run.predictions.query("stage == @stage"))
-    ax, (_, color, marker) = axes(6, 5)[0], looks(run)
+def calibration(run: "Run", stage: int | None = None) -> Axes:
+    """How often the selector is right, by how sure it is; on the diagonal it knows what it knows.
+
+    Args:
+        run: A run of a learner with a selector.
+        stage: After which stage, from 1; None is the last one done.
+
+    Returns:
+        The Axes; one point per bin of confidence, with the number of its test rows.
+    """
+    if stage is None:
+        stage = run.record.stages_done
+    table = metrics.calibration(_predictions_after(run, stage))
+    look = looks(run)
+    ax = axes(6, 5)[0]
     ax.plot([0, 100], [0, 100], color="0.6", linestyle="--")
-    ax.plot(100 * table["confidence"], 100 * table["accuracy"], color=color, marker=marker)
+    ax.plot(
+        100 * table["confidence"], 100 * table["accuracy"], color=look.color, marker=look.marker
+    )
     for confidence, accuracy, rows in table.itertuples(index=False):
-        ax.annotate(str(rows), (100 * confidence, 100 * accuracy), (0, -18), **NEAR)
-    ax.set(xlim=(0, 103), ylim=(0, 103))
+        write_near(ax, str(rows), (100 * confidence, 100 * accuracy), -18)
+    ax.set(xlim=(0, TOP), ylim=(0, TOP))
     return titled(
         ax,
         f"Stage {stage}: is the selector as right as it is sure?\n(numbers: test rows in the bin)",
@@ -68,18 +106,31 @@ def calibration(run, stage: int | None = None) -> Axes:
     )
 
 
+def _predictions_after(run: "Run", stage: int) -> pd.DataFrame:
+    """The rows of the ledger that were tested after one stage."""
+    return run.predictions[run.predictions["stage"] == stage]
+
+
 def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
-    """Test rows of `selector_points`, a colour a task; crosses were sent to a wrong task; a ring marks one row."""
-    shown = points.assign(
-        chosen=np.where(points["task"] == points["chosen_task"], "right", "wrong")
-    )
-    ax, colors = axes(9, 6.5)[0], "colorblind" if points["task"].max() <= 10 else "viridis"
+    """Test rows as the selector sees them: one colour per task, crosses for a wrong choice.
+
+    Args:
+        points: What `cp.selector_points` gives: columns x, y, task and chosen_task.
+        marked: The index of a row to draw a ring around; None draws none.
+
+    Returns:
+        The Axes.
+    """
+    is_right = points["task"] == points["chosen_task"]
+    shown = points.assign(chosen=np.where(is_right, "right", "wrong"))
+    few_tasks = points["task"].max() <= MOST_TASKS_BY_COLOR
+    ax = axes(9, 6.5)[0]
     sns.scatterplot(
         shown,
         x="x",
         y="y",
         hue="task",
-        palette=colors,
+        palette="colorblind" if few_tasks else "viridis",
         legend="full",
         style="chosen",
         ax=ax,
@@ -88,13 +139,7 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
         sizes={"right": 30, "wrong": 90},
     )
     if marked is not None:
-        ax.scatter(
-            *points.loc[marked, ["x", "y"]],
-            s=400,
-            facecolors="none",
-            edgecolors="black",
-            linewidths=3,
-        )
+        _draw_ring(ax, points.loc[marked, "x"], points.loc[marked, "y"])
     return titled(
         ax,
         "How the selector sees the test rows",
@@ -102,3 +147,8 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
         "second main direction",
         legend=" ",
     )
+
+
+def _draw_ring(ax: Axes, x: float, y: float) -> None:
+    """Draw a thick ring around one point."""
+    ax.scatter(x, y, s=400, facecolors="none", edgecolors="black", linewidths=3)

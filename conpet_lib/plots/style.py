@@ -1,9 +1,13 @@
-"""Plots: figures that read from the last row of a room, also for the colour-blind.
-In: runs, or tables of accuracies as parts of 1. Out: matplotlib Axes. Figures are made without pyplot's global state,
-so that widgets may draw from a thread. May import `metrics`, trains nothing. Start at `forgetting_curves`."""
+"""Style: how every figure looks, and how a figure becomes a picture.
+
+In: sizes, titles, the name of a learner. Out: empty Axes, colours and markers, PNG bytes.
+May import `learners` for the table of methods. Knows nothing of what a figure shows.
+Start at `axes` and `titled`; `looks` gives a run its name, colour and marker.
+"""
 
 import io
 import os
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import seaborn as sns
@@ -13,69 +17,205 @@ from matplotlib.image import imread, imsave
 
 from conpet_lib.learners.methods import methods
 
-PALETTE = sns.color_palette("colorblind")
+if TYPE_CHECKING:
+    from conpet_lib.runs.run import Run
+
+Color = tuple[float, float, float]  # red, green and blue, each from 0 to 1
+
+PALETTE: list[Color] = sns.color_palette("colorblind")
+OTHER_COLOR = PALETTE[3]  # of a learner that is not in the table of methods
+OTHER_MARKER = "^"
+
+DOTS_PER_INCH = 100
+LUMINANCE_WEIGHTS = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue (ITU-R BT.709)
 
 
-LUMINANCE = np.tile([[0.2126], [0.7152], [0.0722]], 3)  # of red, green and blue (ITU-R BT.709)
+class Look(NamedTuple):
+    """How the lines of one learner look; the same in every figure.
+
+    Attributes:
+        name: What a legend or a title calls it.
+        color: Red, green and blue, from 0 to 1.
+        marker: A matplotlib marker, so that lines can be told apart without colours.
+    """
+
+    name: str
+    color: Color
+    marker: str
 
 
-NEAR = {
-    "textcoords": "offset points",
-    "ha": "center",
-    "fontsize": 10,
-}  # of a word some points away from its place
+def learner_look(learner: str) -> Look:
+    """Name, colour and marker of a learner.
+
+    The table of methods is asked at every call, because a notebook may register a method of its
+    own after this file was imported.
+
+    Args:
+        learner: A key of the table of methods, such as "static". Any other name is shown as it
+            is, in a colour and with a marker that are the same for all such names.
+
+    Returns:
+        The look from the table's columns `name`, `colour` (a place in `PALETTE`) and `marker`.
+    """
+    table = methods()
+    if learner not in table.index:
+        return Look(learner, OTHER_COLOR, OTHER_MARKER)
+    row = table.loc[learner]
+    return Look(row["name"], PALETTE[int(row["colour"])], row["marker"])
 
 
-LOOKS = {
-    learner: (row["name"], PALETTE[row["colour"]], row["marker"])
-    for learner, row in methods().iterrows()
-}
+def looks(run: "Run") -> Look:
+    """Name, colour and marker of a run's learner.
 
+    Args:
+        run: The run; if its config has a module budget, the budget stands beside the name.
 
-def looks(run) -> tuple[str, tuple, str]:
-    """Name, colour and marker of a run's learner, its module budget with the name if there is one."""
-    (name, color, marker), count = (
-        LOOKS.get(run.name, (run.name, PALETTE[3], "^")),
-        run.record.config.get("modules"),
-    )
-    return f"{name}, budget {count}" if count else name, color, marker
+    Returns:
+        `(name, color, marker)`.
+    """
+    look = learner_look(run.name)
+    budget = run.record.config.get("modules")
+    if budget:
+        return look._replace(name=f"{look.name}, budget {budget}")
+    return look
 
 
 class Shown(Axes):
-    """Axes that a notebook shows by themselves: a PNG of their whole figure at 2x, without pyplot."""
+    """Axes that a notebook shows by themselves: a PNG of the whole figure at 2x, without pyplot."""
 
-    def _repr_png_(self) -> tuple[bytes, dict]:
-        return png(self), {"width": int(100 * self.figure.get_figwidth())}
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """The picture, and the width in CSS pixels at which it is shown."""
+        width = DOTS_PER_INCH * _figure(self).get_figwidth()
+        return png(self), {"width": int(width)}
 
 
 def png(ax: Axes, scale: int = 2) -> bytes:
-    """The whole figure of `ax` as PNG, `scale` x 100 dots an inch; for dark pages where `$CONPET_LOOK` is "dark"."""
-    file, look = io.BytesIO(), {"format": "png", "dpi": 100 * scale, "metadata": {"Software": None}}
-    ax.figure.savefig(file, **look)
-    if (
-        os.environ.get("CONPET_LOOK") == "dark"
-    ):  # light and dark change places, each colour keeps its hue
-        file.seek(0)
-        pixels, file = imread(file)[..., :3], io.BytesIO()
-        imsave(file, (pixels + 1 - 2 * pixels @ LUMINANCE).clip(0, 1), **look)
-    return file.getvalue()
+    """The whole figure of an Axes as a PNG.
+
+    Where the environment variable `CONPET_LOOK` is "dark", light and dark change places and each
+    colour keeps its hue, for pages with a dark background.
+
+    Args:
+        ax: Any Axes of the figure.
+        scale: Dots per hundredth of an inch; 2 is sharp on screens with small pixels.
+
+    Returns:
+        The content of a PNG file. It does not name the matplotlib version, so that equal figures
+        are equal bytes.
+    """
+    file = io.BytesIO()
+    form: dict[str, Any] = {
+        "format": "png",
+        "dpi": DOTS_PER_INCH * scale,
+        "metadata": {"Software": None},
+    }
+    _figure(ax).savefig(file, **form)
+    if os.environ.get("CONPET_LOOK") != "dark":
+        return file.getvalue()
+    file.seek(0)
+    dark_file = io.BytesIO()
+    imsave(dark_file, _darkened(imread(file)), **form)
+    return dark_file.getvalue()
+
+
+def _figure(ax: Axes) -> Figure:
+    """The figure in which an Axes stands."""
+    figure = ax.get_figure(root=True)
+    if figure is None:
+        raise ValueError("These Axes were removed from their figure.")
+    return figure
+
+
+def _darkened(pixels: np.ndarray) -> np.ndarray:
+    """The colours of a picture with light and dark exchanged.
+
+    Adding the same amount to red, green and blue keeps the hue. 1 - 2 x luminance is the amount
+    that turns white into black and black into white.
+    """
+    colors = pixels[..., :3]  # without the opacity
+    weights = np.tile(LUMINANCE_WEIGHTS[:, None], 3)
+    exchanged: np.ndarray = colors + 1 - 2 * colors @ weights
+    return exchanged.clip(0, 1)
 
 
 def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes]:
-    """Empty axes of a new figure in the projector's style (seaborn's "talk"); size in inches."""
+    """Empty Axes of a new figure in the style of a projected slide (seaborn's "talk").
+
+    Args:
+        width: Of the whole figure, in inches.
+        height: Of the whole figure, in inches.
+        columns: Number of panels side by side.
+
+    Returns:
+        The panels from left to right.
+    """
     with sns.axes_style("ticks"), sns.plotting_context("talk", font_scale=0.8):
-        figure = Figure(figsize=(width, height), layout="constrained", dpi=100)
-        panels = figure.subplots(1, columns, squeeze=False, subplot_kw={"axes_class": Shown})
+        figure = Figure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
+        grid = figure.subplots(1, columns, squeeze=False, subplot_kw={"axes_class": Shown})
     sns.despine(figure)
-    return panels[0].tolist()
+    panels: list[Axes] = grid[0].tolist()
+    return panels
 
 
-def titled(ax: Axes, title: str, *labels: str, legend: str = "", **font) -> Axes:
-    """The Axes with a title at its left, labels of its x and y axis, and a legend, if there is one, beside it."""
-    ax.set(**dict(zip(("xlabel", "ylabel"), labels)))
+def titled(
+    ax: Axes,
+    title: str,
+    xlabel: str | None = None,
+    ylabel: str | None = None,
+    *,
+    legend: str = "",
+    **font: Any,
+) -> Axes:
+    """Give a panel its title, the labels of its axes, and a place beside it for its legend.
+
+    Args:
+        ax: The panel.
+        title: What the figure asks or shows; stands above, at the left.
+        xlabel: What the x axis shows, with its unit; None leaves it as it is.
+        ylabel: The same for the y axis.
+        legend: The title of the legend; "" leaves the legend as it is.
+        **font: Passed on to the title, such as `fontsize`.
+
+    Returns:
+        The same Axes.
+    """
+    if xlabel is not None:
+        ax.set_xlabel(xlabel)
+    if ylabel is not None:
+        ax.set_ylabel(ylabel)
     ax.set_title(title, loc="left", **font)
     if legend:
         sns.move_legend(
             ax, "center left", title=legend, fontsize=11, bbox_to_anchor=(1, 0.5), frameon=False
         )
     return ax
+
+
+def write_near(
+    ax: Axes,
+    text: str,
+    point: tuple[float, float],
+    points_up: float,
+    fontsize: float = 10,
+    color: Color | None = None,
+) -> None:
+    """Write a word above or below a point of the figure, centred on it.
+
+    Args:
+        ax: The panel.
+        text: The word.
+        point: `(x, y)` in units of the axes.
+        points_up: How far above the point the word begins, in typographic points (1/72 inch);
+            below it if negative.
+        fontsize: In typographic points.
+        color: Of the word; None is black.
+    """
+    ax.annotate(
+        text,
+        point,
+        (0, points_up),
+        textcoords="offset points",
+        ha="center",
+        fontsize=fontsize,
+        color=color,
+    )

@@ -15,8 +15,9 @@ from conpet_lib.core.files import read_checked
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.methods import METHODS
-from conpet_lib.models.backbone import Backbone, load_backbone
+from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.features import Features
+from conpet_lib.models.loading import load_backbone
 from conpet_lib.runs.record import Record
 from conpet_lib.streams.stream import Stream, Task
 

@@ -1,22 +1,60 @@
-"""Panels that make something: a stream, a forecast, a run.
-In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker."""
+"""Ablation panel: change one setting, hold the rest, and train every value with every seed.
+
+In: a corpus, a backbone, a setting and its values. Out: a table of runs, and paired differences.
+
+May import `analysis`, `runs` and the rooms before them, and `plots`. Start at `AblationPanel`.
+"""
 
 from ast import literal_eval
-from dataclasses import fields
+from typing import Any
 
-import conpet_lib as cp
+import pandas as pd
+
 from conpet_lib import plots
+from conpet_lib.analysis.comparing import compare
+from conpet_lib.analysis.tables import runs_table
 from conpet_lib.corpora.example import Corpus
-from conpet_lib.learners.methods import CONFIGS
+from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.models.backbone import Backbone
-from conpet_lib.widgets.panel import call, control
+from conpet_lib.runs.run import Run
+from conpet_lib.runs.training import train
+from conpet_lib.widgets.panel import control
+from conpet_lib.widgets.settings import (
+    CodeName,
+    all_setting_names,
+    config_code,
+    make_config,
+    setting_names,
+)
 from conpet_lib.widgets.training import TrainPanel
+
+# Columns of `compare` that are left out, so that the table fits the screen.
+HIDDEN = ["bootstrap low", "bootstrap high", "agree", "seeds"]
 
 
 class AblationPanel(TrainPanel):
-    """Change one setting, hold the rest, press Train: a figure and paired intervals fill in as runs end.
-    Args: factor: a field of the learner's config; values: of it, as code; seeds: how many; more: as `TrainPanel`.
-    Attributes: `results`, as `runs_table`; `pairs`, as `compare`, of seeds that have all values, None before."""
+    """Change one setting, hold the rest, press Train.
+
+    A figure and paired intervals fill in as runs end.
+
+    Args:
+        corpus: Where the stream's labels and examples come from.
+        backbone: What carries the modules.
+        factor: The field of the learner's config that is changed.
+        values: Its values, as code with commas between them.
+        seeds: How many seeds each value is trained with; the first is `seed` of `TrainPanel`.
+        more: What `TrainPanel` takes besides.
+
+    Attributes:
+        results: The finished runs, as `runs_table` gives them; None before the first.
+        pairs: Their differences, as `compare` gives them, of the seeds that have all values; None
+            before the first.
+        jobs: A config and a seed for each run, in the order in which they are trained.
+    """
+
+    results: pd.DataFrame | None = None
+    pairs: pd.DataFrame | None = None
+    jobs: list[tuple[LearnerConfig, int]]
 
     def __init__(
         self,
@@ -25,84 +63,99 @@ class AblationPanel(TrainPanel):
         factor: str = "rank",
         values: str = "1, 4, 16",
         seeds: int = 2,
-        **more: object,
+        **more: Any,
     ):
-        names = dict.fromkeys(field.name for kind in CONFIGS.values() for field in fields(kind)[1:])
-        super().__init__(
-            corpus,
-            backbone,
-            **more,
-            more={
-                "factor": control(factor, "factor", "the setting that is changed", list(names)),
-                "values": control(
-                    values, "values", "two or more with commas between them; texts in quotes"
-                ),
-                "seeds": control(seeds, "seeds", "each value is trained with each seed", low=1),
-            },
+        factor_control = control(
+            factor, "factor", "the setting that is changed", all_setting_names()
         )
+        values_control = control(
+            values, "values", "two or more with commas between them; texts in quotes"
+        )
+        seeds_control = control(seeds, "seeds", "each value is trained with each seed", low=1)
+        controls = {"factor": factor_control, "values": values_control, "seeds": seeds_control}
+        super().__init__(corpus, backbone, **more, more=controls)
 
     def show(self) -> None:
+        """Get ready to train: make a config for each value, and the code of the whole."""
         super().show()
-        self.train_button.disabled, factor = True, self.config["factor"]
-        seeds, self.results, self.pairs = (
-            range(self.seed, self.seed + self.config["seeds"]),
-            None,
-            None,
-        )
-        try:
-            values = literal_eval(f"[{self.config['values']}]")
-        except (SyntaxError, ValueError):
-            values = []
-        if factor not in {field.name for field in fields(self.kind)}:
-            raise ValueError(f"The learner {self.config['learner']!r} has no setting {factor!r}.")
-        configs = [self.kind(**{**self.held, factor: value}) for value in values]
-        if len({*configs}) < max(2, len(configs)):
+        self.train_button.disabled = True  # until the values are known to work, too
+        self.results = None
+        self.pairs = None
+        learner = self.config["learner"]
+        factor = self.config["factor"]
+        values = self._values()
+        if factor not in setting_names(learner):
+            raise ValueError(f"The learner {learner!r} has no setting {factor!r}.")
+        held = self._config_settings()
+        configs = [make_config(learner, {**held, factor: value}) for value in values]
+        different = len(set(configs))
+        if different < 2 or different < len(configs):
             raise ValueError(
                 "Write two different values or more, such as 1, 4, 16; texts in quotes."
             )
-        made = call(f"cp.{self.kind.__name__}", **{**self.held, factor: ...}).replace(
-            "Ellipsis", "value"
-        )
-        self.code = (
-            f"{self.streams.code}\nconfigs = [{made} for value in {values}]\n"
-            f"table = cp.grid([stream], backbone, configs, {seeds})\n"
-            f"pairs = cp.compare(table, by={factor!r})\nplots.ablation(table, {factor!r}, pairs)"
-        )
+        seeds = range(self.seed, self.seed + self.config["seeds"])
+        self.code = self._grid_code(values, seeds)
+        # Seed by seed, so that there are pairs early.
         self.jobs = [(config, seed) for seed in seeds for config in configs]
         self.train_button.disabled = False
 
     def job(self) -> str:
-        """Train what is missing, seed by seed, so that there are pairs early; show what is done when a run ends."""
-        runs, factor, stream, each = (
-            [],
-            self.config["factor"],
-            self.stream,
-            len(self.jobs) // self.config["seeds"],
-        )
+        """Train what is missing, and show what is done whenever a run ends.
+
+        Returns:
+            What came out, in words.
+        """
         self.pairs = None
-        for number, (config, seed) in enumerate(self.jobs, 1):
-            self.status.value = (
-                f"Run {number} of {len(self.jobs)}: {factor} {getattr(config, factor)}, seed {seed}"
-            )
-            self.run = cp.train(
+        # Kept here, because a change of the settings while this runs is for the next job.
+        stream = self.stream
+        factor = self.config["factor"]
+        jobs = self.jobs
+        runs_per_seed = len(jobs) // self.config["seeds"]
+        runs: list[Run] = []
+        for number, (config, seed) in enumerate(jobs, 1):
+            value = getattr(config, factor)
+            self.status.value = f"Run {number} of {len(jobs)}: {factor} {value}, seed {seed}"
+            run = train(
                 stream,
                 self.backbone,
                 config,
                 seed,
-                None,
-                lambda step: self.stopping.is_set(),
-                False,
+                on_step=lambda step: self.stopping.is_set(),
+                bar=False,
             )
-            if not self.run.finished:
-                return f"Stopped in run {number} of {len(self.jobs)}. What is finished is kept; Train goes on."
-            runs.append(self.run)
-            self.results, self.progress.value = cp.runs_table(runs), number / len(self.jobs)
-            if number % each == 0:  # a seed has all values
-                self.pairs = cp.compare(self.results, by=factor)
-                self.tabulate(
-                    self.pairs.drop(
-                        columns=["bootstrap low", "bootstrap high", "agree", "seeds"]
-                    ).round(3)
+            self.run = run
+            if not run.finished:
+                return (
+                    f"Stopped in run {number} of {len(jobs)}. What is finished is kept; "
+                    "Train goes on."
                 )
+            runs.append(run)
+            self.results = runs_table(runs)
+            self.progress.value = number / len(jobs)
+            if number % runs_per_seed == 0:  # a seed has all values
+                self.pairs = compare(self.results, by=factor)
+                self.tabulate(self.pairs.drop(columns=HIDDEN).round(3))
             self.draw(plots.ablation(self.results, factor, self.pairs))
         return f"Done: {len(runs)} runs."
+
+    def _values(self) -> list[Any]:
+        """The values as they are written; none if the text is not code of plain values."""
+        try:
+            values: list[Any] = literal_eval(f"[{self.config['values']}]")
+        except (SyntaxError, ValueError):
+            return []
+        return values
+
+    def _grid_code(self, values: list[Any], seeds: range) -> str:
+        """The code that trains the same runs and draws the same figure."""
+        factor = self.config["factor"]
+        settings = {**self._config_settings(), factor: CodeName("value")}
+        config = config_code(self.config["learner"], settings)
+        lines = [
+            self.streams.code,
+            f"configs = [{config} for value in {values}]",
+            f"table = cp.grid([stream], backbone, configs, {seeds})",
+            f"pairs = cp.compare(table, by={factor!r})",
+            f"plots.ablation(table, {factor!r}, pairs)",
+        ]
+        return "\n".join(lines)

@@ -1,18 +1,50 @@
-"""Panels that make something: a stream, a forecast, a run.
-In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker."""
+"""Budget panel: what a module budget costs, before anything is trained.
+
+In: a stream and a backbone. Out: a `Forecast`, and the config and backbone that it is of.
+
+May import `analysis`, `learners`, `models` and `streams`. Trains nothing. Start at `BudgetPanel`.
+"""
+
+from typing import Any
 
 import pandas as pd
+from ipywidgets import Widget
 
-import conpet_lib as cp
+from conpet_lib.analysis.forecast import Forecast, Timing, forecast
 from conpet_lib.analysis.grid import load_once
+from conpet_lib.learners.dynamic import DynamicConfig
+from conpet_lib.learners.emr import MemoryConfig
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.streams.stream import Stream
-from conpet_lib.widgets.panel import Panel, call, control
+from conpet_lib.widgets.panel import Panel, control
+from conpet_lib.widgets.settings import call
 
 
 class BudgetPanel(Panel):
-    """What a module budget costs, before anything is trained: `.forecast` of `.chosen`, the config, on `.backbone`.
-    One module is Static ConPET, as many as tasks is Dynamic ConPET. Steps are timed once for each depth and rank."""
+    """Forecast what a module budget costs, before anything is trained.
+
+    One module is Static ConPET, as many as tasks is Dynamic ConPET. Steps are timed once for each
+    depth and rank.
+
+    Args:
+        stream: What would be learned.
+        backbone: What would carry the modules; another depth of it is loaded when it is asked for.
+        modules: Module budget; None is one module per task. This and the settings that follow are
+            those at first.
+        active: Number of modules that answer an example.
+        rank: Rank of the LoRA matrices.
+        batch_limit: Training batches per epoch.
+        memory: Rows kept per label, with one module (EMR); 0 keeps the full history.
+
+    Attributes:
+        forecast: What a run would cost.
+        chosen: The config of that run; None where the settings do not work.
+        backbone: The backbone of that run, at the depth that is set.
+        timed: Measured steps by depth and rank, which `forecast` fills.
+    """
+
+    forecast: Forecast
+    backbone: Backbone
 
     def __init__(
         self,
@@ -24,67 +56,91 @@ class BudgetPanel(Panel):
         batch_limit: int = 30,
         memory: int = 0,
     ):
-        self.stream, self.given, self.timed, depth = stream, backbone, {}, backbone.exit_layer
-        super().__init__(
-            {
-                name: control(
-                    value, name.replace("_", " "), tip, low=int(name != "memory"), high=high
-                )
-                for name, value, high, tip in [
-                    (
-                        "modules",
-                        modules or len(stream),
-                        len(stream),
-                        "module budget: 1 is Static ConPET, all is Dynamic",
-                    ),
-                    ("active", active, len(stream), "modules that answer an example"),
-                    ("rank", rank, 16, "of the LoRA matrices: the size of a module"),
-                    ("batch_limit", batch_limit, 60, "training batches an epoch"),
-                    (
-                        "memory",
-                        memory,
-                        50,
-                        "rows kept of a label, with one module (EMR); 0: the full history",
-                    ),
-                    (
-                        "tuned_layers",
-                        backbone.tuned_layers,
-                        depth,
-                        "layers that carry modules, down from the exit",
-                    ),
-                    ("exit_layer", depth, depth, "the layer where the answer is read"),
-                ]
-            }
+        self.stream = stream
+        self.given = backbone
+        self.timed: dict[Any, Timing] = {}
+        self.chosen: DynamicConfig | MemoryConfig | None = None
+        tasks = len(stream)
+        depth = backbone.exit_layer
+        controls: dict[str, Widget] = {}
+        controls["modules"] = control(
+            modules or tasks,
+            "modules",
+            "module budget: 1 is Static ConPET, all is Dynamic",
+            low=1,
+            high=tasks,
         )
+        controls["active"] = control(
+            active, "active", "modules that answer an example", low=1, high=tasks
+        )
+        controls["rank"] = control(
+            rank, "rank", "of the LoRA matrices: the size of a module", low=1, high=16
+        )
+        controls["batch_limit"] = control(
+            batch_limit, "batch limit", "training batches an epoch", low=1, high=60
+        )
+        controls["memory"] = control(
+            memory,
+            "memory",
+            "rows kept of a label, with one module (EMR); 0: the full history",
+            high=50,
+        )
+        controls["tuned_layers"] = control(
+            backbone.tuned_layers,
+            "tuned layers",
+            "layers that carry modules, down from the exit",
+            low=1,
+            high=depth,
+        )
+        controls["exit_layer"] = control(
+            depth, "exit layer", "the layer where the answer is read", low=1, high=depth
+        )
+        super().__init__(controls)
 
     def show(self) -> None:
-        config, given, self.chosen = self.config, self.given, None
-        depth = {name: config.pop(name) for name in ("tuned_layers", "exit_layer")}
-        kind = cp.MemoryConfig if config["memory"] else cp.DynamicConfig
-        several = config["memory"] and config.pop("modules") * config.pop("active") > 1
-        config = {name: value for name, value in config.items() if value}
-        self.code = (
-            f"backbone = {call('cp.load_backbone', repr(given.name), **depth)}\n"
-            f"config = {call(f'cp.{kind.__name__}', **config)}\ncp.forecast(stream, backbone, config)"
-        )
-        if several:
+        """Forecast what a run of these settings costs, and list it."""
+        self.chosen = None
+        config = self.config
+        depth = {name: config[name] for name in ("tuned_layers", "exit_layer")}
+        config_class = MemoryConfig if config["memory"] else DynamicConfig
+        settings = self._settings()
+        lines = [
+            f"backbone = {call('cp.load_backbone', repr(self.given.name), **depth)}",
+            f"config = {call(f'cp.{config_class.__name__}', **settings)}",
+            "cp.forecast(stream, backbone, config)",
+        ]
+        self.code = "\n".join(lines)
+        one_module = config["modules"] == 1 and config["active"] == 1
+        if config["memory"] and not one_module:
             raise ValueError(
-                "A fixed memory is for one module (EMR): set modules and active to 1, or memory to 0."
+                "A fixed memory is for one module (EMR): set modules and active to 1, "
+                "or memory to 0."
             )
-        same, about = (
-            all(getattr(given, name) == depth[name] for name in depth),
-            (given.name, *depth.values()),
-        )
-        self.backbone = (
-            given if same else load_once(*about, given.device.type, str(given.dtype)[6:])
-        )
-        self.chosen = kind(**config)
-        self.forecast = cp.forecast(self.stream, self.backbone, self.chosen, self.timed)
-        numbers = pd.Series(vars(self.forecast), name="forecast").rename(
-            lambda name: name.replace("_", " ")
-        )
-        self.tabulate(
-            numbers.map(
-                lambda number: f"{number:,.0f}" if number > 99 else f"{number:.3g}"
-            ).to_frame()
-        )
+        self.backbone = self._backbone_at(**depth)
+        self.chosen = config_class(**settings)
+        self.forecast = forecast(self.stream, self.backbone, self.chosen, self.timed)
+        costs = pd.Series(vars(self.forecast), name="forecast")
+        costs = costs.rename(lambda name: name.replace("_", " "))
+        self.tabulate(costs.map(_readable).to_frame())
+
+    def _settings(self) -> dict[str, Any]:
+        """The settings of the config; a memory takes the place of a module budget."""
+        names = ["modules", "active", "rank", "batch_limit"]
+        if self.config["memory"]:
+            names = ["rank", "batch_limit", "memory"]
+        return {name: self.config[name] for name in names}
+
+    def _backbone_at(self, tuned_layers: int, exit_layer: int) -> Backbone:
+        """The given backbone at a depth: itself, or loaded again on the same device."""
+        given = self.given
+        if (tuned_layers, exit_layer) == (given.tuned_layers, given.exit_layer):
+            return given
+        dtype = str(given.dtype).removeprefix("torch.")
+        return load_once(given.name, tuned_layers, exit_layer, given.device.type, dtype)
+
+
+def _readable(cost: float) -> str:
+    """A number over 99 in whole units, a smaller one to three digits."""
+    if cost > 99:
+        return f"{cost:,.0f}"
+    return f"{cost:.3g}"

@@ -1,27 +1,65 @@
-"""Panels that make something: a stream, a forecast, a run.
-In: a corpus or a stream, and a backbone. Out: `.stream`, `.forecast`, `.run`. A click only starts a worker."""
+"""Train panel: choose a stream, a learner and a rank, and train in a worker.
+
+In: a corpus and a backbone. Out: a `Run`, as far as it got. A click only starts a worker thread and
+returns; the worker reports by updates of widgets.
+
+May import `runs` and the rooms before it, and `plots`. Start at `TrainPanel`; its `job` is what the
+worker does.
+"""
 
 import html
 import threading
+from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 from ipywidgets import Button, FloatProgress, HBox, Widget
 
-import conpet_lib as cp
-from conpet_lib import plots
+from conpet_lib.core.errors import ConpetError
 from conpet_lib.corpora.example import Corpus
-from conpet_lib.learners.methods import CONFIGS
+from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.fitting import Step
 from conpet_lib.models.backbone import Backbone
-from conpet_lib.widgets.panel import Panel, call, control
+from conpet_lib.plots import average_curves
+from conpet_lib.runs.run import Run, load_run
+from conpet_lib.runs.training import train
+from conpet_lib.streams.stream import Stream
+from conpet_lib.widgets.panel import Panel, control
+from conpet_lib.widgets.settings import (
+    call,
+    config_code,
+    learner_names,
+    make_config,
+)
 from conpet_lib.widgets.streams import StreamPanel
 
 
 class TrainPanel(Panel):
-    """Choose a stream, a learner and a rank, press Train, watch the curve grow; stop, ask, and go on.
-    Args: stream: as `StreamPanel`; seed: of the training; settings: other fields of the config; more: further controls.
-    Attributes: `run`, as far as it got, None before the first; `stream`; `chosen`, the config."""
+    """Choose a stream, a learner and a rank, press Train, watch the curve grow; stop, ask, go on.
 
-    turn = threading.Lock()  # of all panels: one job at a time
+    Args:
+        corpus: Where the stream's labels and examples come from.
+        backbone: What carries the modules.
+        learner: Name of the learner at first.
+        rank: Rank of the LoRA matrices at first.
+        seed: Seed of the training.
+        settings: Other fields of the config.
+        more: Further controls by setting, which a subclass adds.
+        stream: What `StreamPanel` takes besides the corpus.
+
+    Attributes:
+        turn: A lock that all panels share, so that one job runs at a time.
+        run: The run as far as it got; None before the first.
+        stream: The stream of the last settings that worked.
+        chosen: The config of the last settings that worked.
+        streams: The `StreamPanel` whose controls come first.
+        worker: The thread of the last job.
+        stopping: Set when Stop is pressed; the job looks at it after each step.
+    """
+
+    turn = threading.Lock()
+    stream: Stream
+    chosen: LearnerConfig
 
     def __init__(
         self,
@@ -30,16 +68,143 @@ class TrainPanel(Panel):
         learner: str = "static",
         rank: int = 4,
         seed: int = 0,
-        settings: dict | None = None,
+        settings: dict[str, Any] | None = None,
         more: dict[str, Widget] | None = None,
-        **stream: object,
+        **stream: Any,
     ):
-        self.backbone, self.seed, self.settings, self.run = backbone, seed, settings or {}, None
-        self.streams, self.worker, self.stopping = (
-            StreamPanel(corpus, **stream),
-            threading.Thread(),
-            threading.Event(),
+        self.backbone = backbone
+        self.seed = seed
+        self.settings = {} if settings is None else settings
+        self.run: Run | None = None
+        self.streams = StreamPanel(corpus, **stream)
+        self.worker = threading.Thread()  # never started, so it is not alive
+        self.stopping = threading.Event()
+        self._make_buttons()
+        controls = dict(self.streams.controls)
+        controls["learner"] = control(learner, "learner", "how a stage is trained", learner_names())
+        controls["rank"] = control(
+            rank, "rank", "of the LoRA matrices: the size of a PET module", low=1
         )
+        if more is not None:
+            controls.update(more)
+        super().__init__(
+            controls,
+            HBox([self.train_button, self.stop_button, self.progress]),
+            HBox([self.question, self.ask_button]),
+        )
+        self.train_button.on_click(lambda button: self.start())
+        self.stop_button.on_click(lambda button: self.stopping.set())
+        self.ask_button.on_click(lambda button: self.ask(self.question.value))
+
+    def show(self) -> None:
+        """Get ready to train: make the config and the code, and show the tasks."""
+        self.train_button.disabled = True
+        learner = self.config["learner"]
+        settings = self._config_settings()
+        self.chosen = make_config(learner, settings)
+        config = config_code(learner, settings)
+        training = call("cp.train", "stream", "backbone", config, seed=self.seed)
+        self.code = f"{self.streams.code}\nrun = {training}"
+        # The stream panel observes these controls too, and was told first.
+        stream = self.streams.stream
+        if stream is None:
+            raise ConpetError(self.streams.problem)
+        self.stream = stream
+        self.table.value = self.streams.table.value
+        self.status.value = "Ready."
+        self.train_button.disabled = False
+
+    def start(self) -> None:
+        """Start a worker and return, unless one is at work or the settings are wrong."""
+        if self.worker.is_alive() or self.problem:
+            return
+        self._lock_controls(True)
+        self.stopping.clear()
+        self.run = None
+        self.progress.value = 0
+        self.worker = threading.Thread(target=self._work, daemon=True)
+        self.worker.start()
+
+    def train(self) -> Run | None:
+        """Start a worker, or join the one that is at work, and wait until it ends.
+
+        Returns:
+            The run as far as it got; None if the settings are wrong.
+        """
+        self.start()
+        if self.worker.is_alive():
+            self.worker.join()
+        if self.problem:
+            return None
+        return self.run
+
+    def job(self) -> str:
+        """Open the run, which may be begun or finished, and train it.
+
+        Returns:
+            What came out, in words.
+        """
+        stages = len(self.stream)
+        # Stopped at its first step, `train` only opens the run: what is trained already is drawn at
+        # once, and `told` knows how many stages are done.
+        self._train_until(lambda step: True)
+        run = self._train_until(self.told)
+        done = run.record.stages_done
+        self.progress.value = done / stages
+        if run.finished:
+            return f"Done: {run.average_accuracy.iloc[-1]:.1%} average accuracy at the end."
+        return (
+            f"Stopped in stage {done + 1} of {stages}. What is finished is kept: ask it, "
+            "or press Train."
+        )
+
+    def told(self, step: Step) -> bool:
+        """Follow the training: move the bar, draw a stage that has ended, say whether to stop.
+
+        Args:
+            step: Where the training is, as `train` tells it after each step.
+
+        Returns:
+            True if Stop was pressed.
+        """
+        assert self.run is not None  # `job` has opened it
+        if step.stage - 1 > self.run.record.stages_done:
+            self._keep_run(load_run(self.run.folder, self.backbone))
+        share_of_stage = 0.0
+        if step.loss is not None:  # only training steps move the bar
+            share_of_stage = step.done / step.total
+        share = (step.stage - 1 + share_of_stage) / step.stages
+        # Where a stage trains a selector and a module each counts from 0; the bar never goes back.
+        self.progress.value = max(self.progress.value, share)
+        self.status.value = (
+            f"Stage {step.stage} of {step.stages}: {step.doing}, {step.done} of {step.total}"
+        )
+        return self.stopping.is_set()
+
+    def ask(self, text: str) -> pd.DataFrame | None:
+        """Ask the run for the label of a text, and count what it has forgotten so far.
+
+        Args:
+            text: A text as `Run.predict` takes it.
+
+        Returns:
+            The answer; None, and a line that says why, while a worker trains, before the first
+            stage is done, and for a text that cannot be read.
+        """
+        try:
+            run = self._run_to_ask()
+            answer = run.predict([text])
+        except ConpetError as error:
+            self.status.value = html.escape(str(error))
+            return None
+        self.tabulate(answer.T.rename(columns={0: text}))
+        tasks = range(1, run.record.stages_done + 1)
+        lost = sum(len(run.forgotten(task)) for task in tasks)
+        self.status.value = f"{lost} test rows were right once and are wrong now."
+        return answer
+
+    def _make_buttons(self) -> None:
+        """Make the widgets below the controls."""
         self.train_button = Button(
             description="Train", icon="play", tooltip="train, or go on with what was stopped"
         )
@@ -52,119 +217,47 @@ class TrainPanel(Panel):
         self.ask_button = Button(
             description="Ask", icon="question", tooltip="what the run so far says to it"
         )
-        super().__init__(
-            {
-                **self.streams.controls,
-                "learner": control(learner, "learner", "how a stage is trained", list(CONFIGS)),
-                "rank": control(
-                    rank, "rank", "of the LoRA matrices: the size of a PET module", low=1
-                ),
-                **(more or {}),
-            },
-            HBox([self.train_button, self.stop_button, self.progress]),
-            HBox([self.question, self.ask_button]),
-        )
-        self.train_button.on_click(lambda button: self.start())
-        self.stop_button.on_click(lambda button: self.stopping.set())
-        self.ask_button.on_click(lambda button: self.ask(self.question.value))
 
-    def show(self) -> None:
-        self.held = {**{name: self.config[name] for name in ("learner", "rank")}, **self.settings}
-        self.kind, self.train_button.disabled = CONFIGS[self.config["learner"]], True
-        made = call(
-            "cp.train",
-            "stream",
-            "backbone",
-            call(f"cp.{self.kind.__name__}", **self.held),
-            seed=self.seed,
-        )
-        self.code, self.chosen = f"{self.streams.code}\nrun = {made}", self.kind(**self.held)
-        if self.streams.problem:  # it has seen the change first
-            raise cp.ConpetError(self.streams.problem)
-        self.stream, self.table.value, self.status.value = (
-            self.streams.stream,
-            self.streams.table.value,
-            "Ready.",
-        )
-        self.train_button.disabled = False
+    def _config_settings(self) -> dict[str, Any]:
+        """The settings of the config: the rank of the control, and what the panel was given."""
+        return {"rank": self.config["rank"], **self.settings}
 
-    def start(self) -> None:
-        """Start a worker and return, unless one is at work or the settings are wrong."""
-        if not self.worker.is_alive() and not self.problem:
-            self.busy(True)
-            self.stopping.clear()
-            self.run, self.progress.value = None, 0
-            self.worker = threading.Thread(target=self.work, daemon=True)
-            self.worker.start()
-
-    def train(self) -> cp.runs.Run | None:
-        """Start, or join a worker that is at work, and wait; the run as far as it got."""
-        self.start()
-        if self.worker.is_alive():
-            self.worker.join()
-        return None if self.problem else self.run
-
-    def work(self) -> None:
-        """The worker: do the job in its turn, and say what came out or went wrong."""
-        self.status.value = "Waiting for the job of another panel." * self.turn.locked()
+    def _work(self) -> None:
+        """The worker: do the job when its turn comes, and say what came out or went wrong."""
+        waiting = ""
+        if self.turn.locked():
+            waiting = "Waiting for the job of another panel."
+        self.status.value = waiting
         try:
             with self.turn:
                 self.status.value = self.job()
         except Exception as error:  # nobody sees what a thread raises
-            self.status.value = (
-                f"<b>It did not work.</b> {html.escape(f'{type(error).__name__}: {error}')}"
-            )
+            fault = html.escape(f"{type(error).__name__}: {error}")
+            self.status.value = f"<b>It did not work.</b> {fault}"
         finally:
-            self.busy(False)
+            self._lock_controls(False)
 
-    def job(self) -> str:
-        """Open the run, which may be begun or finished, and train it; what came out, in words."""
-        for on_step in (lambda step: True, self.told):
-            self.keep(
-                cp.train(
-                    self.stream, self.backbone, self.chosen, self.seed, on_step=on_step, bar=False
-                )
-            )
-        done = self.run.record.stages_done
-        self.progress.value = done / len(self.stream)
-        if self.run.finished:
-            return f"Done: {self.run.average_accuracy.iloc[-1]:.1%} average accuracy at the end."
-        return f"Stopped in stage {done + 1} of {len(self.stream)}. What is finished is kept: ask it, or press Train."
+    def _train_until(self, on_step: Callable[[Step], object]) -> Run:
+        """Train the run on until a call of `on_step` is true, or to its end, and keep it."""
+        run = train(self.stream, self.backbone, self.chosen, self.seed, on_step=on_step, bar=False)
+        self._keep_run(run)
+        return run
 
-    def told(self, step: cp.Step) -> bool:
-        """What `train` calls after each step: move the bar, draw a stage that has ended, say whether to stop."""
-        if step.stage - 1 > self.run.record.stages_done:
-            self.keep(cp.load_run(self.run.folder, self.backbone))
-        share = (
-            0 if step.loss is None else step.done / step.total
-        )  # only training steps move the bar
-        self.progress.value = max(self.progress.value, (step.stage - 1 + share) / step.stages)
-        self.status.value = (
-            f"Stage {step.stage} of {step.stages}: {step.doing}, {step.done} of {step.total}"
-        )
-        return self.stopping.is_set()
-
-    def keep(self, run: cp.runs.Run) -> None:
+    def _keep_run(self, run: Run) -> None:
+        """Take a run for the present one, and draw its curve once a stage is done."""
         self.run = run
         if run.record.stages_done:
-            self.draw(plots.average_curves([run]))
+            self.draw(average_curves([run]))
 
-    def ask(self, text: str) -> pd.DataFrame | None:
-        """What the run says to a text, and how much it has forgotten so far; only while nothing trains."""
-        done = self.run.record.stages_done if self.run and not self.worker.is_alive() else 0
-        try:
-            if not done:
-                raise cp.ConpetError("Train a stage first, and press Stop before you ask.")
-            answer = self.run.predict([text])
-        except cp.ConpetError as error:
-            self.status.value = html.escape(str(error))
-            return None
-        self.tabulate(answer.T.rename(columns={0: text}))
-        lost = sum(len(self.run.forgotten(task)) for task in range(1, done + 1))
-        self.status.value = f"{lost} test rows were right once and are wrong now."
-        return answer
+    def _run_to_ask(self) -> Run:
+        """The run so far; a ConpetError while it is trained, and before a stage is done."""
+        run = self.run
+        if run is None or self.worker.is_alive() or run.record.stages_done == 0:
+            raise ConpetError("Train a stage first, and press Stop before you ask.")
+        return run
 
-    def busy(self, now: bool) -> None:
+    def _lock_controls(self, locked: bool) -> None:
+        """While a worker is at work only Stop can be pressed; otherwise all but Stop."""
         for widget in (self.train_button, *self.controls.values()):
-            widget.disabled = now
-        self.stop_button.disabled = not now
+            widget.disabled = locked
+        self.stop_button.disabled = not locked

@@ -1,0 +1,49 @@
+"""Selector explorer: a map of what the selector sees, and the row behind each point.
+
+In: a run of Dynamic ConPET and its stream. Out: the map's points.
+
+May import `analysis`, `runs`, `streams` and `plots`. Trains nothing. Start at `SelectorExplorer`.
+"""
+
+from ipywidgets import HTML
+
+from conpet_lib.analysis.selectors import selector_points
+from conpet_lib.plots import selector_map
+from conpet_lib.runs.run import Run
+from conpet_lib.streams.stream import Stream
+from conpet_lib.widgets.cards import card
+from conpet_lib.widgets.panel import Panel, control
+
+
+class SelectorExplorer(Panel):
+    """A map of the selector's features, with a slider from the surest test row to the least sure.
+
+    Args:
+        run: A run with a selector.
+        stream: The stream that it was trained on.
+        place: The row that is shown at first; 0 is the surest.
+
+    Attributes:
+        points: The test rows, the surest first, as `selector_points` gives them.
+        card: The example on the screen, which is no part of a saved page.
+    """
+
+    template = "points = cp.selector_points(run, stream)\nplots.selector_map(points, {place})"
+
+    def __init__(self, run: Run, stream: Stream, place: int = 0):
+        self.run = run
+        self.card = HTML()
+        self.points = selector_points(run, stream)
+        self.example_of_key = {example.key: example for example in stream.examples}
+        last = len(self.points) - 1
+        slider = control(place, "place", "0 is the surest", high=last)
+        super().__init__({"place": slider}, self.card)
+
+    def show(self) -> None:
+        """Show the row at the place, and mark it on the map."""
+        place = self.config["place"]
+        point = self.points.loc[place]
+        example = self.example_of_key[point["key"]]
+        self.card.value = card(example, self.run.learner.features.prompt)
+        self.tabulate(point.drop(["x", "y"]).to_frame("row"))
+        self.draw(selector_map(self.points, place))
