@@ -66,13 +66,8 @@ def lab(tmp_path_factory, pages_cache):
         FOLDER, place / "root", ignore=shutil.ignore_patterns(".ipynb_checkpoints", "runs")
     )
     (place / "data").symlink_to(ROOT / "data")  # pages read ../data
-    news = (
-        place
-        / "settings"
-        / "@jupyterlab"
-        / "apputils-extension"
-        / "notification.jupyterlab-settings"
-    )
+    news_folder = place / "settings" / "@jupyterlab" / "apputils-extension"
+    news = news_folder / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews": "false", "checkForUpdates": false}')
     own = {
@@ -125,9 +120,8 @@ def lab(tmp_path_factory, pages_cache):
                 process.kill()
 
 
-@pytest.fixture(
-    scope="module"
-)  # not of the session: Playwright's event loop would be in the way of other tests
+# The scope is not the session, because Playwright's event loop would be in the way of other tests.
+@pytest.fixture(scope="module")
 def chromium():
     """A headless Chromium of the system."""
     if not (shutil.which("chromium") and sync_playwright):
@@ -153,11 +147,11 @@ class Page:
     """
 
     def __init__(self, screen, address: str, name: str):
-        self.screen, self.name, self.faults = screen, name, []
+        self.screen = screen
+        self.name = name
+        self.faults = []
         screen.on("pageerror", lambda error: self.faults.append(str(error)))
-        screen.on(
-            "console", lambda said: self.faults.append(said.text) if said.type == "error" else None
-        )
+        screen.on("console", self.keep_fault)
         screen.goto(address.format(name))
         screen.wait_for_function(
             f"window.jupyterapp && {NOTEBOOK}?.context?.path === '{name}.ipynb' && "
@@ -165,6 +159,11 @@ class Page:
             f"{NOTEBOOK}.sessionContext.session?.kernel?.connectionStatus === 'connected'",
             timeout=120_000,
         )
+
+    def keep_fault(self, message) -> None:
+        """Keep what the console says, if it is an error."""
+        if message.type == "error":
+            self.faults.append(message.text)
 
     def run(self, wait: bool = True) -> None:
         """Run all cells, and wait until the kernel has nothing to do: a page trains for minutes."""

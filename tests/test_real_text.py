@@ -69,27 +69,25 @@ def test_the_decoder_is_read_at_a_middle_layer(wordnet):
 )
 def test_of_200_tasks_the_last_costs_what_the_second_does(kind, more, bert, tmp_path):
     stream = cp.make_stream(make_corpus(200, 6), 200, 1, train=3, valid=1, test=2)
-    config = quick(
-        kind, batch_limit=2, epochs=1, valid_examples=2, targets=("query", "value"), **more
-    )
+    settings = {"batch_limit": 2, "epochs": 1, "valid_examples": 2}
+    config = quick(kind, targets=("query", "value"), **settings, **more)
     run = cp.train(stream, bert, config, folder=tmp_path, bar=False)
     trained = [cost["counts"]["top_rows_trained"] for cost in run.costs[1:]]
     assert more or len(set(trained)) == 1
-    assert (
-        max(trained) <= (1 + (kind == "dynamic")) * 2 * 8
-    )  # selector and module, 2 steps of 8 rows
+    parts = 2 if kind == "dynamic" else 1  # the selector and a module, or the module alone
+    assert max(trained) <= parts * 2 * 8  # 2 steps of 8 rows
     memory = np.array([max(cost["host"].values()) for cost in run.costs]) / 2**20
     growth = linregress(np.arange(100, 200), memory[100:]).slope
     assert growth < 0.2, f"memory grows by {growth:.2f} MiB a task"
-    sizes = [
-        sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-        for folder in (run.folder / "modules").iterdir()
-        if not folder.name.startswith("selector")
-    ]
-    weights = [
-        4 * sum(map(torch.numel, module.parameters()))
-        + 8 * len(module.owner)  # the labels' numbers too
-        for module in run.learner.modules
-    ]
+    sizes = []
+    for folder in (run.folder / "modules").iterdir():
+        if not folder.name.startswith("selector"):
+            files = folder.glob("*.safetensors")
+            sizes.append(sum(file.stat().st_size for file in files))
+    weights = []
+    for module in run.learner.modules:
+        bytes_of_weights = 4 * sum(map(torch.numel, module.parameters()))
+        bytes_of_label_numbers = 8 * len(module.owner)
+        weights.append(bytes_of_weights + bytes_of_label_numbers)
     assert len(sizes) == (200 if kind == "dynamic" else 1)
     assert max(sizes) <= 1.05 * max(weights) + 2048
