@@ -15,6 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 CHECKOUT = Path(__file__).parents[1]
+# One process per core, four at most: each needs a gigabyte. The tests of a file share what they
+# have trained, so they stay together.
+IN_PARALLEL = ("--numprocesses=auto", "--maxprocesses=4", "--dist=loadfile")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ RUN = Command(
 TEST = Command(
     summary="the short tests; the long ones with `-m long`",
     needs="pytest",
-    steps=(("-m", "pytest", "-m", "not long"),),
+    steps=(("-m", "pytest", "-m", "not long", *IN_PARALLEL),),
 )
 LAB = Command(
     summary="JupyterLab on the pages",

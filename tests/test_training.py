@@ -6,17 +6,18 @@ It trains nothing twice.
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import MAIN, make_stream, quick
+from conftest import MAIN, make_learner, make_stream, quick
 from safetensors import safe_open
 from torture import CASES, FORK, content, torture
 
 import conpet_lib as cp
 from conpet_lib.core.tensors import write_tensors
+from conpet_lib.runs.checkpoint import Checkpoint
 
 KINDS = [
     *((kind, {}) for kind in MAIN),
@@ -249,31 +250,25 @@ def test_ctrl_c_gives_one_clear_message_and_a_folder_that_goes_on(bert, tmp_path
     )
 
 
-def test_checkpoints_take_less_than_three_parts_in_a_hundred_of_the_time(bert, tmp_path):
-    start = time.perf_counter()
-    run = cp.train(
-        make_stream(2),
-        bert,
-        quick(batch_limit=100),
-        folder=tmp_path,
-        bar=False,
-        checkpoint_every=0.01,
-    )
-    passed = time.perf_counter() - start
-    spent = sum(cost["wall"].get("checkpoint", 0) for cost in run.costs)
-    assert 0 < spent < 0.03 * passed
-    every_step = cp.train(
-        make_stream(2),
-        bert,
-        quick(batch_limit=20),
-        folder=tmp_path / "b",
-        bar=False,
-        checkpoint_every=0,
-    )
-    wall = [cost["wall"] for cost in every_step.costs]
-    assert sum(cost["checkpoint"] for cost in wall) > 0.03 * sum(
-        sum(cost.values()) for cost in wall
-    )
+@pytest.mark.parametrize(
+    "every, seconds, pause", [(10.0, 0.01, 10.0), (0.5, 3.0, 150.0), (0, 3.0, 0)]
+)
+def test_after_a_slow_checkpoint_none_is_due_for_fifty_times_its_own_time(
+    every, seconds, pause, bert, tmp_path, monkeypatch
+):
+    now = [100.0]
+
+    def slow_write(*given):
+        now[0] += seconds
+
+    module = "conpet_lib.runs.checkpoint"
+    monkeypatch.setattr(f"{module}.time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(f"{module}.write_tensors", slow_write)
+    learner = make_learner("static", make_stream(2), bert)
+    checkpoint = Checkpoint(tmp_path, every, "a run")
+    assert checkpoint.due == 100.0 + every
+    checkpoint.save(learner, 1, {})
+    assert checkpoint.due == pytest.approx(now[0] + pause)
 
 
 def test_the_cases_of_the_torture_have_a_selector_and_past_modules(bert, tmp_path):
