@@ -149,6 +149,8 @@ _ROOMS = (
     "metrics",
 )
 
+_FOR_PAGES = ("IPython", "ipywidgets")  # what the extra [notebooks] brings
+
 __all__ = [*_HOMES, "metrics", "plots", "widgets", "__version__"]
 
 
@@ -157,11 +159,25 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(import_module(f"conpet_lib.{_HOMES[name]}"), name)
     elif name in _ROOMS:
-        value = import_module(f"conpet_lib.{name}")
+        value = _room(name)
     else:
         raise AttributeError(f"module 'conpet_lib' has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _room(name: str) -> Any:
+    """A room by its name; says what to install where the packages of the pages are not there."""
+    try:
+        return import_module(f"conpet_lib.{name}")
+    except ModuleNotFoundError as error:
+        if error.name not in _FOR_PAGES:
+            raise
+        raise ModuleNotFoundError(
+            f"cp.{name} needs {error.name}, which comes with the pages: "
+            'python -m pip install "conpet-workbench[notebooks]"',
+            name=error.name,
+        ) from None
 
 
 def __dir__() -> list[str]:

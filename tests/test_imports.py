@@ -193,3 +193,12 @@ def test_looking_at_runs_loads_neither_torch_nor_transformers_nor_peft():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "set()"
+
+
+def test_panels_without_the_packages_of_the_pages_say_what_to_install():
+    code = (
+        "import sys\nsys.modules['ipywidgets'] = None\nimport conpet_lib as cp\n"
+        "try:\n    cp.widgets\nexcept ModuleNotFoundError as error:\n    print(error)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "needs ipywidgets" in ended.stdout and "[notebooks]" in ended.stdout
