@@ -19,6 +19,55 @@ backbone's width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, 
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names for type checkers and editors, which do not run `__getattr__`
+    from conpet_lib import metrics as metrics
+    from conpet_lib import plots as plots
+    from conpet_lib import widgets as widgets
+    from conpet_lib.analysis.comparing import compare as compare
+    from conpet_lib.analysis.comparing import compare_costs as compare_costs
+    from conpet_lib.analysis.forecast import forecast as forecast
+    from conpet_lib.analysis.grid import grid as grid
+    from conpet_lib.analysis.selectors import compare_selectors as compare_selectors
+    from conpet_lib.analysis.selectors import selector_points as selector_points
+    from conpet_lib.analysis.tables import runs_table as runs_table
+    from conpet_lib.core.errors import ConpetError as ConpetError
+    from conpet_lib.core.machine import check_machine as check_machine
+    from conpet_lib.corpora import load_corpus as load_corpus
+    from conpet_lib.corpora import register_reader as register_reader
+    from conpet_lib.corpora.checks import check_reader as check_reader
+    from conpet_lib.learners.base import Learner as Learner
+    from conpet_lib.learners.bounds import FullConfig as FullConfig
+    from conpet_lib.learners.bounds import FullReplayConfig as FullReplayConfig
+    from conpet_lib.learners.bounds import JointConfig as JointConfig
+    from conpet_lib.learners.bounds import VanillaConfig as VanillaConfig
+    from conpet_lib.learners.checks import check_learner as check_learner
+    from conpet_lib.learners.config import LearnerConfig as LearnerConfig
+    from conpet_lib.learners.crl import CRLConfig as CRLConfig
+    from conpet_lib.learners.crl import CRLStarConfig as CRLStarConfig
+    from conpet_lib.learners.dynamic import DynamicConfig as DynamicConfig
+    from conpet_lib.learners.ea_emr import EAEMRConfig as EAEMRConfig
+    from conpet_lib.learners.ea_emr import EAEMRStarConfig as EAEMRStarConfig
+    from conpet_lib.learners.emr import MemoryConfig as MemoryConfig
+    from conpet_lib.learners.ewc import EWCConfig as EWCConfig
+    from conpet_lib.learners.fitting import Step as Step
+    from conpet_lib.learners.frozen import ClassMeanConfig as ClassMeanConfig
+    from conpet_lib.learners.frozen import LinearConfig as LinearConfig
+    from conpet_lib.learners.lwf import LwFConfig as LwFConfig
+    from conpet_lib.learners.methods import LEARNERS as LEARNERS
+    from conpet_lib.learners.methods import METHODS as METHODS
+    from conpet_lib.learners.methods import method as method
+    from conpet_lib.learners.methods import methods as methods
+    from conpet_lib.learners.paper import paper as paper
+    from conpet_lib.learners.registering import register as register
+    from conpet_lib.learners.static import StaticConfig as StaticConfig
+    from conpet_lib.models.checks import check_adapter as check_adapter
+    from conpet_lib.models.checks import check_answer_row as check_answer_row
+    from conpet_lib.models.loading import load_backbone as load_backbone
+    from conpet_lib.runs.run import load_run as load_run
+    from conpet_lib.runs.training import train as train
+    from conpet_lib.streams.drawing import make_stream as make_stream
 
 try:
     __version__ = version("conpet-workbench")
@@ -103,7 +152,7 @@ _ROOMS = (
 __all__ = [*_HOMES, "metrics", "plots", "widgets", "__version__"]
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """Import a public name, or a room, when it is first used."""
     if name in _HOMES:
         value = getattr(import_module(f"conpet_lib.{_HOMES[name]}"), name)

@@ -9,6 +9,38 @@ function is, and whether docstrings name the arguments that there are.
 
 import ast
 import sys
+from ast import (
+    AST,
+    AnnAssign,
+    Assign,
+    AsyncFunctionDef,
+    AugAssign,
+    BinOp,
+    BoolOp,
+    Call,
+    Compare,
+    Constant,
+    Delete,
+    DictComp,
+    Expr,
+    FunctionDef,
+    GeneratorExp,
+    IfExp,
+    JoinedStr,
+    Lambda,
+    List,
+    ListComp,
+    Module,
+    Mult,
+    Name,
+    Not,
+    Raise,
+    Return,
+    SetComp,
+    Store,
+    Tuple,
+    UnaryOp,
+)
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,76 +55,76 @@ MOST_FUNCTION_LINES = 50  # without the docstring
 MOST_LOCALS = 15
 MOST_FILE_LINES = 350
 
-SIMPLE = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Expr, ast.Return, ast.Raise, ast.Delete)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+SIMPLE = (Assign, AugAssign, AnnAssign, Expr, Return, Raise, Delete)
+COMPREHENSIONS = (ListComp, SetComp, DictComp, GeneratorExp)
+FUNCTIONS = (FunctionDef, AsyncFunctionDef)
 
 Fault = tuple[str, str]  # the gate, and the place with what is wrong
 
 
-def size(node: ast.AST) -> int:
+def size(node: AST) -> int:
     """Number of syntax nodes in a node, itself included."""
     return sum(1 for _ in ast.walk(node))
 
 
-def is_docstring(node: ast.AST) -> bool:
+def is_docstring(node: AST) -> bool:
     """Whether a statement is a text alone."""
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return isinstance(node, Expr) and isinstance(node.value, Constant)
 
 
-def is_text_or_list(node: ast.AST) -> bool:
+def is_text_or_list(node: AST) -> bool:
     """Whether an expression is a literal text or list."""
-    text = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return text or isinstance(node, (ast.List, ast.JoinedStr, ast.ListComp))
+    text = isinstance(node, Constant) and isinstance(node.value, str)
+    return text or isinstance(node, (List, JoinedStr, ListComp))
 
 
-def is_truth(node: ast.AST) -> bool:
+def is_truth(node: AST) -> bool:
     """Whether an expression is plainly true or false."""
-    if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, ast.Not)
-    if isinstance(node, ast.Call):
-        return isinstance(node.func, ast.Name) and node.func.id == "bool"
-    return isinstance(node, (ast.Compare, ast.BoolOp))
+    if isinstance(node, UnaryOp):
+        return isinstance(node.op, Not)
+    if isinstance(node, Call):
+        return isinstance(node.func, Name) and node.func.id == "bool"
+    return isinstance(node, (Compare, BoolOp))
 
 
-def holds(node: ast.AST, kinds: tuple[type, ...] | type) -> bool:
+def holds(node: AST, kinds: tuple[type, ...] | type) -> bool:
     """Whether a node of these kinds stands inside of another."""
     return any(isinstance(inner, kinds) for inner in ast.walk(node) if inner is not node)
 
 
-def is_long_statement(node: ast.AST) -> bool:
+def is_long_statement(node: AST) -> bool:
     """One statement with too much in it."""
     if not isinstance(node, SIMPLE) or is_docstring(node):
         return False
     return size(node) > MOST_NODES_A_STATEMENT
 
 
-def is_tuple_of_three(node: ast.AST) -> bool:
+def is_tuple_of_three(node: AST) -> bool:
     """Three or more values assigned in one line; unpacking a call is fine."""
-    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Tuple):
+    if not isinstance(node, Assign) or not isinstance(node.value, Tuple):
         return False
-    return isinstance(node.targets[0], ast.Tuple) and len(node.value.elts) >= 3
+    return isinstance(node.targets[0], Tuple) and len(node.value.elts) >= 3
 
 
-def is_text_times_truth(node: ast.AST) -> bool:
+def is_text_times_truth(node: AST) -> bool:
     """A text or a list times a condition, where an `if` is meant."""
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Mult):
+    if not isinstance(node, BinOp) or not isinstance(node.op, Mult):
         return False
     sides = [(node.left, node.right), (node.right, node.left)]
     return any(is_text_or_list(one) and is_truth(other) for one, other in sides)
 
 
-def is_nested_conditional(node: ast.AST) -> bool:
+def is_nested_conditional(node: AST) -> bool:
     """A conditional expression in another."""
-    return isinstance(node, ast.IfExp) and holds(node, ast.IfExp)
+    return isinstance(node, IfExp) and holds(node, IfExp)
 
 
-def is_nested_comprehension(node: ast.AST) -> bool:
+def is_nested_comprehension(node: AST) -> bool:
     """A comprehension in another."""
     return isinstance(node, COMPREHENSIONS) and holds(node, COMPREHENSIONS)
 
 
-DENSE: dict[str, Callable[[ast.AST], bool]] = {
+DENSE: dict[str, Callable[[AST], bool]] = {
     f"statements over {MOST_NODES_A_STATEMENT} nodes": is_long_statement,
     "three or more values in one tuple assignment": is_tuple_of_three,
     "text or list times a truth value": is_text_times_truth,
@@ -101,11 +133,11 @@ DENSE: dict[str, Callable[[ast.AST], bool]] = {
 }
 
 
-def code_lines(tree: ast.Module, source: str) -> int:
+def code_lines(tree: Module, source: str) -> int:
     """Lines that are neither blank, nor comments, nor docstrings."""
     told: set[int] = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and is_docstring(node):
+        if isinstance(node, Expr) and is_docstring(node):
             told.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
     count = 0
     for number, line in enumerate(source.splitlines(), 1):
@@ -115,21 +147,21 @@ def code_lines(tree: ast.Module, source: str) -> int:
     return count
 
 
-def local_names(function: ast.AST) -> set[str]:
+def local_names(function: AST) -> set[str]:
     """Names that a function assigns, those of functions and comprehensions inside left out."""
     found: set[str] = set()
     waiting = list(ast.iter_child_nodes(function))
     while waiting:
         node = waiting.pop()
-        if isinstance(node, (*FUNCTIONS, ast.Lambda, *COMPREHENSIONS)):
+        if isinstance(node, (*FUNCTIONS, Lambda, *COMPREHENSIONS)):
             continue
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, Name) and isinstance(node.ctx, Store):
             found.add(node.id)
         waiting.extend(ast.iter_child_nodes(node))
     return found
 
 
-def function_faults(tree: ast.Module, file: str) -> Iterator[Fault]:
+def function_faults(tree: Module, file: str) -> Iterator[Fault]:
     """Functions that are too long, or have too many locals."""
     for node in ast.walk(tree):
         if not isinstance(node, FUNCTIONS):
@@ -143,7 +175,7 @@ def function_faults(tree: ast.Module, file: str) -> Iterator[Fault]:
             yield f"functions over {MOST_LOCALS} locals", f"{where} has {len(names)}"
 
 
-def length_without_docstring(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+def length_without_docstring(function: FunctionDef | AsyncFunctionDef) -> int:
     """Lines of a function's body."""
     body = function.body[1:] if is_docstring(function.body[0]) else function.body
     if not body:

@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 import conpet_lib as cp
+from conpet_lib import plots
 from conpet_lib.core.assets import cache_folder
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.prompts import Prompt
@@ -147,15 +148,20 @@ def tables(stream: Stream, backbone: Backbone) -> Named:
     first = [cp.load_run(folder, backbone) for folder in folders]
     yield "selectors", cp.compare_selectors(first[-1], stream)
     yield "points", cp.selector_points(first[-1], stream)
+    figures = {}
     for name in OF_RUNS:
-        yield f"figure/{name}", cp.plots.png(getattr(cp.plots, name)(first))
+        draw = getattr(plots, name)
+        figures[name] = draw(first)
     for name in OF_DYNAMIC:
-        yield f"figure/{name}", cp.plots.png(getattr(cp.plots, name)(first[-1]))
+        draw = getattr(plots, name)
+        figures[name] = draw(first[-1])
     points = cp.selector_points(first[-1], stream)
-    yield "figure/map", cp.plots.png(cp.plots.selector_map(points, marked=3))
-    yield "figure/ablation", cp.plots.png(cp.plots.ablation(table, "learner", pairs))
-    yield "figure/stream", cp.plots.png(cp.plots.stream_picture(stream))
-    yield "figure/paired", cp.plots.png(cp.plots.paired(first[1], first[0]))
+    figures["map"] = plots.selector_map(points, marked=3)
+    figures["ablation"] = plots.ablation(table, "learner", pairs)
+    figures["stream"] = plots.stream_picture(stream)
+    figures["paired"] = plots.paired(first[1], first[0])
+    for name, axes in figures.items():
+        yield f"figure/{name}", plots.png(axes)
     for config in configs:
         yield f"forecast/{config.learner}", cp.forecast(stream, backbone, config, calibrate=False)
 

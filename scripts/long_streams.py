@@ -87,17 +87,19 @@ def stage_costs(run: cp.runs.Run) -> pd.DataFrame:
 def numbers(run: cp.runs.Run, table: pd.DataFrame) -> dict[str, str]:
     """What one run came to, as text; costs are those of the stages from 2 on."""
     summary = run.summary()
+    later = table[table["stage"] > 1]
     file_size = largest_file_size(run) / 1024
     module_size = largest_module_size(run) / 1024
     minutes = summary["seconds"] / 60
-    shown = {"average accuracy": percent(summary["average accuracy"])}
-    shown["forgetting"] = points(summary["forgetting"])
-    shown["selector"] = percent(summary["selector accuracy"])
-    shown |= costs_a_stage(table[table["stage"] > 1])
-    shown["weight files, KiB a module"] = one_decimal(file_size)
-    shown["of it adapter and head"] = one_decimal(module_size)
-    shown["minutes"] = one_decimal(minutes)
-    return shown
+    return {
+        "average accuracy": percent(summary["average accuracy"]),
+        "forgetting": points(summary["forgetting"]),
+        "selector": percent(summary["selector accuracy"]),
+        **costs_a_stage(later),
+        "weight files, KiB a module": one_decimal(file_size),
+        "of it adapter and head": one_decimal(module_size),
+        "minutes": one_decimal(minutes),
+    }
 
 
 def one_decimal(number: float) -> str:

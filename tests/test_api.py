@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_imports import ROOMS
 
 import conpet_lib as cp
 
@@ -14,11 +15,13 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.long
 def test_every_public_name_has_its_place_in_the_pages(tmp_path):
-    call = re.search(r"-m (pdoc .*)", (ROOT / "Makefile").read_text())[1]
-    call = call.replace("docs/api", str(tmp_path)).split()
-    ended = subprocess.run(
-        [sys.executable, "-m", *call], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    makefile = (ROOT / "Makefile").read_text()
+    rooms = re.search(r"^ROOMS := (.*)$", makefile, re.MULTILINE)[1].split()
+    assert tuple(rooms) == ROOMS
+    options = re.search(r"-m pdoc (.*) --output-directory", makefile)[1].split()
+    call = [sys.executable, "-m", "pdoc", *options, "--output-directory", str(tmp_path)]
+    modules = ["conpet_lib", *(f"conpet_lib.{room}" for room in rooms)]
+    ended = subprocess.run([*call, *modules], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     page = (tmp_path / "conpet_lib.html").read_text(encoding="utf-8")
     absent = []

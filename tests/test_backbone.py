@@ -20,16 +20,14 @@ import conpet_lib as cp
 from conpet_lib.core.tensors import digest
 from conpet_lib.models.answer_rows import ANSWER_ROW
 
-ENCODERS, DECODERS = ["bert", "distilbert"], ["llama", "qwen2", "gpt2"]
+ENCODERS = ["bert", "distilbert"]
+DECODERS = ["llama", "qwen2", "gpt2"]
 PROMPTS = [[2, 11, 12, 13, 40, 3], [2, 14, 3], [2, 20, 21, 22, 23, 24, 25, 26, 41, 42, 3]]
 
 
 @pytest.fixture(scope="module")
 def families(tiny_models, tmp_path_factory) -> dict[str, str]:
-    """Folders of tiny random models of five families.
-
-    Three of them have no short form of the exit layer.
-    """
+    """Folders of tiny random models of five families; three have no short form of a layer."""
     sizes = {"vocab_size": 110, "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2}
     torch.manual_seed(1)
     others = {
@@ -45,11 +43,8 @@ def families(tiny_models, tmp_path_factory) -> dict[str, str]:
     for name, model in others.items():
         for weight in model.parameters():
             weight.data.mul_(8 if weight.dim() == 2 else 1)
-        folders[name] = save(
-            model,
-            tiny_models["bert" if name in ENCODERS else "llama"],
-            tmp_path_factory.mktemp(name),
-        )
+        tokenizer_of = tiny_models["bert" if name in ENCODERS else "llama"]
+        folders[name] = save(model, tokenizer_of, tmp_path_factory.mktemp(name))
     return folders
 
 
@@ -62,40 +57,40 @@ def save(model, tokenizer_of: str, folder) -> str:
 def batch(prompts=PROMPTS, encoder: bool = True):
     """Padded token numbers, which of them are real, and answer positions.
 
-    The answer position of a decoder is the last token.
+    A decoder's answer position is the last token, an encoder's the last but one.
     """
+    sizes = torch.tensor([len(prompt) for prompt in prompts])
     length = max(map(len, prompts))
     ids = torch.tensor([prompt + [0] * (length - len(prompt)) for prompt in prompts])
-    real = torch.tensor([[place < len(prompt) for place in range(length)] for prompt in prompts])
-    return ids, real, torch.tensor([len(prompt) - (2 if encoder else 1) for prompt in prompts])
+    real = torch.arange(length) < sizes[:, None]
+    return ids, real, sizes - (2 if encoder else 1)
 
 
 def hidden_states(folder: str, tokens: list[int]) -> list[torch.Tensor]:
-    """What transformers itself gives for one prompt, without its final norm.
+    """What transformers itself gives for one prompt, its final norm left out.
 
-    It is `(tokens, hidden)` per layer.
+    `(tokens, hidden)` for each layer.
     """
     model = AutoModel.from_pretrained(folder).eval()
     for name in ("norm", "ln_f"):
         if hasattr(model, name):
             setattr(model, name, torch.nn.Identity())
     with torch.no_grad():
-        return [
-            state[0]
-            for state in model(torch.tensor([tokens]), output_hidden_states=True).hidden_states
-        ]
+        output = model(torch.tensor([tokens]), output_hidden_states=True)
+    return [state[0] for state in output.hidden_states]
 
 
 def unit(feature: torch.Tensor) -> torch.Tensor:
     return feature / feature.square().mean(-1, keepdim=True).sqrt()
 
 
-def feature_of(backbone, prompts=PROMPTS, module=None, encoder=None, **more):
-    encoder = backbone.tokenizer.mask_token_id is not None if encoder is None else encoder
+def feature_of(backbone, prompts=PROMPTS, module=None, encoder=None):
+    if encoder is None:
+        encoder = backbone.tokenizer.mask_token_id is not None
     ids, real, answer = (part.to(backbone.device) for part in batch(prompts, encoder))
     weights = (module.adapter, module.config) if module else ()
     with torch.no_grad():
-        return backbone.top(backbone.prefix(ids, real), real, answer, *weights, **more)
+        return backbone.top(backbone.prefix(ids, real), real, answer, *weights)
 
 
 @pytest.mark.parametrize("family", ENCODERS + DECODERS)
@@ -106,7 +101,8 @@ def test_prefix_and_top_are_the_hidden_states_of_the_model_itself(
     backbone = cp.load_backbone(families[family], tuned_layers, exit_layer, device="cpu")
     assert backbone.boundary == exit_layer - (exit_layer if tuned_layers == "all" else tuned_layers)
     ids, real, answer = batch(encoder=family in ENCODERS)
-    prefix, features = backbone.prefix(ids, real), feature_of(backbone)
+    prefix = backbone.prefix(ids, real)
+    features = feature_of(backbone)
     for row, prompt in enumerate(PROMPTS):
         wanted = hidden_states(families[family], prompt)
         assert not torch.allclose(wanted[backbone.boundary], wanted[exit_layer], atol=0.1)
@@ -151,7 +147,8 @@ def test_padding_changes_no_feature(backbone):
 @pytest.mark.parametrize("family", ENCODERS + DECODERS)
 def test_the_answer_sees_every_other_token(families, family):
     backbone = cp.load_backbone(families[family], device="cpu")
-    prompt, seen = PROMPTS[2], feature_of(backbone, [PROMPTS[2]])
+    prompt = PROMPTS[2]
+    seen = feature_of(backbone, [prompt])
     for place in range(len(prompt)):
         changed = [*prompt[:place], 50, *prompt[place + 1 :]]
         assert not torch.allclose(feature_of(backbone, [changed]), seen, atol=1e-4), (
@@ -160,18 +157,15 @@ def test_the_answer_sees_every_other_token(families, family):
 
 
 def test_training_leaves_the_backbone_frozen_and_unchanged(backbone, tmp_path):
-    before, weights = feature_of(backbone), digest(*backbone.model.state_dict().values())
+    before = feature_of(backbone)
+    weights = digest(*backbone.model.state_dict().values())
     for active in (1, 2):
-        cp.train(
-            make_stream(2),
-            backbone,
-            quick("dynamic", active=active, epochs=1),
-            folder=tmp_path / str(active),
-            bar=False,
-        )
+        config = quick("dynamic", active=active, epochs=1)
+        cp.train(make_stream(2), backbone, config, folder=tmp_path / str(active), bar=False)
     after = [weight for name, weight in backbone.model.state_dict().items() if "lora_" not in name]
     assert len(after) < len(backbone.model.state_dict()), "no module was ever in the model"
-    assert digest(*after) == weights and torch.equal(feature_of(backbone), before)
+    assert digest(*after) == weights
+    assert torch.equal(feature_of(backbone), before)
     assert not any(
         weight.requires_grad or weight.grad is not None for weight in backbone.model.parameters()
     )
@@ -208,11 +202,14 @@ def test_bfloat16_on_the_processor_is_near_float32(tiny_models, tmp_path):
         for kind in ("float32", "bfloat16")
     )
     assert exact.fingerprint != rough.fingerprint
-    features = feature_of(exact), feature_of(rough)
-    assert not torch.equal(*features)
-    assert (features[0] - features[1]).abs().max() < 0.2 and features[1].dtype == torch.float32
+    wanted = feature_of(exact)
+    near = feature_of(rough)
+    assert not torch.equal(wanted, near)
+    assert (wanted - near).abs().max() < 0.2
+    assert near.dtype == torch.float32
     run = cp.train(make_stream(2), rough, quick("static"), folder=tmp_path, bar=False)
-    assert run.finished and run.record.backbone.dtype == "torch.bfloat16"
+    assert run.finished
+    assert run.record.backbone.dtype == "torch.bfloat16"
 
 
 @pytest.mark.parametrize(
@@ -262,7 +259,8 @@ def test_unknown_targets_are_refused_with_the_names_that_there_are(families):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_run_on_the_gpu_is_close_to_the_run_on_the_processor(tiny_models, learnable, tmp_path):
-    features, accuracies = [], []
+    features = []
+    accuracies = []
     for device in ("cpu", "cuda"):
         backbone = cp.load_backbone(tiny_models["bert"], 2, device=device, dtype="float32")
         features.append(feature_of(backbone).cpu())

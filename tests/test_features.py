@@ -1,5 +1,6 @@
-"""Features: a stored state depends on its prompt alone, a cached score is read for nothing but what
-it was computed for, and no fault on disk reaches a learner.
+"""Features: a stored state depends on its prompt alone, a cached score is read for nothing else.
+
+No fault on disk reaches a learner.
 """
 
 import multiprocessing
@@ -42,7 +43,8 @@ def make_cache(backbone, folder) -> PrefixCache:
 
 
 def test_nothing_is_computed_before_it_is_asked_for(backbone, tmp_path, monkeypatch):
-    calls, prefix = [], backbone.prefix
+    calls = []
+    prefix = backbone.prefix
     monkeypatch.setattr(backbone, "prefix", lambda ids, real: calls.append(1) or prefix(ids, real))
     stream = make_stream(2)
     features = Features(stream.examples, stream.kind, backbone, tmp_path)
@@ -55,30 +57,36 @@ def test_nothing_is_computed_before_it_is_asked_for(backbone, tmp_path, monkeypa
 
 
 def test_prompts_found_and_computed_are_counted(backbone, tmp_path):
-    cache, told = make_cache(backbone, tmp_path), []
+    cache = make_cache(backbone, tmp_path)
+    told = []
     cache.fill(PROMPTS[:5] + PROMPTS[:2], lambda done, total: told.append((done, total)))
-    assert (cache.store.misses, told[-1]) == (5, (5, 5))
+    assert cache.store.misses == 5
+    assert told[-1] == (5, 5)
     cache.fill(PROMPTS[:8])
-    assert cache.store.misses == 8 and cache.tokens >= sum(map(len, PROMPTS[:8]))
+    assert cache.store.misses == 8
+    assert cache.tokens >= sum(map(len, PROMPTS[:8]))
     stored(cache, PROMPTS[:8])
     assert (cache.store.hits, cache.store.misses) == (8, 8)
 
 
+def first_states(backbone, rows: int, padding: int) -> torch.Tensor:
+    """The states of the first prompt, computed with copies of itself and padded."""
+    tokens = PROMPTS[0]
+    ids = torch.tensor([tokens + [0] * padding] * rows)
+    real = torch.tensor([[True] * len(tokens) + [False] * padding] * rows)
+    return backbone.prefix(ids, real)[0, : len(tokens)]
+
+
 def test_two_orders_of_filling_store_the_same_bytes(tmp_path):
-    backbone = cp.load_backbone(
-        "minilm-l6", device="cpu"
-    )  # tiny models hardly show how kernels differ by shape
-    alone, together = (
-        backbone.prefix(
-            torch.tensor([PROMPTS[0] + [0] * pad] * rows),
-            torch.tensor([[True] * len(PROMPTS[0]) + [False] * pad] * rows),
-        )[0, : len(PROMPTS[0])]
-        for pad, rows in ((0, 1), (40, 3))
-    )
+    # tiny models hardly show how kernels differ by shape
+    backbone = cp.load_backbone("minilm-l6", device="cpu")
+    alone = first_states(backbone, rows=1, padding=0)
+    together = first_states(backbone, rows=3, padding=40)
     assert not torch.equal(alone, together), (
         "padding and company leave the bytes alone on this machine"
     )
-    one, other = make_cache(backbone, tmp_path / "one"), make_cache(backbone, tmp_path / "other")
+    one = make_cache(backbone, tmp_path / "one")
+    other = make_cache(backbone, tmp_path / "other")
     one.fill(PROMPTS)
     for start in (20, 5, 13, 0):
         other.fill(PROMPTS[start : start + 8][::-1])
@@ -89,19 +97,16 @@ def test_two_orders_of_filling_store_the_same_bytes(tmp_path):
 
 def test_cached_and_fresh_features_agree_to_half_precision(backbone, tmp_path):
     stream = make_stream(2)
-    features, module = (
-        Features(stream.examples, stream.kind, backbone, tmp_path),
-        make_module(backbone, trained=True),
-    )
+    features = Features(stream.examples, stream.kind, backbone, tmp_path)
+    module = make_module(backbone, trained=True)
     rows = stream[0].train
     for row, cached in zip(rows, features.features_of(rows, module)):
         prompt = features.encode(row)
         real = torch.ones(1, len(prompt.tokens), dtype=torch.bool)
         exact = backbone.prefix(torch.tensor([prompt.tokens]), real)
+        answer = torch.tensor([prompt.answer])
         with torch.no_grad():
-            fresh = backbone.top(
-                exact, real, torch.tensor([prompt.answer]), module.adapter, module.config
-            )[0]
+            fresh = backbone.top(exact, real, answer, module.adapter, module.config)[0]
         assert not torch.equal(stored(features.prefixes, [prompt.tokens])[0], exact[0])
         assert (cached - fresh).abs().max() < 0.02
     prompts = [features.encode(row).tokens for row in rows]
@@ -119,10 +124,8 @@ def test_damaged_states_are_noticed_and_computed_again(bert, tmp_path):
     with base:
         base.execute("UPDATE kept SET value = zeroblob(LENGTH(value)) WHERE rowid % 5 = 0")
     mended = make_cache(bert, tmp_path)
-    assert (
-        same(stored(mended), wanted)
-        and mended.store.damaged == mended.store.misses == len(PROMPTS) // 5
-    )
+    assert same(stored(mended), wanted)
+    assert mended.store.damaged == mended.store.misses == len(PROMPTS) // 5
     assert same(stored(make_cache(bert, tmp_path)), wanted)
 
 
@@ -145,7 +148,8 @@ def test_two_processes_may_fill_at_once(bert, tmp_path):
     for worker in workers:
         worker.join(60)
     assert [worker.exitcode for worker in workers] == [0, 0]
-    cache, single = make_cache(bert, tmp_path), make_cache(bert, tmp_path / "single")
+    cache = make_cache(bert, tmp_path)
+    single = make_cache(bert, tmp_path / "single")
     cache.fill(PROMPTS)
     assert (cache.store.damaged, cache.store.misses) == (0, 0)
     assert same(stored(cache), stored(single))
@@ -155,7 +159,8 @@ def test_states_that_left_the_disk_are_computed_again(bert, tmp_path):
     wanted = stored(make_cache(bert, tmp_path / "unlimited"))
     cache = PrefixCache(bert, Store(tmp_path / "prefix.sqlite", 24_000))
     cache.fill(PROMPTS)
-    assert cache.store.evicted > 0 and same(stored(cache), wanted)
+    assert cache.store.evicted > 0
+    assert same(stored(cache), wanted)
 
 
 def scaled_llama(tiny_models, folder, token: int, factor: float) -> cp.models.backbone.Backbone:
@@ -168,22 +173,20 @@ def scaled_llama(tiny_models, folder, token: int, factor: float) -> cp.models.ba
 
 
 def test_states_beyond_half_precision_are_kept_in_float32(tiny_models, tmp_path):
-    backbone, huge = (
-        scaled_llama(tiny_models, tmp_path / "model", token=60, factor=1e7),
-        [2, 11, 60, 12],
-    )
+    backbone = scaled_llama(tiny_models, tmp_path / "model", token=60, factor=1e7)
+    huge = [2, 11, 60, 12]
     cache = make_cache(backbone, tmp_path / "cache")
     cache.fill([PROMPTS[0], huge])
-    assert 60 not in PROMPTS[0] and cache.wide == 1
+    assert 60 not in PROMPTS[0]
+    assert cache.wide == 1
     for prompt, exact in ((huge, True), (PROMPTS[0], False)):
         state = stored(make_cache(backbone, tmp_path / "cache"), [prompt])[0]
-        fresh = backbone.prefix(
-            torch.tensor([prompt]), torch.ones(1, len(prompt), dtype=torch.bool)
-        )[0]
-        assert state.isfinite().all() and (fresh.abs().max() > 65504) == exact
-        torch.testing.assert_close(
-            state, fresh, rtol=1e-5 if exact else 1e-2, atol=1e-4 if exact else 1e-2
-        )
+        real = torch.ones(1, len(prompt), dtype=torch.bool)
+        fresh = backbone.prefix(torch.tensor([prompt]), real)[0]
+        assert state.isfinite().all()
+        assert (fresh.abs().max() > 65504) == exact
+        rtol, atol = (1e-5, 1e-4) if exact else (1e-2, 1e-2)
+        torch.testing.assert_close(state, fresh, rtol=rtol, atol=atol)
 
 
 def test_undefined_states_are_refused(tiny_models, tmp_path):
@@ -198,9 +201,8 @@ def computed(cache, model, text="amber birch", kind="typing", weight=0.0) -> int
     module = PetModule(backbone, backbone.lora(2, 4), 0, "module", 0)
     module.grow([0, 1])
     module.bias.data[0] += weight
-    features = Features(
-        [Example(key="a", text=text, spans=((0, 5),), label="x")], kind, backbone, cache
-    )
+    example = Example(key="a", text=text, spans=((0, 5),), label="x")
+    features = Features([example], kind, backbone, cache)
     features.frozen_scores(np.array([0]), module.requires_grad_(False))
     return features.counts["logit_misses"]
 
@@ -220,21 +222,15 @@ def test_no_stale_score_is_served_when_one_thing_has_changed(tiny_models, tmp_pa
 
 def test_several_active_modules_find_replayed_scores_in_the_cache(bert, tmp_path):
     stream = cp.make_stream(make_corpus(), 4, 2, train=6, valid=3, test=3)
-    runs = [
-        cp.train(
-            stream,
-            bert,
-            quick("dynamic", active=2),
-            folder=tmp_path / name,
-            cache=tmp_path / "cache",
-            bar=False,
-        )
+    config = quick("dynamic", active=2)
+    first, again = (
+        cp.train(stream, bert, config, folder=tmp_path / name, cache=tmp_path / "cache", bar=False)
         for name in ("one", "two")
-    ]
-    first, again = ([cost["counts"] for cost in run.costs] for run in runs)
-    assert sum(count["logit_misses"] for count in first) > 0
-    assert (
-        sum(count["logit_hits"] for count in again)
-        > 0
-        == sum(count["logit_misses"] for count in again)
     )
+
+    def counted(run, name: str) -> int:
+        return sum(cost["counts"][name] for cost in run.costs)
+
+    assert counted(first, "logit_misses") > 0
+    assert counted(again, "logit_hits") > 0
+    assert counted(again, "logit_misses") == 0

@@ -2,8 +2,12 @@
 
 import ast
 import graphlib
+import subprocess
+import sys
 from collections.abc import Container, Iterator
 from pathlib import Path
+
+import conpet_lib as cp
 
 LIBRARY = Path(__file__).parents[1] / "conpet_lib"
 ROOMS = (
@@ -166,3 +170,26 @@ def test_the_search_finds_what_it_should(tmp_path):
     assert set(circle(graph)) == {"conpet_lib.core.files", "conpet_lib.runs.record"}
     assert graph["conpet_lib.plots.style"] == set()
     assert graph["conpet_lib.widgets.panel"] == {"conpet_lib.plots.style"}
+
+
+def test_type_checkers_and_python_find_every_public_name_in_one_place():
+    told = {}
+    for node in ast.walk(ast.parse((LIBRARY / "__init__.py").read_text(encoding="utf-8"))):
+        if is_for_types(node):
+            for line in node.body:
+                told |= {alias.asname: f"{line.module}.{alias.name}" for alias in line.names}
+    for name in ("metrics", "plots", "widgets"):
+        assert told.pop(name) == f"conpet_lib.{name}"
+    assert told == {name: f"conpet_lib.{home}.{name}" for name, home in cp._HOMES.items()}
+    for name in cp.__all__:
+        assert getattr(cp, name) is not None
+
+
+def test_looking_at_runs_loads_neither_torch_nor_transformers_nor_peft():
+    # Seconds differ from machine to machine; what is loaded does not.
+    code = (
+        "import sys\nimport conpet_lib as cp\ncp.load_run, cp.runs_table, cp.metrics\n"
+        "print({'torch', 'transformers', 'peft', 'seaborn', 'sklearn'} & {*sys.modules})"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "set()"

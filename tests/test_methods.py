@@ -1,9 +1,11 @@
 """The table of methods: every learner by name, methods of one's own, and what is asked of them."""
 
+import os
 import subprocess
 import sys
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import cloudpickle
 import numpy as np
@@ -208,3 +210,63 @@ def test_a_learner_that_is_not_registered_is_told_so(bert):
     del METHODS["patient"]
     with pytest.raises(cp.ConpetError, match="'patient' is not registered"):
         cp.check_learner(config, make_stream(2), bert)
+
+
+@pytest.mark.long
+def test_a_learner_of_a_notebooks_cell_trains_in_the_worker_processes_of_a_grid(
+    tiny_models, tmp_path
+):
+    cell = """
+        import sys
+        import conftest
+        import conpet_lib as cp
+
+        class Patient(cp.learners.StaticConPET):
+            def loss(self, rows, stage):
+                return super().loss(rows, stage) * stage
+
+        if __name__ == "__main__":
+            cp.register("patient", Patient)
+            backbone = cp.load_backbone(sys.argv[1], tuned_layers=2, device="cpu")
+            config = cp.method("patient", epochs=1, batch_limit=2, batch_size=4)
+            table = cp.grid(
+                [conftest.make_stream(2)],
+                backbone,
+                [config],
+                [0, 1],
+                folder="grid",
+                processes=2,
+                bar=False,
+            )
+            assert table["finished"].all(), table["problem"].tolist()
+            assert set(table["learner"]) == {"patient"}
+    """
+    script = tmp_path / "cell.py"
+    script.write_text(textwrap.dedent(cell))
+    paths = [str(Path(__file__).parent), *sys.path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    subprocess.run(
+        [sys.executable, script, tiny_models["bert"]], cwd=tmp_path, env=environment, check=True
+    )
+
+
+@pytest.mark.parametrize("corpus, tokens", [("fewrel", 128), ("fewnerd", 256)])
+def test_the_papers_settings_can_be_forecast_and_gridded(corpus, tokens, tiny_models, tmp_path):
+    backbone = cp.load_backbone(tiny_models["llama"], tuned_layers="all", device="cpu")
+    config = cp.paper(cp.StaticConfig, corpus, epochs=1, batch_limit=2)
+    assert config.max_tokens == tokens
+    assert cp.forecast(make_stream(2), backbone, config, calibrate=False).steps > 0
+    table = cp.grid([make_stream(2)], backbone, [config], [0], tmp_path, processes=1, bar=False)
+    assert table["finished"].all() and table["max_tokens"].tolist() == [tokens]
+
+
+def test_a_kind_of_module_that_is_not_there_yet_is_refused_in_words():
+    with pytest.raises(cp.ConpetError, match=r"pet='ia3' is not a known kind.*Known: lora"):
+        cp.StaticConfig(pet="ia3")
+
+
+def test_every_setting_says_what_it_means():
+    for row in METHODS.values():
+        for each in fields(row.config):
+            rule = each.metadata.get("rule")
+            assert rule is None or (rule.about.endswith(".") and rule.wanted)

@@ -1,5 +1,9 @@
 """PET modules: what a new one leaves alone, and what a saved one keeps."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import make_module, make_stream
@@ -19,24 +23,23 @@ def some_features(backbone, module=None) -> torch.Tensor:
 
 def test_a_new_module_leaves_the_features_as_they_were(backbone):
     plain = some_features(backbone)
-    assert not torch.allclose(
-        some_features(backbone, make_module(backbone, trained=True)), plain, atol=0.1
-    )
+    trained = some_features(backbone, make_module(backbone, trained=True))
+    assert not torch.allclose(trained, plain, atol=0.1)
     assert torch.equal(some_features(backbone, make_module(backbone)), plain)
 
 
 def test_a_growing_head_keeps_its_old_rows(bert):
     module = make_module(bert, labels=3)
     module.bias.data += 1.0
-    head, bias, features = (
-        module.head.clone(),
-        module.bias.clone(),
-        torch.randn(4, bert.hidden_size),
-    )
+    head = module.head.clone()
+    bias = module.bias.clone()
+    features = torch.randn(4, bert.hidden_size)
     before = module.scores(features)
     module.grow([7, 9])
-    assert module.owner == [0, 1, 2, 7, 9] and module.head.shape == (5, bert.hidden_size)
-    assert torch.equal(module.head[:3], head) and torch.equal(module.bias[:3], bias)
+    assert module.owner == [0, 1, 2, 7, 9]
+    assert module.head.shape == (5, bert.hidden_size)
+    assert torch.equal(module.head[:3], head)
+    assert torch.equal(module.bias[:3], bias)
     torch.testing.assert_close(module.scores(features)[:, :3], before)
     assert len({tuple(row.tolist()) for row in module.head}) == 5, "a new row repeats another"
 
@@ -56,16 +59,17 @@ def test_seed_and_name_decide_where_a_module_starts(bert):
 
 
 def test_the_fingerprint_changes_with_any_weight(bert):
-    module, seen = make_module(bert), set()
-    for weight in [None, *module.parameters()]:
-        if weight is not None:
-            weight.data.view(-1)[-1] += 1e-4
+    module = make_module(bert)
+    seen = {module.fingerprint}
+    for weight in module.parameters():
+        weight.data.view(-1)[-1] += 1e-4
         seen.add(module.fingerprint)
     assert len(seen) == 1 + len(list(module.parameters()))
 
 
 def test_saving_and_loading_keeps_every_byte(backbone, tmp_path):
-    module, other = make_module(backbone, trained=True, labels=3), make_module(backbone, seed=1)
+    module = make_module(backbone, trained=True, labels=3)
+    other = make_module(backbone, seed=1)
     module.grow([11])
     assert other.fingerprint != module.fingerprint
     module.save(tmp_path / "one")
@@ -73,7 +77,8 @@ def test_saving_and_loading_keeps_every_byte(backbone, tmp_path):
     files = {path.name: path.read_bytes() for path in (tmp_path / "one").iterdir()}
     assert set(files) == {"adapter_model.safetensors", "adapter_config.json", "head.safetensors"}
     assert files == {path.name: path.read_bytes() for path in (tmp_path / "two").iterdir()}
-    assert (other.fingerprint, other.owner) == (module.fingerprint, [0, 1, 2, 11])
+    assert other.fingerprint == module.fingerprint
+    assert other.owner == [0, 1, 2, 11]
     assert not any(weight.requires_grad for weight in other.parameters())
 
 
@@ -83,10 +88,8 @@ def test_a_saved_module_loads_in_plain_peft(
     tiny_models, family, exit_layer, tuned_layers, tmp_path
 ):
     backbone = cp.load_backbone(tiny_models[family], tuned_layers, exit_layer, device="cpu")
-    module, tokens = (
-        make_module(backbone, rank=3, trained=True),
-        torch.tensor([[2, 11, 12, 13, 40, 3]]),
-    )
+    module = make_module(backbone, rank=3, trained=True)
+    tokens = torch.tensor([[2, 11, 12, 13, 40, 3]])
     module.save(tmp_path)
     fresh = AutoModel.from_pretrained(tiny_models[family])
     with torch.no_grad():
@@ -99,3 +102,23 @@ def test_a_saved_module_loads_in_plain_peft(
         )[0]
     assert not torch.allclose(bare, state, atol=0.1), "the adapter was not loaded"
     torch.testing.assert_close(ours, state / state.square().mean().sqrt(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_new_module_takes_nothing_from_torchs_own_generator(backbone):
+    state = torch.random.get_rng_state()
+    make_module(backbone)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_only_peft_knows_what_the_weights_of_lora_are_called():
+    library = Path(cp.__file__).parent.rglob("*.py")
+    assert [path.name for path in library if '"lora_' in path.read_text(encoding="utf-8")] == []
+
+
+def test_the_names_of_kinds_and_targets_are_had_without_torch_and_transformers():
+    asked = (
+        "import sys; from conpet_lib.models.adapters import PETS, TARGETS; "
+        "print([name for name in ('torch', 'peft', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -29,18 +29,19 @@ def example(text: str, *words: str) -> Example:
 def random_example(kind: str, rng: np.random.Generator, long_span: int = 4) -> Example:
     """Words around as many spans as the kind has, each part of random length.
 
-    Head and tail come in random order.
+    Head and tail stand in random order.
     """
-    text, spans = "", []
+    text = ""
+    spans = []
     for part in range(2 * SPANS[kind] + 1):
-        words = " ".join(
-            rng.choice(
-                WORDS, size=rng.integers(1, long_span + 1) if part % 2 else rng.choice([0, 3, 40])
-            )
-        )
-        start = len(text) + bool(text and words)
-        text += " " * bool(text and words) + words
-        if part % 2:
+        is_span = part % 2 == 1
+        size = rng.integers(1, long_span + 1) if is_span else rng.choice([0, 3, 40])
+        words = " ".join(rng.choice(WORDS, size=size))
+        if text and words:
+            text += " "
+        start = len(text)
+        text += words
+        if is_span:
             spans.append((start, len(text)))
     if rng.random() < 0.5:
         spans.reverse()
@@ -51,31 +52,29 @@ def check_answer(tokenizer, encoded):
     if tokenizer.mask_token:
         assert encoded.tokens[encoded.answer] == tokenizer.mask_token_id
         assert tokenizer.mask_token_id not in encoded.tokens[encoded.answer + 1 :]
-        assert (encoded.tokens[0], encoded.tokens[-1]) == (
-            tokenizer.cls_token_id,
-            tokenizer.sep_token_id,
-        )
+        assert encoded.tokens[0] == tokenizer.cls_token_id
+        assert encoded.tokens[-1] == tokenizer.sep_token_id
     else:
         assert encoded.answer == len(encoded.tokens) - 1
 
 
 @pytest.mark.parametrize("kind", TEMPLATES)
 def test_a_prompt_fits_and_is_cut_and_counted_around_spans_that_stay_whole(tokenizer, kind):
-    rng, cuts = np.random.default_rng(3), []
+    rng = np.random.default_rng(3)
+    cuts = []
     for _ in range(60):
-        one, room = random_example(kind, rng), int(rng.integers(38, 70))
-        whole, encoded = (
-            Prompt(tokenizer, kind, 10_000).encode(one),
-            Prompt(tokenizer, kind, room).encode(one),
-        )
-        assert whole.cut == 0 and encoded.cut == len(whole.tokens) - len(encoded.tokens)
+        one = random_example(kind, rng)
+        room = int(rng.integers(38, 70))
+        whole = Prompt(tokenizer, kind, 10_000).encode(one)
+        encoded = Prompt(tokenizer, kind, room).encode(one)
+        assert whole.cut == 0
+        assert encoded.cut == len(whole.tokens) - len(encoded.tokens)
         assert len(encoded.tokens) == min(room, len(whole.tokens))
         check_answer(tokenizer, encoded)
         words = " ".join(tokenizer.convert_ids_to_tokens(encoded.tokens))
         for span, (opening, closing) in zip(one.span_texts(), MARKS):
-            assert (
-                f"{opening} {span} {closing}" if kind in ("typing", "relation") else span
-            ) in words
+            is_marked = kind in ("typing", "relation")
+            assert (f"{opening} {span} {closing}" if is_marked else span) in words
         cuts.append(encoded.cut)
     assert min(cuts) == 0 < max(cuts)
 
@@ -99,12 +98,10 @@ def test_a_prompt_that_fits_is_not_cut_however_long_its_spans(tokenizer, kind):
 
 
 def test_a_cut_takes_the_words_furthest_from_the_span(tokenizer):
-    text = " ".join(
-        ["north"] + ["grove"] * 30 + ["amber", "birch", "cedar"] + ["grove"] * 30 + ["yard"]
-    )
-    tokens = tokenizer.convert_ids_to_tokens(
-        Prompt(tokenizer, "typing", 30).encode(example(text, "birch")).tokens
-    )
+    grove = ["grove"] * 30
+    text = " ".join(["north", *grove, "amber", "birch", "cedar", *grove, "yard"])
+    encoded = Prompt(tokenizer, "typing", 30).encode(example(text, "birch"))
+    tokens = tokenizer.convert_ids_to_tokens(encoded.tokens)
     assert "amber [unused0] birch [unused1] cedar" in " ".join(tokens)
     assert "north" not in tokens and "yard" not in tokens
 
@@ -121,7 +118,8 @@ def test_a_cut_takes_the_words_furthest_from_the_span(tokenizer):
 )
 def test_no_text_can_move_the_answer(tokenizer, text):
     prompt = Prompt(tokenizer, "typing")
-    plain, encoded = prompt.encode(example("amber", "amber")), prompt.encode(example(text, "amber"))
+    plain = prompt.encode(example("amber", "amber"))
+    encoded = prompt.encode(example(text, "amber"))
     check_answer(tokenizer, encoded)
     assert all(isinstance(token, int) for token in encoded.tokens)
     assert encoded.tokens[encoded.answer - 3 :] == plain.tokens[plain.answer - 3 :]
@@ -166,7 +164,8 @@ def test_no_text_can_move_the_answer(tokenizer, text):
 def test_a_prompt_reads_as_its_template_with_head_and_tail_marked(
     tokenizer, kind, text, words, encoder, decoder
 ):
-    prompt, one = Prompt(tokenizer, kind), example(text, *words)
+    prompt = Prompt(tokenizer, kind)
+    one = example(text, *words)
     wanted = WORD.findall(f"[CLS] {encoder} [SEP]" if tokenizer.mask_token else decoder)
     assert WORD.findall(prompt.render(one)) == wanted
     assert list(prompt.encode(one).tokens) == tokenizer.convert_tokens_to_ids(wanted)
@@ -177,15 +176,6 @@ def test_words_mark_the_spans_where_the_vocabulary_has_no_unused_tokens():
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, unk_token="[UNK]")
-    tokens = (
-        Prompt(tokenizer, "relation").encode(example("birch north amber", "amber", "birch")).tokens
-    )
-    assert tokenizer.convert_ids_to_tokens(tokens)[:7] == [
-        "{",
-        "birch",
-        "}",
-        "north",
-        "[",
-        "amber",
-        "]",
-    ]
+    one = example("birch north amber", "amber", "birch")
+    tokens = tokenizer.convert_ids_to_tokens(Prompt(tokenizer, "relation").encode(one).tokens)
+    assert " ".join(tokens[:7]) == "{ birch } north [ amber ]"

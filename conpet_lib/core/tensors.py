@@ -1,6 +1,6 @@
 """Tensors: written to disk as safetensors, and hashed.
 
-In: torch tensors by name. Out: a file without pickle that is whole or absent, or a hash.
+In: torch tensors by name. Out: a safetensors file that is whole or absent, or a hash.
 May import `files`, and loads torch, which `files` does not. Knows nothing of what a tensor is of.
 Start at `write_tensors`.
 """

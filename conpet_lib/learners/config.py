@@ -21,22 +21,26 @@ class _ByOldSpelling(type):
     def __call__(cls, *given: Any, learner: str | None = None, **changed: Any) -> Any:
         if learner is None:
             return super().__call__(*given, **changed)
-        from conpet_lib.learners.methods import method  # the table knows this file, not the reverse
-
-        config = method(learner, **changed)
-        if not isinstance(config, cls):
-            family: list[Any] = [cls, *cls.__subclasses__()]
-            known = sorted(each.learner for each in family)
+        by_name = {config.learner: config for config in _with_subclasses(cls)}
+        if learner not in by_name:
+            known = ", ".join(sorted(by_name))
             raise ValueError(
-                f"{cls.__name__}(learner={learner!r}): learner must be one of {', '.join(known)}."
+                f"{cls.__name__}(learner={learner!r}): learner must be one of {known}."
             )
+        config = by_name[learner]
         warnings.warn(
-            f"{cls.__name__}(learner={learner!r}) is now {type(config).__name__}(), or "
+            f"{cls.__name__}(learner={learner!r}) is now {config.__name__}(), or "
             f"cp.method({learner!r}); the old spelling goes with the next version.",
             DeprecationWarning,
             stacklevel=2,
         )
-        return config
+        return config(**changed)
+
+
+def _with_subclasses(config: Any) -> list[Any]:
+    """A configuration class and all that were made from it."""
+    below = [one for child in config.__subclasses__() for one in _with_subclasses(child)]
+    return [*below, config]
 
 
 @dataclass(frozen=True, kw_only=True)

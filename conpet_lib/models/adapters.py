@@ -155,7 +155,7 @@ def kind_of(config: "PeftConfig") -> PetKind:
     Raises:
         ConpetError: If no known kind makes such a config, or if two do.
     """
-    differences = {kind.name: _differences(config, kind) for kind in PETS.values()}
+    differences = {name: _differences(config, kind) for name, kind in PETS.items()}
     makers = [name for name, settings in differences.items() if not settings]
     if len(makers) > 1:
         raise ConpetError(
