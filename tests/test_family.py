@@ -480,7 +480,8 @@ def test_distillation_holds_old_probabilities_on_new_rows(bert):
 
 
 def test_configs_refuse_a_learner_that_is_not_theirs_and_settings_out_of_range():
-    with pytest.raises(ValueError, match="learner must be one of crl, ea-emr, emr"):
+    message = r"learner must be one of crl, crl\*, ea-emr, ea-emr\*, emr\."
+    with pytest.raises(ValueError, match=message):
         cp.MemoryConfig(learner="static")
     with pytest.raises(ValueError, match="choosing must be k-means, herding, random"):
         cp.CRLConfig(memory_in_all=9, choosing="reservoir")
