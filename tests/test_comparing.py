@@ -7,6 +7,7 @@ import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 import warnings
@@ -29,6 +30,7 @@ def grid(bert, tmp_path):
     """A call of `cp.grid` in one process, unless said otherwise."""
 
     def call(configs, seeds=(0, 1), streams=None, backbone=bert, **more):
+        settings = {"processes": 1, "bar": False, **more}
         return cp.grid(
             streams or [make_stream(2)],
             backbone,
@@ -36,33 +38,30 @@ def grid(bert, tmp_path):
             seeds,
             folder=tmp_path / "grid",
             cache=tmp_path / "cache",
-            **{"processes": 1, "bar": False, **more},
+            **settings,
         )
 
     return call
 
 
 def test_a_grid_trains_what_is_missing_and_nothing_twice(grid, monkeypatch, tmp_path):
-    trained, train = [], comparing.train
-    monkeypatch.setattr(
-        comparing,
-        "train",
-        lambda stream, backbone, config, seed, *rest, **more: (
-            trained.append((config.learner, seed))
-            or train(stream, backbone, config, seed, *rest, **more)
-        ),
-    )
+    trained = []
+    train = comparing.train
+
+    def recording_train(stream, backbone, config, seed, *rest, **more):
+        trained.append((config.learner, seed))
+        return train(stream, backbone, config, seed, *rest, **more)
+
+    monkeypatch.setattr(comparing, "train", recording_train)
     first = grid([quick()], [0])
     table = grid([quick(), quick("vanilla")], [0, 1])
     assert trained == [("static", 0), ("static", 1), ("vanilla", 0), ("vanilla", 1)]
-    assert table["finished"].all() and table["problem"].eq("").all()
+    assert table["finished"].all()
+    assert table["problem"].eq("").all()
     assert first.iloc[0].equals(table.iloc[0][first.columns])
-    assert (
-        cp.runs_table(tmp_path)
-        .set_index("folder")["seed"]
-        .sort_index()
-        .equals(table.set_index("folder")["seed"].sort_index())
-    )
+    seeds_found = cp.runs_table(tmp_path).set_index("folder")["seed"]
+    seeds_made = table.set_index("folder")["seed"]
+    assert seeds_found.sort_index().equals(seeds_made.sort_index())
     grid([quick(), quick("vanilla")], [0, 1])
     assert len(trained) == 4
 
@@ -75,9 +74,8 @@ def test_a_grid_says_how_many_runs_were_there(grid, capsys):
 
 def test_a_run_that_fails_is_reported_at_the_end_and_the_others_are_kept(grid):
     bad = quick(targets=("nothing",))
-    with pytest.warns(
-        UserWarning, match="2 of 4 runs did not finish; the same call tries them again"
-    ) as told:
+    message = "2 of 4 runs did not finish; the same call tries them again"
+    with pytest.warns(UserWarning, match=message) as told:
         table = grid([bad, quick()])
     assert str(told[0].message).count("No Linear module is named nothing") == 2
     assert table["problem"].str.contains("No Linear module").tolist() == [True, True, False, False]
@@ -124,62 +122,61 @@ def test_a_grid_that_is_killed_goes_on_and_its_workers_let_go(tiny_models, bert,
     parent.start()
     deadline = time.monotonic() + 120
     while len(list((tmp_path / "grid").glob("*/run.json"))) < 2:
-        assert time.monotonic() < deadline and parent.is_alive()
+        assert time.monotonic() < deadline
+        assert parent.is_alive()
         time.sleep(0.01)
     os.kill(parent.pid, signal.SIGKILL)
     parent.join()
     assert not cp.runs_table(tmp_path)["finished"].any()
     table = long_grid(bert, tmp_path, processes=1)
-    assert table["finished"].all() and table["problem"].eq("").all()
+    assert table["finished"].all()
+    assert table["problem"].eq("").all()
 
 
 @pytest.mark.long
 def test_the_same_call_runs_on_a_dask_cluster(grid, tmp_path):
     distributed = pytest.importorskip("distributed")
+
+    def loaded():
+        import sys
+
+        return "conpet_lib.analysis.grid" in sys.modules
+
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
-        ) as cluster,
+        distributed.LocalCluster(**settings) as cluster,
         distributed.Client(cluster) as client,
     ):
-
-        def loaded():
-            import sys
-
-            return "conpet_lib.analysis.grid" in sys.modules
-
         assert not any(client.run(loaded).values())
         with joblib.parallel_config(backend="dask"):
             table = grid([quick(), quick("dynamic")], processes=-1)
         assert any(client.run(loaded).values())
     (tmp_path / "grid").rename(tmp_path / "dask")
     alone = grid([quick(), quick("dynamic")])
-    assert table["finished"].all() and table["average accuracy"].equals(alone["average accuracy"])
+    assert table["finished"].all()
+    assert table["average accuracy"].equals(alone["average accuracy"])
 
 
 def test_a_table_of_runs_has_a_row_for_each_also_for_those_that_cannot_be_read(learned, tmp_path):
-    for kind, run in learned.items():
-        (tmp_path / "deep" / kind).mkdir(parents=True)
-        for path in run.folder.rglob("*"):
-            if path.is_file() and kind != "vanilla":
-                target = tmp_path / "deep" / kind / path.relative_to(run.folder)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(path.read_bytes())
+    readable = ("dynamic", "static")
+    for kind in readable:
+        shutil.copytree(learned[kind].folder, tmp_path / "deep" / kind)
+    (tmp_path / "deep" / "vanilla").mkdir()
     (tmp_path / "deep" / "vanilla" / "run.json").write_text("{")
-    table = cp.runs_table(tmp_path).set_index(pd.Index(["dynamic", "static", "vanilla"]))
-    assert (
-        table.loc["vanilla", "problem"].count("is not a run record") == 1
-        and table["problem"].eq("").sum() == 2
-    )
-    for kind in ("dynamic", "static"):
+    table = cp.runs_table(tmp_path).set_index(pd.Index([*readable, "vanilla"]))
+    assert table.loc["vanilla", "problem"].count("is not a run record") == 1
+    assert table["problem"].eq("").sum() == 2
+    for kind in readable:
         for name, value in learned[kind].summary().items():
             assert table.loc[kind, name] == value or np.isnan(value)
-        assert table.loc[kind, "rank"] == 4 and table.loc[kind, "tasks"] == 3
-    assert table.loc["dynamic", "active"] == 1 and np.isnan(table.loc["static", "active"])
+        assert table.loc[kind, "rank"] == 4
+        assert table.loc[kind, "tasks"] == 3
+    assert table.loc["dynamic", "active"] == 1
+    assert np.isnan(table.loc["static", "active"])
 
 
 def table_of(**sides: list[float]) -> pd.DataFrame:
-    """Finished runs of one stream, a seed a value."""
+    """Finished runs of one stream, one seed per value."""
     fields = {
         "problem": "",
         "finished": True,
@@ -191,68 +188,65 @@ def table_of(**sides: list[float]) -> pd.DataFrame:
         "learner": "static",
         **asdict(quick("static")),
     }
-    return pd.DataFrame(
-        [
-            {
+    rows = []
+    for learner, values in sides.items():
+        for seed, value in enumerate(values):
+            row = {
                 **fields,
                 "folder": f"{learner}-{seed}",
                 "learner": learner,
                 "seed": seed,
                 "average accuracy": value,
             }
-            for learner, values in sides.items()
-            for seed, value in enumerate(values)
-        ]
-    )
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def test_a_paired_comparison_worked_by_hand():
     row = cp.compare(table_of(static=[0.80, 0.70, 0.90], vanilla=[0.10, 0.04, 0.16])).iloc[0]
     # The differences are .70, .66, .74: mean .70, standard error .04 / sqrt(3),
     # t(2, 97.5 %) 4.3027 (Student's table).
-    assert row["difference"] == approx(0.70) and (row["one"], row["other"]) == ("static", "vanilla")
-    assert (row["low"], row["high"]) == approx(
-        (0.70 - 4.3027 * 0.04 / 3**0.5, 0.70 + 4.3027 * 0.04 / 3**0.5), abs=1e-5
-    )
-    assert (row["bootstrap low"], row["bootstrap high"]) == approx((0.66, 0.74)) and row["agree"]
-    assert row["pairs"] == row["seeds"] == 3 and row["not held equal"] == ""
-    assert cp.compare(table_of(vanilla=[0.1, 0.2], static=[0.2, 0.1])).iloc[0][
-        "difference"
-    ] == approx(0)
+    half_width = 4.3027 * 0.04 / 3**0.5
+    assert row["difference"] == approx(0.70)
+    assert (row["one"], row["other"]) == ("static", "vanilla")
+    assert row["low"] == approx(0.70 - half_width, abs=1e-5)
+    assert row["high"] == approx(0.70 + half_width, abs=1e-5)
+    assert row["bootstrap low"] == approx(0.66)
+    assert row["bootstrap high"] == approx(0.74)
+    assert row["agree"]
+    assert row["pairs"] == row["seeds"] == 3
+    assert row["not held equal"] == ""
+    swapped = cp.compare(table_of(vanilla=[0.1, 0.2], static=[0.2, 0.1])).iloc[0]
+    assert swapped["difference"] == approx(0)
 
 
 def test_intervals_that_disagree_are_shown_as_such():
-    assert not intervals(np.array([0.01, 0.05, 0.03]))[
-        "agree"
-    ]  # t holds zero, the bootstrap does not
+    apart = intervals(np.array([0.01, 0.05, 0.03]))
+    assert not apart["agree"]  # t's interval holds zero, the bootstrap's does not
     assert intervals(np.array([0.01, -0.05, 0.03]))["agree"]
     same = intervals(np.array([0.2, 0.2, 0.2]))
-    assert (same["low"], same["high"], same["bootstrap low"], same["bootstrap high"]) == approx(
-        (0.2,) * 4
-    )
+    for bound in ("low", "high", "bootstrap low", "bootstrap high"):
+        assert same[bound] == approx(0.2)
     assert np.isnan(intervals(np.array([0.2]))["low"])
 
 
 def test_the_t_interval_covers_the_truth_as_often_as_it_says():
-    draw, hits = np.random.default_rng(0), []
+    draw = np.random.default_rng(0)
+    t_hits = []
+    bootstrap_hits = []
     for _ in range(300):
         found = intervals(draw.normal(0.1, 0.05, size=5))
-        hits.append(
-            [
-                found["low"] <= 0.1 <= found["high"],
-                found["bootstrap low"] <= 0.1 <= found["bootstrap high"],
-            ]
-        )
-    t, bootstrap = np.mean(hits, axis=0)
-    assert 0.92 < t < 0.98 and bootstrap < 0.92  # so few pairs are too few for the bootstrap
+        t_hits.append(found["low"] <= 0.1 <= found["high"])
+        bootstrap_hits.append(found["bootstrap low"] <= 0.1 <= found["bootstrap high"])
+    assert 0.92 < np.mean(t_hits) < 0.98
+    assert np.mean(bootstrap_hits) < 0.92  # so few pairs are too few for the bootstrap
 
 
 def test_runs_of_other_data_are_not_paired():
     table = table_of(static=[0.8, 0.7], vanilla=[0.1, 0.2])
     other = table.assign(stream=["s", "s", "s", "other"])
-    with pytest.raises(
-        cp.ConpetError, match=r"(?s)paired by learner.*static +vanilla.*other +1 +0 +1"
-    ):
+    message = r"(?s)paired by learner.*static +vanilla.*other +1 +0 +1"
+    with pytest.raises(cp.ConpetError, match=message):
         cp.compare(other)
     with pytest.raises(cp.ConpetError, match=r"(?s)static +vanilla.*s +1 +1 +0"):
         cp.compare(table.drop(3))
@@ -263,17 +257,14 @@ def test_runs_of_other_data_are_not_paired():
 
 
 def test_orders_are_streams_of_their_own_and_paired_by_seed():
-    table = table_of(static=[0.8, 0.7], vanilla=[0.5, 0.6]).assign(
-        stream=["s", "s", "other", "other"], learner="static", order_seed=[0, 0, 1, 1]
-    )
+    table = table_of(static=[0.8, 0.7], vanilla=[0.5, 0.6])
+    orders = {"stream": ["s", "s", "other", "other"], "order_seed": [0, 0, 1, 1]}
+    table = table.assign(learner="static", **orders)
     row = cp.compare(table, by="order_seed").iloc[0]
-    assert (row["one"], row["other"], row["pairs"]) == ("0", "1", 2) and row[
-        "difference"
-    ] == approx((0.3 + 0.1) / 2)
-    with pytest.raises(
-        cp.ConpetError,
-        match=r"paired by order_seed\. Each value needs one finished run on each seed,",
-    ):
+    assert (row["one"], row["other"], row["pairs"]) == ("0", "1", 2)
+    assert row["difference"] == approx((0.3 + 0.1) / 2)
+    message = r"paired by order_seed\. Each value needs one finished run on each seed,"
+    with pytest.raises(cp.ConpetError, match=message):
         cp.compare(table.drop(3), by="order_seed")
     mixed = table.assign(corpus=["wordnet", "wordnet", "fewrel", "fewrel"])
     assert cp.compare(mixed, by="order_seed").iloc[0]["not held equal"] == "corpus"
@@ -286,18 +277,16 @@ def test_what_was_not_held_equal_is_named(learned):
     table.loc[0, "new_share"] = 0.25  # vanilla has no such setting
     assert cp.compare(table).iloc[0]["not held equal"] == "later_learning_rate, rank"
     by_rank = cp.compare(table, by="rank").iloc[0]  # one and other in the order of the table
-    assert by_rank["not held equal"] == "later_learning_rate, learner" and by_rank[
-        "difference"
-    ] == approx(0.6)
+    assert by_rank["not held equal"] == "later_learning_rate, learner"
+    assert by_rank["difference"] == approx(0.6)
     found = cp.compare(list(learned.values()))
-    assert found[["one", "other"]].to_numpy().tolist() == [
-        *map(list, itertools.combinations(learned, 2))
-    ]
+    pairs = list(itertools.combinations(learned, 2))
+    assert list(zip(found["one"], found["other"])) == pairs
     last = {kind: run.average_accuracy.iloc[-1] for kind, run in learned.items()}
-    assert found["difference"].tolist() == approx(
-        [last[row["one"]] - last[row["other"]] for _, row in found.iterrows()]
-    )
-    assert found["low"].isna().all() and found["not held equal"].eq("").all()
+    differences = [last[one] - last[other] for one, other in pairs]
+    assert found["difference"].tolist() == approx(differences)
+    assert found["low"].isna().all()
+    assert found["not held equal"].eq("").all()
 
 
 def test_a_run_of_a_grid_is_what_train_gives(grid, bert, tmp_path):

@@ -11,75 +11,74 @@ from conpet_lib.models.features import Features
 from conpet_lib.runs.clock import cpu_threads
 
 
+def entries_of(run, stage: int) -> list[dict]:
+    """What the ledgers of all parts of a learner say of one stage."""
+    entries = [entry for ledger in run.record.ledgers.values() for entry in ledger]
+    return [entry for entry in entries if entry["stage"] == stage]
+
+
 @pytest.mark.parametrize("kind", MAIN)
 def test_every_stage_from_the_second_on_trains_on_as_many_rows(kind, bert, tmp_path):
     run = cp.train(make_stream(4), bert, quick(kind, epochs=1), folder=tmp_path, bar=False)
     parts = 2 if kind == "dynamic" else 1
-    stages = [
-        [
-            entry
-            for entries in run.record.ledgers.values()
-            for entry in entries
-            if entry["stage"] == stage
-        ]
-        for stage in (2, 3, 4)
-    ]
-    for cost, entries in zip(run.costs[1:], stages, strict=True):
-        assert cost["counts"]["top_rows_trained"] == sum(
-            entry["rows_with_gradient"] for entry in entries
-        )
+    passes_of_stages = set()
+    rows_of_stages = set()
+    for stage, cost in zip((2, 3, 4), run.costs[1:], strict=True):
+        entries = entries_of(run, stage)
+        passes = cost["counts"]["top_rows_trained"]
+        assert passes == sum(entry["rows_with_gradient"] for entry in entries)
         assert [entry["steps"] for entry in entries] == [4] * parts
-    assert len({cost["counts"]["top_rows_trained"] for cost in run.costs[1:]}) == 1
-    assert len({tuple(entry["rows"] for entry in entries) for entries in stages}) == 1
+        passes_of_stages.add(passes)
+        rows_of_stages.add(tuple(entry["rows"] for entry in entries))
+    assert len(passes_of_stages) == 1
+    assert len(rows_of_stages) == 1
 
 
 def test_every_stage_records_seconds_memory_passes_and_operations(learned):
     for run in learned.values():
         assert [cost["stage"] for cost in run.costs] == [1, 2, 3]
         for cost in run.costs:
-            assert {"prefix", "module", "evaluation"} <= set(cost["wall"]) and min(
-                cost["wall"].values()
-            ) >= 0
-            assert min(cost["cpu"].values()) >= 0 and sum(cost["cpu"].values()) > 0
+            assert {"prefix", "module", "evaluation"} <= set(cost["wall"])
+            assert min(cost["wall"].values()) >= 0
+            assert min(cost["cpu"].values()) >= 0
+            assert sum(cost["cpu"].values()) > 0
             assert min(cost["host"].values()) > 2**20
             assert cost["operations"]["top_trained"] > cost["operations"]["head_trained"] > 0
-            assert cost["operations"]["prefix"] > 0 and cost["counts"]["prefix_misses"] > 0
+            assert cost["operations"]["prefix"] > 0
+            assert cost["counts"]["prefix_misses"] > 0
     assert ["selector" in cost["wall"] for cost in learned["dynamic"].costs] == [False, True, True]
 
 
 def adapter_size(backbone, **more) -> int:
     """Weights of one adapter of rank 4."""
-    return sum(shape.numel() for shape in backbone.register(backbone.lora(4, 1.0, **more)).values())
+    shapes = backbone.register(backbone.lora(4, 1.0, **more))
+    return sum(shape.numel() for shape in shapes.values())
 
 
 def test_llama_7b_has_3213_times_as_many_weights_as_its_lora(monkeypatch):
-    monkeypatch.setattr(
-        "conpet_lib.models.backbone.digest", lambda *parts: ""
-    )  # weights that are not there have no hash
+    # Weights that are not there have no hash.
+    monkeypatch.setattr("conpet_lib.models.backbone.digest", lambda *parts: "")
+    # The authors' shapes.
+    config = LlamaConfig(
+        vocab_size=32000,
+        hidden_size=4096,
+        intermediate_size=11008,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+    )
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
-            LlamaConfig(
-                vocab_size=32000,
-                hidden_size=4096,
-                intermediate_size=11008,
-                num_hidden_layers=32,
-                num_attention_heads=32,
-            )
-        )
+        model = AutoModelForCausalLM.from_config(config)
     llama = Backbone("llama-7b", model, None, 32, "all", torch.device("meta"), torch.float32)
     adapter = adapter_size(llama, targets=("q_proj", "k_proj"))
-    assert (adapter, llama.weights, llama.weights // adapter) == (
-        2_097_152,
-        6_738_415_616,
-        3213,
-    )  # the authors' shapes
+    assert adapter == 2_097_152
+    assert llama.weights == 6_738_415_616
+    assert llama.weights // adapter == 3213
 
 
 def test_an_adapter_of_the_last_layer_is_a_share_of_that_of_all(tiny_models):
-    one, whole = (
-        cp.load_backbone(tiny_models["bert"], tuned, device="cpu") for tuned in (1, "all")
-    )
-    assert adapter_size(one) * 4 == adapter_size(whole)
+    last = cp.load_backbone(tiny_models["bert"], 1, device="cpu")
+    whole = cp.load_backbone(tiny_models["bert"], "all", device="cpu")
+    assert adapter_size(last) * 4 == adapter_size(whole)
 
 
 @pytest.mark.parametrize(
@@ -101,35 +100,32 @@ def test_an_adapter_of_the_last_layer_is_a_share_of_that_of_all(tiny_models):
     ],
 )
 def test_parameters_and_steps_are_those_that_the_run_has(bert, tmp_path, name, more):
-    stream, config = make_stream(), quick(name, **more)
+    stream = make_stream()
+    config = quick(name, **more)
     expected = cp.forecast(stream, bert, config)
     run = cp.train(stream, bert, config, folder=tmp_path, bar=False)
     table = expected.beside(run)
-    assert (
-        table.loc["trained parameters", "predicted"] == table.loc["trained parameters", "measured"]
-    )
-    assert table.loc["optimiser steps", "predicted"] == table.loc["optimiser steps", "measured"]
+    for quantity in ("trained parameters", "optimiser steps"):
+        assert table.loc[quantity, "predicted"] == table.loc[quantity, "measured"]
     assert expected.minutes > 0
-    assert expected.history_rows == (
-        len(run.learner.kept["memory"])
-        if name == "emr"
-        else 0
-        if name == "vanilla"
-        else sum(len(task.train) for task in stream)
-    )
+    if name == "emr":
+        history = len(run.learner.kept["memory"])
+    elif name == "vanilla":
+        history = 0
+    else:
+        history = sum(len(task.train) for task in stream)
+    assert expected.history_rows == history
     assert expected.full_tuning_ratio * expected.trained_parameters == pytest.approx(bert.weights)
 
 
 def test_an_answer_takes_as_many_passes_for_any_number_of_tasks(bert):
     for active in (1, 3):
-        passes = {
-            cp.forecast(
-                make_stream(tasks), bert, quick("dynamic", active=active), calibrate=False
-            ).passes_per_answer
-            for tasks in (4, 8)
-        }
-        assert passes == {1 + active}
-    assert cp.forecast(make_stream(), bert, quick("static"), calibrate=False).passes_per_answer == 1
+        config = quick("dynamic", active=active)
+        for tasks in (4, 8):
+            forecast = cp.forecast(make_stream(tasks), bert, config, calibrate=False)
+            assert forecast.passes_per_answer == 1 + active
+    static = cp.forecast(make_stream(), bert, quick("static"), calibrate=False)
+    assert static.passes_per_answer == 1
 
 
 def test_without_calibration_no_minutes_are_claimed(bert):

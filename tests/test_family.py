@@ -291,14 +291,10 @@ def test_the_alignment_goes_into_the_head_of_ea_emr(bert):
     assert not torch.allclose(aligned_head, plain_head, atol=1e-3)
 
 
-def test_contrast_matches_a_direct_computation_and_falls_for_pulled_pairs():
-    generator = torch.Generator().manual_seed(0)
-    features = torch.nn.functional.normalize(torch.randn(4, 3, generator=generator))
-    prototypes = torch.nn.functional.normalize(torch.randn(2, 3, generator=generator))
-    labels = torch.tensor([0, 1, 0, 1])
-    temperature = 0.1
+def contrast_by_hand(features, labels, prototypes, temperature) -> float:
+    """The contrastive loss, one pair after the other."""
     compared = [*features, *prototypes]
-    owner = [*labels.tolist(), 0, 1]
+    owner = [*labels.tolist(), *range(len(prototypes))]
     terms = []
     for row, feature in enumerate(features):
         scores = {}
@@ -308,8 +304,18 @@ def test_contrast_matches_a_direct_computation_and_falls_for_pulled_pairs():
         in_all = sum(scores.values())
         of_the_same_label = [scores[other] for other in scores if owner[other] == owner[row]]
         terms.append(-np.mean([np.log(score / in_all) for score in of_the_same_label]))
+    return np.mean(terms)
+
+
+def test_contrast_matches_a_direct_computation_and_falls_for_pulled_pairs():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.nn.functional.normalize(torch.randn(4, 3, generator=generator))
+    prototypes = torch.nn.functional.normalize(torch.randn(2, 3, generator=generator))
+    labels = torch.tensor([0, 1, 0, 1])
+    temperature = 0.1
+    wanted = contrast_by_hand(features, labels, prototypes, temperature)
     spread_loss = contrast(features, labels, prototypes, temperature)
-    assert spread_loss.item() == pytest.approx(np.mean(terms), rel=1e-5)
+    assert spread_loss.item() == pytest.approx(wanted, rel=1e-5)
     pulled = torch.nn.functional.normalize(features + 2 * prototypes[labels])
     assert contrast(pulled, labels, prototypes, temperature) < spread_loss
 
@@ -474,7 +480,8 @@ def test_distillation_holds_old_probabilities_on_new_rows(bert):
 
 
 def test_configs_refuse_a_learner_that_is_not_theirs_and_settings_out_of_range():
-    with pytest.raises(ValueError, match="learner must be one of crl, ea-emr, emr"):
+    message = r"learner must be one of crl, crl\*, ea-emr, ea-emr\*, emr\."
+    with pytest.raises(ValueError, match=message):
         cp.MemoryConfig(learner="static")
     with pytest.raises(ValueError, match="choosing must be k-means, herding, random"):
         cp.CRLConfig(memory_in_all=9, choosing="reservoir")

@@ -6,6 +6,7 @@ import pickle
 import resource
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,17 @@ def half(bert, tmp_path):
         )
 
     unbroken = content(call("unbroken").folder)
-    call(on_step=lambda step: (step.stage, step.doing, step.done) == (2, "module", 3))
+    call(on_step=stop_at(2, "module", 3))
     return tmp_path / "run", call, unbroken
+
+
+def stop_at(stage: int, doing: str, done: int) -> Callable:
+    """An `on_step` that stops the run at one point."""
+
+    def on_step(step) -> bool:
+        return (step.stage, step.doing, step.done) == (stage, doing, done)
+
+    return on_step
 
 
 @pytest.mark.parametrize("place", ["a stage's files", "a checkpoint"])
@@ -46,23 +56,23 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(half, place)
     folder, call, unbroken = half
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
+    def fill_disk():
+        # No file may grow beyond this size.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+
     def fill_up(step):
         if place == "a checkpoint" or step.doing == "prefix":
-            resource.setrlimit(
-                resource.RLIMIT_FSIZE, (1000, limits[1])
-            )  # no file may grow beyond it
+            fill_disk()
 
     if place == "a stage's files":
-        call(on_step=lambda step: (step.stage, step.doing, step.done) == (2, "module", 8))
+        call(on_step=stop_at(2, "module", 8))
     before = content(folder)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    message = r"run stopped: .*File too large.*room on the disk.*same call goes on"
     try:
         if place == "a stage's files":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-        with pytest.raises(
-            cp.ConpetError,
-            match=r"run stopped: .*File too large.*room on the disk.*same call goes on",
-        ):
+            fill_disk()
+        with pytest.raises(cp.ConpetError, match=message):
             call(on_step=fill_up)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -94,9 +104,8 @@ def test_a_read_only_folder_is_told_and_its_finished_run_can_be_read(half):
     for path in [folder, *folder.parents][:4]:
         path.chmod(0o755)
     folder.chmod(0o555)
-    assert all(
-        part in told_to_nobody(call) for part in ["Permission denied", "can be written", "goes on"]
-    )
+    for part in ["Permission denied", "can be written", "goes on"]:
+        assert part in told_to_nobody(call)
     folder.chmod(0o755)
     call()
     assert content(folder) == unbroken
@@ -107,9 +116,8 @@ def test_a_read_only_folder_is_told_and_its_finished_run_can_be_read(half):
 
 def test_a_folder_that_vanishes_is_told_and_not_made_again_in_part(half):
     folder, call, unbroken = half
-    with pytest.raises(
-        cp.ConpetError, match=r"run in .* stopped: .*No such file.*folder is there.*same call"
-    ):
+    message = r"run in .* stopped: .*No such file.*folder is there.*same call"
+    with pytest.raises(cp.ConpetError, match=message):
         call(on_step=lambda step: shutil.rmtree(folder, ignore_errors=True))
     assert not folder.exists()
     call()
@@ -121,16 +129,20 @@ def test_a_loss_that_is_no_number_keeps_what_was_finished(bert, tmp_path, monkey
         return cp.train(make_stream(2), bert, quick(), folder=tmp_path, bar=False)
 
     loss = cp.LEARNERS["static"].loss
-    monkeypatch.setattr(
-        cp.LEARNERS["static"],
-        "loss",
-        lambda self, rows, stage: loss(self, rows, stage) * (float("nan") if stage == 2 else 1),
-    )
+
+    def no_number_in_stage_2(self, rows, stage):
+        value = loss(self, rows, stage)
+        if stage == 2:
+            return value * float("nan")
+        return value
+
+    monkeypatch.setattr(cp.LEARNERS["static"], "loss", no_number_in_stage_2)
     message = r"loss of stage 2 became nan in step 1.*learning_rate"
     with pytest.raises(cp.ConpetError, match=message):
         call()
     monkeypatch.undo()
-    assert cp.load_run(tmp_path).record.stages_done == 1 and call().finished
+    assert cp.load_run(tmp_path).record.stages_done == 1
+    assert call().finished
 
 
 class Bomb:
@@ -144,26 +156,54 @@ class Bomb:
 
 
 def files_of(folder: Path) -> list[str]:
-    return sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix in (".json", ".parquet", ".safetensors")
-    )
+    names = []
+    for path in folder.rglob("*"):
+        if path.is_file() and path.suffix in (".json", ".parquet", ".safetensors"):
+            names.append(path.relative_to(folder).as_posix())
+    return sorted(names)
+
+
+def write_sealed(folder: Path, record: dict) -> None:
+    """Write a record with the hash that makes it look as a run wrote it."""
+    sealed = {**record, "digest": seal(record)}
+    (folder / "run.json").write_text(json.dumps(sealed))
 
 
 def forge(folder: Path, name: str) -> None:
     """Give the record the hash of a changed file, as somebody would who wants it to be read."""
     record = json.loads((folder / "run.json").read_text())
     record["files"][name] = digest((folder / name).read_bytes())
-    (folder / "run.json").write_text(json.dumps({**record, "digest": seal(record)}))
+    write_sealed(folder, record)
 
 
 def use(folder: Path, call) -> None:
     """All that reads a file of a run."""
     run = cp.load_run(folder)
-    assert len(run.predictions) and len(run.replayed) and len(run.memory) == len(run.costs)
+    assert len(run.predictions)
+    assert len(run.replayed)
+    assert len(run.memory) == len(run.costs)
     run.predict(["[amber] number 1"])
     call()
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Make a folder that holds these files and nothing else."""
+    shutil.rmtree(folder)
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def use_in_vain(folder: Path, call, name: str, forged: bool) -> None:
+    """Use a run of which one file holds no content; the fault names it if its hash tells."""
+    if name == "checkpoint.safetensors":
+        with pytest.warns(UserWarning, match="torn or was changed"):
+            use(folder, call)
+        return
+    named = "" if forged else Path(name).name
+    with pytest.raises(cp.ConpetError, match=f"{named}.*"):
+        use(folder, call)
 
 
 def test_a_malicious_pickle_in_the_place_of_any_file_is_never_loaded(half):
@@ -172,36 +212,25 @@ def test_a_malicious_pickle_in_the_place_of_any_file_is_never_loaded(half):
     pickle.loads(bomb)
     (folder / "exploded").unlink()  # so the bomb works
     names = files_of(folder)
-    assert {Path(name).parts[0] for name in names} == {
-        "run.json",
-        "predictions",
-        "replay",
-        "modules",
-        "checkpoint.safetensors",
-    } and len(names) == 7
+    kinds = {"run.json", "predictions", "replay", "modules", "checkpoint.safetensors"}
+    assert {Path(name).parts[0] for name in names} == kinds
+    assert len(names) == 7
+    whole = {name: (folder / name).read_bytes() for name in names}
     for name in names:
-        whole = {other: (folder / other).read_bytes() for other in names}
-        for forged in [False, True] if "/" in name else [False]:
+        # The record keeps hashes of the files in folders, which somebody may forge.
+        ways = [False, True] if "/" in name else [False]
+        for forged in ways:
             (folder / name).write_bytes(bomb)
             if forged:
                 forge(folder, name)
-            if name == "checkpoint.safetensors":
-                with pytest.warns(UserWarning, match="torn or was changed"):
-                    use(folder, call)
-            else:
-                with pytest.raises(
-                    cp.ConpetError, match=f"{Path(name).name if not forged else ''}.*"
-                ):
-                    use(folder, call)
-            shutil.rmtree(folder)
-            for other, data in whole.items():
-                (folder / other).parent.mkdir(parents=True, exist_ok=True)
-                (folder / other).write_bytes(data)
+            use_in_vain(folder, call, name, forged)
+            write_files(folder, whole)
             assert not (folder / "exploded").exists()
     for path in (folder.parent / "cache").glob("*.sqlite*"):
         path.write_bytes(bomb)
     call()
-    assert content(folder) == unbroken and not (folder / "exploded").exists()
+    assert content(folder) == unbroken
+    assert not (folder / "exploded").exists()
 
 
 @pytest.mark.parametrize("kind", ["torn", "edited", "gone"])
@@ -210,16 +239,19 @@ def test_a_damaged_file_is_named_with_what_to_do(half, kind):
     for name in files_of(folder):
         if name in ("checkpoint.safetensors", "run.json"):
             continue
-        data = (folder / name).read_bytes()
+        file = folder / name
+        data = file.read_bytes()
         if kind == "gone":
-            (folder / name).unlink()
+            file.unlink()
+        elif kind == "torn":
+            file.write_bytes(data[:-7])
         else:
-            (folder / name).write_bytes(
-                data[:-7] if kind == "torn" else data[:-9] + bytes([data[-9] ^ 1]) + data[-8:]
-            )
+            edited = bytearray(data)
+            edited[-9] ^= 1
+            file.write_bytes(edited)
         with pytest.raises(cp.ConpetError, match=rf"{name} cannot be read: .*Restore"):
             use(folder, call)
-        (folder / name).write_bytes(data)
+        file.write_bytes(data)
     use(folder, call)
 
 
@@ -228,11 +260,11 @@ def test_an_edited_record_is_refused(half):
     text = (folder / "run.json").read_text()
     assert '"seed": 0' in text
     (folder / "run.json").write_text(text.replace('"seed": 0', '"seed": 1'))
-    for asks in (call, lambda: cp.load_run(folder)):
-        with pytest.raises(
-            cp.ConpetError, match=r"run\.json is not a run record .it was changed.*Restore"
-        ):
-            asks()
+    message = r"run\.json is not a run record .it was changed.*Restore"
+    with pytest.raises(cp.ConpetError, match=message):
+        call()
+    with pytest.raises(cp.ConpetError, match=message):
+        cp.load_run(folder)
 
 
 def test_no_name_in_a_record_leads_out_of_the_folder(half):
@@ -240,13 +272,13 @@ def test_no_name_in_a_record_leads_out_of_the_folder(half):
     record = json.loads((folder / "run.json").read_text())
     names = ["../outside", "/etc", "a/../../outside", "..", "a\\..\\b", "a\0b", "", "./a", "a\n"]
     for name in names:
-        for change in (
+        changes = [
             {"parts": {**record["parts"], "module": [name]}},
             {"parts": {**record["parts"], "selector": [name]}},
             {"files": {**record["files"], name: ""}},
-        ):
-            forged = {**record, **change}
-            (folder / "run.json").write_text(json.dumps({**forged, "digest": seal(forged)}))
+        ]
+        for change in changes:
+            write_sealed(folder, {**record, **change})
             with pytest.raises(cp.ConpetError, match="names files outside"):
                 cp.load_run(folder)
 
@@ -257,24 +289,10 @@ def test_names_of_corpora_and_labels_lead_to_no_folder_of_their_own(bert, tmp_pa
         object.__setattr__(example, "label", f"../../{example.label}/..")
     stream = cp.make_stream(corpus, 2, 2, train=4, valid=2, test=2)
     inside = tmp_path / "deep" / "deeper"
-    run = cp.train(stream, bert, quick(), folder=inside / "run", cache=inside / "cache", bar=False)
-    cp.grid(
-        [stream],
-        bert,
-        [quick()],
-        [0],
-        folder=inside / "grid",
-        cache=inside / "cache",
-        processes=1,
-        bar=False,
-    )
+    settings = {"cache": inside / "cache", "bar": False}
+    run = cp.train(stream, bert, quick(), folder=inside / "run", **settings)
+    cp.grid([stream], bert, [quick()], [0], folder=inside / "grid", processes=1, **settings)
     run.export(inside / "exported")
-    assert {path.name for path in tmp_path.rglob("*") if not path.is_relative_to(inside)} == {
-        "deep",
-        "deeper",
-    } - {"deeper"} and {path.name for path in inside.iterdir()} == {
-        "run",
-        "cache",
-        "grid",
-        "exported",
-    }
+    outside = [path for path in tmp_path.rglob("*") if not path.is_relative_to(inside)]
+    assert {path.name for path in outside} == {"deep"}
+    assert {path.name for path in inside.iterdir()} == {"run", "cache", "grid", "exported"}

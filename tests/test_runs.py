@@ -25,21 +25,19 @@ def never(step) -> bool:
     raise AssertionError(f"something was trained: {step}")
 
 
+def stop(step) -> bool:
+    """An `on_step` that stops at once."""
+    return True
+
+
 @pytest.fixture
 def finished(bert, tmp_path):
     """A finished run of three stages, and the call that made it."""
 
     def call(stream=None, backbone=bert, kind="static", seed=0, on_step=None, **more):
         config = quick(kind, epochs=1, **more)
-        return cp.train(
-            stream or make_stream(3),
-            backbone,
-            config,
-            seed,
-            tmp_path / "run",
-            on_step,
-            False,
-        )
+        stream = stream or make_stream(3)
+        return cp.train(stream, backbone, config, seed, tmp_path / "run", on_step, bar=False)
 
     return call(), call
 
@@ -48,7 +46,8 @@ def finished(bert, tmp_path):
 def test_the_same_call_loads_a_finished_run_without_training(kind, learned, learnable, bert):
     config = quick(kind, batch_limit=10, epochs=4)
     again = cp.train(learnable, bert, config, folder=learned[kind].folder, on_step=never, bar=False)
-    assert again.finished and again.predictions.equals(learned[kind].predictions)
+    assert again.finished
+    assert again.predictions.equals(learned[kind].predictions)
     assert cp.load_run(learned[kind].folder).accuracy_matrix.equals(learned[kind].accuracy_matrix)
 
 
@@ -72,39 +71,36 @@ def test_other_arguments_are_refused_by_the_name_of_the_field(finished, change, 
 
 def test_another_stream_or_backbone_is_refused(finished, tiny_models):
     _, call = finished
+    counts = {"train": 6, "valid": 3, "test": 3}
+    other_stream = cp.make_stream(make_corpus(6), 3, 2, **counts, split_seed=1)
     with pytest.raises(cp.ConpetError, match=r"stream\.fingerprint"):
-        call(stream=cp.make_stream(make_corpus(6), 3, 2, train=6, valid=3, test=3, split_seed=1))
+        call(stream=other_stream)
+    other_backbone = cp.load_backbone(tiny_models["bert"], 3, device="cpu")
     with pytest.raises(cp.ConpetError, match=r"backbone\.tuned_layers.*2 there, 3 asked"):
-        call(backbone=cp.load_backbone(tiny_models["bert"], 3, device="cpu"))
+        call(backbone=other_backbone)
 
 
 def test_a_setting_that_is_off_is_no_other_argument(bert, tmp_path):
     config = quick("dynamic", batch_limit=None, epochs=1)
     first = cp.train(make_stream(2), bert, config, folder=tmp_path, bar=False)
     again = cp.train(make_stream(2), bert, config, folder=tmp_path, bar=False, on_step=never)
-    assert again.finished and again.record == first.record
+    assert again.finished
+    assert again.record == first.record
 
 
 def test_a_run_that_is_stopped_before_its_first_stage_can_be_looked_at(bert, tmp_path):
-    run = cp.train(
-        make_stream(2), bert, quick(), folder=tmp_path, on_step=lambda step: True, bar=False
-    )
-    assert not run.finished and "stage 0 of 2" in repr(run)
+    run = cp.train(make_stream(2), bert, quick(), folder=tmp_path, on_step=stop, bar=False)
+    assert not run.finished
+    assert "stage 0 of 2" in repr(run)
 
 
 def test_a_folder_in_use_is_refused_until_its_run_is_finished(finished, bert, tmp_path):
     run, call = finished
-    cp.train(
-        make_stream(2),
-        bert,
-        quick(),
-        folder=tmp_path / "half",
-        on_step=lambda step: True,
-        bar=False,
-    )
-    with filelock.FileLock(tmp_path / "half" / ".lock"), filelock.FileLock(run.folder / ".lock"):
+    half = tmp_path / "half"
+    cp.train(make_stream(2), bert, quick(), folder=half, on_step=stop, bar=False)
+    with filelock.FileLock(half / ".lock"), filelock.FileLock(run.folder / ".lock"):
         with pytest.raises(cp.ConpetError, match=r"in use by another process.*folder="):
-            cp.train(make_stream(2), bert, quick(), folder=tmp_path / "half", bar=False)
+            cp.train(make_stream(2), bert, quick(), folder=half, bar=False)
         assert call(on_step=never).finished
 
 
@@ -120,14 +116,14 @@ def test_a_folder_in_use_is_refused_until_its_run_is_finished(finished, bert, tm
 )
 def test_a_folder_without_a_readable_record_says_what_to_do(finished, content, message):
     run, call = finished
-    (run.folder / "run.json").unlink()
+    record = run.folder / "run.json"
+    record.unlink()
+    message = f"{message}.*rain"  # "train in another folder", "train again"
     if content is not None:
-        (run.folder / "run.json").write_text(content)
-        with pytest.raises(cp.ConpetError, match=f"{message}.*rain"):
+        record.write_text(content)
+        with pytest.raises(cp.ConpetError, match=message):
             call()
-    with pytest.raises(
-        cp.ConpetError, match=f"{message}.*rain"
-    ):  # "train in another folder", "train again"
+    with pytest.raises(cp.ConpetError, match=message):
         cp.load_run(run.folder)
 
 
@@ -146,79 +142,82 @@ def test_a_loaded_run_answers_as_its_predictions_say(kind, learned, learnable, b
 
 @pytest.mark.parametrize("kind", MAIN)
 def test_texts_are_read_in_batches_and_ranked_by_task(kind, learned, learnable, bert, monkeypatch):
-    run, rows = (
-        cp.load_run(learned[kind].folder, bert),
-        np.concatenate([task.test for task in learnable]),
-    )
+    run = cp.load_run(learned[kind].folder, bert)
+    rows = np.concatenate([task.test for task in learnable])
     examples = [learnable.examples[row] for row in rows]
-    whole, sizes = run.predict(examples), []
-    forward = cp.LEARNERS[kind].answer
-    monkeypatch.setattr(
-        cp.LEARNERS[kind],
-        "answer",
-        lambda self, rows: sizes.append(len(rows)) or forward(self, rows),
-    )
+    whole = run.predict(examples)
+    sizes = []
+    answer = cp.LEARNERS[kind].answer
+
+    def recording_answer(self, rows):
+        sizes.append(len(rows))
+        return answer(self, rows)
+
+    monkeypatch.setattr(cp.LEARNERS[kind], "answer", recording_answer)
     parts = run.predict(examples, batch=7)
     assert sizes == [7] * (len(rows) // 7) + [len(rows) % 7]
     pd.testing.assert_frame_equal(whole, parts, rtol=1e-3)
     assert [sorted(ranking) for ranking in whole["ranking"]] == [[1, 2, 3]] * len(rows)
     assert [ranking[0] for ranking in whole["ranking"]] == whole["task"].tolist()
-    assert whole["ranking"].map(tuple).nunique() > (2 if kind != "vanilla" else 0)
+    fewer_than_rankings = 0 if kind == "vanilla" else 2
+    assert whole["ranking"].map(tuple).nunique() > fewer_than_rankings
 
 
 def test_forgotten_examples_were_right_once_and_are_taken_for_something_else(learned):
     run = learned["vanilla"]
     seen = 0
     for task in (1, 2, 3):
-        found = run.forgotten(task).set_index("key")
+        forgotten = run.forgotten(task).set_index("key")
         rows = run.predictions.query("task == @task")
-        right = (
-            (rows["label"] == rows["predicted"]).groupby(rows["key"]).agg(list)
-        )  # a list of stages an example
-        assert set(found.index) == {
-            key for key, stages in right.items() if any(stages) and not stages[-1]
-        }
-        for key, row in found.iterrows():
-            assert not any(right[key][row["lost"] - task :]) and right[key][row["lost"] - task - 1]
-            assert row["now"] == rows[rows["key"] == key]["predicted"].iloc[-1] != row["label"]
-        seen += len(found)
-    assert seen > 20 and run.forgotten(3).empty
+        # For each example, whether it was right in each stage from its task's on.
+        right = (rows["label"] == rows["predicted"]).groupby(rows["key"]).agg(list)
+        lost = {key for key, stages in right.items() if any(stages) and not stages[-1]}
+        assert set(forgotten.index) == lost
+        for key, row in forgotten.iterrows():
+            lost_at = row["lost"] - task
+            assert not any(right[key][lost_at:])
+            assert right[key][lost_at - 1]
+            last_answer = rows[rows["key"] == key]["predicted"].iloc[-1]
+            assert row["now"] == last_answer
+            assert last_answer != row["label"]
+        seen += len(forgotten)
+    assert seen > 20
+    assert run.forgotten(3).empty
 
 
 def test_an_example_that_comes_and_goes_is_lost_at_its_last_loss(tmp_path):
-    said = {"a": "xyxy", "b": "xxxx", "c": "yyyy", "d": "yxzz"}  # label x; one letter a stage
-    run = cp.runs.Run(
-        tmp_path,
-        Record(
-            config={"learner": "static"},
-            seed=0,
-            stream=StreamRecord("tiny", "typing", "", [["x"]], []),
-            backbone=BackboneRecord("", 1, 1, "", "cpu", "torch.float32"),
-            stages_done=4,
-        ),
+    # One letter per stage; the label is x.
+    answers = {"a": "xyxy", "b": "xxxx", "c": "yyyy", "d": "yxzz"}
+    record = Record(
+        config={"learner": "static"},
+        seed=0,
+        stream=StreamRecord("tiny", "typing", "", [["x"]], []),
+        backbone=BackboneRecord("", 1, 1, "", "cpu", "torch.float32"),
+        stages_done=4,
     )
-    run.predictions = pd.DataFrame(
-        [
-            {"stage": stage, "key": key, "task": 1, "label": "x", "predicted": letter}
-            for key, letters in said.items()
-            for stage, letter in enumerate(letters, 1)
-        ]
-    )
+    rows = []
+    for key, letters in answers.items():
+        for stage, letter in enumerate(letters, 1):
+            row = {"stage": stage, "key": key, "task": 1, "label": "x", "predicted": letter}
+            rows.append(row)
+    run = cp.runs.Run(tmp_path, record)
+    run.predictions = pd.DataFrame(rows)
     assert run.forgotten(1).to_numpy().tolist() == [["a", "x", 4, "y"], ["d", "x", 3, "z"]]
 
 
 def test_memory_is_a_row_a_stage_and_disk_adds_up_to_the_files(learned):
     for kind, run in learned.items():
         table = run.memory
-        assert table.index.tolist() == [1, 2, 3] and (
-            table[["host training", "host inference"]] > 2**20
-        ).all(axis=None)
-        kinds = ["modules", "predictions", "replay"] + (["selector"] if kind == "dynamic" else [])
-        weights = sum(
-            path.stat().st_size for path in (run.folder / "modules").rglob("*") if path.is_file()
-        )
+        assert table.index.tolist() == [1, 2, 3]
+        assert (table[["host training", "host inference"]] > 2**20).all(axis=None)
+        kinds = ["modules", "predictions", "replay"]
+        if kind == "dynamic":
+            kinds.append("selector")
+        files = [path for path in (run.folder / "modules").rglob("*") if path.is_file()]
+        weights = sum(path.stat().st_size for path in files)
         last = table[[f"disk {name}" for name in kinds]].iloc[-1]
-        assert last.drop(["disk predictions", "disk replay"]).sum() == weights and (last > 0).all()
+        assert last.drop(["disk predictions", "disk replay"]).sum() == weights
+        assert (last > 0).all()
         assert (table["disk prefix_cache"].diff().dropna() > 0).all()
     grown = {kind: run.memory["disk modules"].diff().iloc[-1] for kind, run in learned.items()}
     assert grown["dynamic"] > 4 * grown["static"] > 0  # a module a task; a head that grows
@@ -249,15 +248,16 @@ def test_a_marked_string_is_the_example_that_it_marks(learned, learnable):
     run = cp.load_run(learned["static"].folder)  # the backbone is found by its name
     examples = [learnable.examples[row] for row in learnable[0].test[:5]]
     ((start, end),) = examples[0].spans
-    texts = [
-        f"[{example.text[slice(*example.spans[0])]}]{example.text[example.spans[0][1] :]}"
-        for example in examples
-    ]
-    assert start == 0 and texts[0] != examples[0].text and run.predict([]).empty
+    texts = []
+    for example in examples:
+        first, after = example.spans[0]
+        texts.append(f"[{example.text[first:after]}]{example.text[after:]}")
+    assert start == 0
+    assert texts[0] != examples[0].text
+    assert run.predict([]).empty
     pd.testing.assert_frame_equal(run.predict(texts), run.predict(examples))
-    later = run.predict(
-        [f"north [ledge] {texts[0][1 : end + 1]}", "north ledge [" + texts[0][1 : end + 1] + "]"]
-    )
+    word = texts[0][1 : end + 1]
+    later = run.predict([f"north [ledge] {word}", f"north ledge [{word}]"])
     assert later["confidence"].nunique() == 2, "where the span stands makes no difference"
     with pytest.raises(cp.ConpetError, match=r"mark the text as \[span\]"):
         run.predict(["no mark"])
@@ -267,22 +267,21 @@ def test_a_marked_string_is_the_example_that_it_marks(learned, learnable):
 def test_replayed_counts_add_up_to_the_rows_of_all_steps(kind, learned, learnable):
     run = learned[kind]
     counts = run.replayed.groupby(["stage", "part"])["count"].sum().to_dict()
-    entries = {
-        (part["stage"], name): part for name, parts in run.record.ledgers.items() for part in parts
-    }
-    assert counts == {place: part["rows"] for place, part in entries.items()}
-    assert {part["steps"] for part in entries.values()} == {40}
-    whole_batches = {
-        part["rows"]
-        for (stage, name), part in entries.items()
-        if kind != "dynamic" or name == "selector"
-    }
+    rows_drawn = {}
+    whole_batches = set()
+    for part, entries in run.record.ledgers.items():
+        for entry in entries:
+            rows_drawn[entry["stage"], part] = entry["rows"]
+            assert entry["steps"] == 40
+            # The modules of Dynamic ConPET train on a part of each batch.
+            if kind != "dynamic" or part == "selector":
+                whole_batches.add(entry["rows"])
+    assert counts == rows_drawn
     assert whole_batches == {40 * 8}
-    task_of = {
-        learnable.examples[row].key: number
-        for number, task in enumerate(learnable, 1)
-        for row in task.train
-    }
+    task_of = {}
+    for number, task in enumerate(learnable, 1):
+        for row in task.train:
+            task_of[learnable.examples[row].key] = number
     assert [task_of[key] for key in run.replayed["key"]] == run.replayed["task"].tolist()
     assert (run.replayed["task"] <= run.replayed["stage"]).all()
 
@@ -294,7 +293,8 @@ def test_no_file_of_a_run_holds_the_text_of_an_example(learned, learnable):
         assert {path.suffix for path in files} >= {".json", ".parquet", ".safetensors"}
         for path in files:
             content = path.read_bytes().decode("utf-8", "replace")
-            content += pd.read_parquet(path).to_csv() if path.suffix == ".parquet" else ""
+            if path.suffix == ".parquet":
+                content += pd.read_parquet(path).to_csv()
             assert not [text for text in texts if text in content], path
 
 
@@ -304,27 +304,27 @@ def test_the_record_is_json_without_a_trace_of_the_machine(tiny_models, tmp_path
     backbone = cp.load_backbone(folder.name, device="cpu")
     run = cp.train(make_stream(2), backbone, quick("dynamic"), folder=tmp_path / "run", bar=False)
     files = list(run.folder.rglob("*.json"))
-    assert (
-        json.loads((run.folder / "run.json").read_text()) == run.record.to_json()
-        and len(files) >= 4
-    )
+    assert json.loads((run.folder / "run.json").read_text()) == run.record.to_json()
+    assert len(files) >= 4
+    secrets = [str(tmp_path), str(folder.parent), str(Path.home()), platform.node()]
     for path in files:
         content = path.read_text()
         json.loads(content)
-        for secret in (str(tmp_path), str(folder.parent), str(Path.home()), platform.node()):
+        for secret in secrets:
             assert secret not in content, path
 
 
 def test_a_training_that_has_ended_keeps_no_cache_mapped(bert, tmp_path):
+    def caches():
+        return [kept for kept in gc.get_objects() if type(kept) is PrefixCache]
+
     gc.collect()
-    others = [kept for kept in gc.get_objects() if type(kept) is PrefixCache]
+    others = caches()
     gc.disable()
     try:
         for name in ("static", "dynamic"):
             cp.train(make_stream(2), bert, quick(name), folder=tmp_path / name, bar=False)
-        assert [
-            kept for kept in gc.get_objects() if type(kept) is PrefixCache and kept not in others
-        ] == []
+        assert [kept for kept in caches() if kept not in others] == []
     finally:
         gc.enable()
 
@@ -338,10 +338,10 @@ def test_a_run_does_not_answer_with_another_backbone(learned, tiny_models, tmp_p
         model.get_input_embeddings().weight.data[20] += 1
         model.save_pretrained(folder)
     backbone = cp.load_backbone(str(folder), **{"tuned_layers": 2, **change}, device="cpu")
-    with pytest.raises(
-        cp.ConpetError, match=r"trained on a backbone of (tuned_layers|exit_layer|fingerprint)"
-    ):
-        cp.load_run(learned["static"].folder, backbone).predict(["[amber] birch"])
+    run = cp.load_run(learned["static"].folder, backbone)
+    message = r"trained on a backbone of (tuned_layers|exit_layer|fingerprint)"
+    with pytest.raises(cp.ConpetError, match=message):
+        run.predict(["[amber] birch"])
 
 
 def as_format_3(content: dict) -> dict:
