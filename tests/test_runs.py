@@ -369,3 +369,22 @@ def test_a_run_of_the_format_before_is_loaded_asked_and_not_trained_again(
     pd.testing.assert_frame_equal(old.predict(texts), learned[kind].predict(texts))
     config = quick(kind, batch_limit=10, epochs=4)
     assert cp.train(learnable, bert, config, folder=folder, on_step=never, bar=False).finished
+
+
+def test_the_home_sign_is_the_home_folder_wherever_a_path_is_taken(
+    tiny_models, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(shutil.copytree(tiny_models["bert"], tmp_path / "model"))
+    backbone = cp.load_backbone("~/model", tuned_layers=2, device="cpu")
+    config = quick(epochs=1)
+    run = cp.train(make_stream(2), backbone, config, folder="~/first", bar=False, cache="~/cache")
+    assert (tmp_path / "first" / "run.json").is_file() and (tmp_path / "cache").is_dir()
+    assert cp.load_run("~/first").finished and len(cp.runs_table("~")) == 1
+    assert run.export("~/exported") == tmp_path / "exported"
+    table = cp.grid([make_stream(2)], backbone, [config], [1], "~/grid", processes=1, bar=False)
+    assert table["finished"].all() and (tmp_path / "grid").is_dir()
+    (tmp_path / "mine.csv").write_text("text,label\na pond,water\na hill,land\n")
+    assert len(cp.load_corpus("table", "~/mine.csv").examples) == 2
+    assert not Path("~").exists()

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.files import user_path
 from conpet_lib.core.tensors import digest
 from conpet_lib.models.adapters import (
     TARGETS,
@@ -229,7 +230,7 @@ class Backbone:
             ConpetError: For a kind that is not known, or if no Linear module has such a name.
         """
         make_config = pet_kind(kind).make_config
-        is_folder = Path(self.name).is_dir()
+        is_folder = user_path(self.name).is_dir()
         base = Path(self.name).name if is_folder else self.name  # no path of this machine
         return make_config(rank, alpha, self._full_names(targets), base)
 

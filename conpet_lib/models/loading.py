@@ -5,6 +5,7 @@ import `backbone` and the assets of `core`. Knows nothing of what runs on it. St
 `load_backbone`.
 """
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def read_model(name: str) -> PreTrainedModel:
 
 def _read_pretrained(auto_class: Any, name: str, **settings: Any) -> Any:
     """What a class of transformers reads under a name; its errors are said in words."""
-    folder = asset_folder(name, convert_gguf) if name in ASSETS else name
+    folder = asset_folder(name, convert_gguf) if name in ASSETS else os.path.expanduser(name)
     logging.disable_progress_bar()
     try:
         return auto_class.from_pretrained(folder, **settings)

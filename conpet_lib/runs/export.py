@@ -83,7 +83,7 @@ def _card(run: "Run", places: list[str]) -> str:
     values["parts"] = ", ".join(places)
     values["rows"] = "\n".join(rows)
     values["template"] = run.learner.features.prompt.template
-    values["base"] = Path(base).name if Path(base).is_dir() else base  # no path of one machine
+    values["base"] = Path(base).name if user_path(base).is_dir() else base  # no path of one machine
     values["backbone_licence"] = licences.get(base, "see the backbone's own card")
     values["corpus_licence"] = licences.get(record.stream.corpus, "that of your own data")
     form = (DATA / "model_card.md").read_text(encoding="utf-8")
