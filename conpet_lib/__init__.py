@@ -21,6 +21,8 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+from conpet_lib.former import FORMER, install
+
 if TYPE_CHECKING:  # the same names for type checkers and editors, which do not run `__getattr__`
     from conpet_lib import metrics as metrics
     from conpet_lib import plots as plots
@@ -151,6 +153,8 @@ _ROOMS = (
 
 _FOR_PAGES = ("IPython", "ipywidgets")  # what the extra [notebooks] brings
 
+install()
+
 __all__ = [*_HOMES, "metrics", "plots", "widgets", "__version__"]
 
 
@@ -158,7 +162,7 @@ def __getattr__(name: str) -> Any:
     """Import a public name, or a room, when it is first used."""
     if name in _HOMES:
         value = getattr(import_module(f"conpet_lib.{_HOMES[name]}"), name)
-    elif name in _ROOMS:
+    elif name in _ROOMS or name in FORMER:
         value = _room(name)
     else:
         raise AttributeError(f"module 'conpet_lib' has no attribute {name!r}")

@@ -13,6 +13,7 @@ import conpet_lib as cp
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners import DynamicConPET, Selector
 from conpet_lib.learners.replay import dynamic_replay
+from conpet_lib.models.backbone import _Call
 
 THEIR_VALID_BATCHES = 10
 THEIR_VALID_BATCH_SIZE = 32
@@ -81,8 +82,9 @@ class RawFeatures(DynamicConPET):
         backbone = self.features.backbone
 
         def top(hidden, real, answer, adapter=None, config=None):
-            states = backbone._run(adapter, config, hidden=hidden, real=real, answer=answer)
-            return states.squeeze(1).float()
+            # What `Backbone.top` does, but for the scale.
+            call = _Call(real=real, hidden=hidden, answer=answer)
+            return backbone._run(call, adapter=adapter, config=config).squeeze(1).float()
 
         backbone.top = top
 

@@ -7,7 +7,10 @@ import sys
 from collections.abc import Container, Iterator
 from pathlib import Path
 
+import pytest
+
 import conpet_lib as cp
+from conpet_lib.former import FORMER
 
 LIBRARY = Path(__file__).parents[1] / "conpet_lib"
 ROOMS = (
@@ -96,6 +99,7 @@ def backward(graph: dict[str, set[str]]) -> list[str]:
     order = {name: place for place, name in enumerate(["metrics", *ROOMS])}
     order[""] = order["widgets"]
     order["__main__"] = len(order)
+    order["former"] = 0  # it imports by name, and only what is asked for
     found = []
     for module, targets in graph.items():
         late = [target for target in targets if order[room(target)] > order[room(module)]]
@@ -202,3 +206,35 @@ def test_panels_without_the_packages_of_the_pages_say_what_to_install():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "needs ipywidgets" in ended.stdout and "[notebooks]" in ended.stdout
+
+
+def test_modules_are_found_by_their_former_names_for_one_version_and_warn():
+    code = (
+        "import importlib, sys, warnings, conpet_lib as cp\n"
+        "from conpet_lib.former import FORMER\n"
+        "for name in FORMER:\n"
+        "    with warnings.catch_warnings(record=True) as told:\n"
+        "        warnings.simplefilter('always', DeprecationWarning)\n"
+        "        module = getattr(cp, name)\n"
+        "    assert module is sys.modules[f'conpet_lib.{name}']\n"
+        "    print(*[one.message for one in told if 'former name' in str(one.message)])\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for line, (name, homes) in zip(ended.stdout.splitlines(), FORMER.items(), strict=True):
+        assert f"conpet_lib.{name} is now conpet_lib.{homes[0]}" in line
+
+
+def test_what_scripts_imported_before_the_rooms_is_still_there():
+    with pytest.warns(DeprecationWarning):
+        for name in FORMER:
+            sys.modules.pop(f"conpet_lib.{name}", None)
+        from conpet_lib.backbone import ANSWER_ROW, TARGETS, load_backbone
+        from conpet_lib.config import DynamicConfig, paper
+        from conpet_lib.features import Features, PrefixCache, Store
+        from conpet_lib.files import digest, numpy_generator, write_json, write_tensors
+        from conpet_lib.registry import CONFIGS, LEARNERS, methods
+        from conpet_lib.tasks import Stream, Task, make_stream
+    assert CONFIGS["dynamic"] is DynamicConfig is cp.DynamicConfig and paper is cp.paper
+    assert load_backbone is cp.load_backbone and make_stream is cp.make_stream
+    kept = (ANSWER_ROW, TARGETS, Features, PrefixCache, Store, digest, numpy_generator, write_json)
+    assert all((*kept, write_tensors, LEARNERS, methods, Stream, Task))

@@ -131,7 +131,7 @@ def test_a_heatmap_has_the_matrix_in_its_cells(learned):
 
 def run_of(learner: str, **config):
     """What `looks` reads of a run."""
-    return SimpleNamespace(name=learner, record={"config": config})
+    return SimpleNamespace(name=learner, record=SimpleNamespace(config=config))
 
 
 def test_learners_differ_in_colour_and_marker():
