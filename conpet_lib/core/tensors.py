@@ -51,5 +51,5 @@ def _as_hashed_part(part: object) -> HashedPart:
         return as_hashed_part(part)
     form = f"{part.dtype}{tuple(part.shape)}"
     flat = part.detach().cpu().reshape(-1)
-    # seen as bytes, since numpy has no bfloat16
+    # seen as bytes, because numpy has no bfloat16
     return form, flat.view(torch.uint8).numpy().data

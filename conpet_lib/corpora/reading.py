@@ -147,7 +147,7 @@ def read_files(
     options: dict[str, object],
     report: ReadReport,
 ) -> Corpus:
-    """The corpus in files that are already chosen, always read anew.
+    """The corpus in files that are already chosen, always read again.
 
     Args:
         reader: What reads one file.

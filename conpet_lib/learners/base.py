@@ -1,4 +1,4 @@
-"""Learner: how a stage is trained, the same for every method but for the steps that it overrides.
+"""Learner: how a stage is trained, the same for every method except for the steps it overrides.
 
 In: a stream, its features, a configuration, a seed. Out: trained modules, and answers to rows. May
 import `streams` and `models`. Knows nothing of folders, runs or plots. Start at `Learner.fit`.

@@ -53,7 +53,7 @@ def dynamic_replay(
 
 
 def _in_passes(rows: Rows, count: int, generator: np.random.Generator) -> Rows:
-    """So many rows in shuffled passes over all, each pass whole but for the last."""
+    """So many rows in shuffled passes over all, each pass whole except for the last."""
     passes = math.ceil(count / len(rows))
     return np.concatenate([generator.permutation(rows) for _ in range(passes)])[:count]
 

@@ -271,7 +271,7 @@ class Backbone:
     def register(self, config: PeftConfig | None, seed: int | None = None) -> dict[str, Tensor]:
         """Put PEFT's layers for a config into the model, in place of those that are there.
 
-        One set of layers serves all modules of a config, since `top` uses a module's weights for
+        One set of layers serves all modules of a config, because `top` uses a module's weights for
         that call alone.
 
         Args:
