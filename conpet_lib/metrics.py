@@ -49,7 +49,8 @@ def accuracy_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
 def average_accuracy(R: Matrix) -> npt.NDArray[np.float64]:
     """Average accuracy after each stage: A_k = mean over i <= k of R[k, i].
 
-    It weighs tasks alike, where `whole_accuracy` weighs examples alike.
+    It weighs tasks alike, where `whole_accuracy` weighs examples alike. A task without test rows is
+    not a number in R, and is left out of the mean.
 
     Args:
         R: `(stages, tasks)` accuracy matrix.
@@ -60,7 +61,7 @@ def average_accuracy(R: Matrix) -> npt.NDArray[np.float64]:
     Source: Lopez-Paz and Ranzato 2017, ACC.
     """
     matrix = np.asarray(R, dtype=float)
-    averages = [np.mean(row[:stage]) for stage, row in enumerate(matrix, 1)]
+    averages = [_mean_of_tested(row[:stage]) for stage, row in enumerate(matrix, 1)]
     return np.array(averages)
 
 
@@ -85,7 +86,8 @@ def forgetting(R: Matrix) -> float:
     """Forgetting: F = mean over i < T of (max over i <= k < T of R[k, i]) - R[T, i].
 
     It starts from the best accuracy that a task had before the last stage, where
-    `backward_transfer` starts from the accuracy at the task's own stage.
+    `backward_transfer` starts from the accuracy at the task's own stage. Tasks without test rows
+    are left out of the mean.
 
     Args:
         R: `(stages, tasks)` accuracy matrix.
@@ -100,7 +102,7 @@ def forgetting(R: Matrix) -> float:
     if last == 0:
         return float("nan")
     losses = [np.max(matrix[task:last, task]) - matrix[last, task] for task in range(last)]
-    return float(np.mean(losses))
+    return _mean_of_tested(np.array(losses))
 
 
 def backward_transfer(R: Matrix) -> float:
@@ -122,7 +124,13 @@ def backward_transfer(R: Matrix) -> float:
     if last == 0:
         return float("nan")
     own_stage = np.diag(matrix)[:last]
-    return float(np.mean(matrix[last, :last] - own_stage))
+    return _mean_of_tested(matrix[last, :last] - own_stage)
+
+
+def _mean_of_tested(values: npt.NDArray[np.float64]) -> float:
+    """The mean of the numbers of tasks that have test rows; not a number if none has."""
+    tested = values[~np.isnan(values)]
+    return float(np.mean(tested)) if len(tested) else float("nan")
 
 
 def intransigence(R: Matrix, joint: Matrix) -> float:

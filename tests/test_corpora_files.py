@@ -267,3 +267,15 @@ def test_files_of_any_name_beside_a_corpus_do_no_harm_and_what_was_read_is_not_c
         cp.ConpetError, match=r"(?s)in 0 files. Tried.*- DyGIE.. JSON lines: an object a line"
     ):
         cp.load_corpus("ace", tmp_path / "none")
+
+
+def test_hidden_folders_such_as_the_checkpoints_of_notebooks_are_not_read(tmp_path):
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "mine.csv").write_text("text,label\nrain again,weather\ngoal now,sport\n")
+    older = "text,label\nrain again,weather\ngoal now,weather\nold row,sport\n"
+    (tmp_path / ".ipynb_checkpoints" / "mine-checkpoint.csv").write_text(older)
+    corpus = cp.load_corpus("table", tmp_path)
+    assert [(one.text, one.label) for one in corpus.examples] == [
+        ("rain again", "weather"),
+        ("goal now", "sport"),
+    ]

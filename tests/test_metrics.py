@@ -120,3 +120,12 @@ def test_calibration_sets_confidence_beside_accuracy_bin_by_bin():
     assert table["accuracy"].to_dict() == approx({5: 0, 9: 1})
     assert table["confidence"].to_dict() == approx({5: (0.55 + 0.58) / 2, 9: (0.95 + 1 + 0.91) / 3})
     assert metrics.calibration(LEDGER, bins=2)["rows"].to_dict() == {1: 6}
+
+
+def test_a_task_without_test_rows_is_left_out_of_every_mean():
+    nan = float("nan")
+    R = [[0.9, nan, nan], [0.6, nan, nan], [0.5, nan, 0.7]]
+    assert metrics.average_accuracy(R) == pytest.approx([0.9, 0.6, (0.5 + 0.7) / 2])
+    assert metrics.forgetting(R) == pytest.approx(0.9 - 0.5)
+    assert metrics.backward_transfer(R) == pytest.approx(0.5 - 0.9)
+    assert np.isnan(metrics.forgetting([[nan, nan], [nan, nan]]))

@@ -18,6 +18,7 @@ from transformers import AutoModel
 import conpet_lib as cp
 from conpet_lib.core.files import digest
 from conpet_lib.models.prefix import PrefixCache
+from conpet_lib.runs import marked
 from conpet_lib.runs.record import BackboneRecord, Record, StreamRecord, seal
 
 
@@ -388,3 +389,46 @@ def test_the_home_sign_is_the_home_folder_wherever_a_path_is_taken(
     (tmp_path / "mine.csv").write_text("text,label\na pond,water\na hill,land\n")
     assert len(cp.load_corpus("table", "~/mine.csv").examples) == 2
     assert not Path("~").exists()
+
+
+def test_one_text_is_a_list_of_one_and_not_of_its_letters(learned, learnable):
+    run = learned["static"]
+    example = learnable.examples[learnable[0].test[0]]
+    (start, end), text = example.spans[0], example.text
+    marked_text = f"[{text[start:end]}]{text[end:]}"
+    assert len(run.predict(marked_text)) == len(run.predict(example)) == 1
+    pd.testing.assert_frame_equal(run.predict(marked_text), run.predict([marked_text]))
+
+
+def test_a_mark_is_taken_by_its_place_and_other_brackets_stay():
+    example = marked("the [Foo] class uses {braces}", "typing")
+    assert example.text == "the Foo class uses {braces}" and example.span_texts() == ("Foo",)
+    relation = marked("{Oslo} is where (so [Ann] says) it rains", "relation")
+    assert relation.text == "Oslo is where (so Ann says) it rains"
+    assert relation.span_texts() == ("Ann", "Oslo")
+    with pytest.raises(cp.ConpetError, match=r"\[span\], once; it has \[1\], \[Oslo\]"):
+        marked("see [1] for the map of [Oslo]", "typing")
+
+
+def test_numbers_of_a_task_without_test_rows_belong_to_no_other_task(bert, tmp_path):
+    words = ["amber", "birch", "cedar", "delta"]
+    rows = []
+    for number, word in enumerate(words):
+        for row in range(12):
+            part = "train" if number == 1 or row < 8 else "valid" if row < 10 else "test"
+            rows.append({"text": f"{word} number {row}", "label": word, "part": part})
+    stream = cp.make_stream(
+        cp.load_corpus("table", pd.DataFrame(rows)),
+        labels=[[word] for word in words],
+        train=None,
+        valid=None,
+        test=None,
+        order_seed=None,
+    )
+    run = cp.train(stream, bert, quick(), folder=tmp_path / "run", bar=False)
+    matrix = run.accuracy_matrix
+    assert list(matrix) == [1, 2, 3, 4] and matrix[2].isna().all()
+    assert run.average_accuracy.iloc[-1] == matrix.loc[4, [1, 3, 4]].mean()
+    assert not np.isnan(run.forgetting)
+    card = (run.export(tmp_path / "exported") / "README.md").read_text()
+    assert "| 3 | cedar | 8 | 2 | 2 |" in card and "| 2 | birch | 12 | 0 | 0 |" in card

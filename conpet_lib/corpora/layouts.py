@@ -35,7 +35,13 @@ BROKEN = (
 
 def _files_below(folder: Path) -> list[Path]:
     """The files in a folder and below it, without hidden ones; none if there is no folder."""
-    return sorted(path for path in folder.rglob("[!.]*") if path.is_file())
+    files = []
+    for path in sorted(folder.rglob("*")):
+        # Hidden files and folders are no data: JupyterLab keeps older copies in such a folder.
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.is_file() and not is_hidden:
+            files.append(path)
+    return files
 
 
 def _unpack(file: Path, folder: Path) -> bool:

@@ -28,13 +28,16 @@ MARKS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
-def predict(run: "Run", texts: Sequence[Example | str], batch: int = 512) -> pd.DataFrame:
+def predict(
+    run: "Run", texts: Sequence[Example | str] | Example | str, batch: int = 512
+) -> pd.DataFrame:
     """Answers to new text.
 
     Args:
         run: What answers.
         texts: Examples, or strings: `[span]` for entity typing, `[head]` and `{tail}` for
-            relations, `noun: definition` for WordNet, plain text otherwise.
+            relations, `noun: definition` for WordNet, plain text otherwise. One alone is a list of
+            one.
         batch: Texts that are answered together.
 
     Returns:
@@ -44,6 +47,8 @@ def predict(run: "Run", texts: Sequence[Example | str], batch: int = 512) -> pd.
     Raises:
         ConpetError: If a string is not marked as its kind of corpus needs it.
     """
+    if isinstance(texts, (str, Example)):
+        texts = [texts]  # one text, not a list of its characters
     kind = run.record.stream.kind
     examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
     learner = run.reading(examples)
@@ -63,21 +68,27 @@ def marked(text: str, kind: str) -> Example:
         ConpetError: If a mark is missing.
     """
     patterns, hint = MARKS[kind]
-    matches = []
-    for pattern in patterns:
-        match = re.search(pattern, text)
-        if match is None:
-            raise ConpetError(f"{text!r}: mark the text as {hint}.")
-        matches.append(match)
-    has_brackets = "[" in hint
-
-    def bare(part: str) -> str:
-        """A part of the text without its marks."""
-        return re.sub(r"[\[\]{}]", "", part) if has_brackets else part
-
+    matches = [_only_match(pattern, text, hint) for pattern in patterns]
+    # Only the signs of the marks go; other brackets are a part of the text.
+    signs: set[int] = set()
+    if "[" in hint:
+        signs = {sign for match in matches for sign in (match.start(), match.end() - 1)}
+    bare = "".join(letter for place, letter in enumerate(text) if place not in signs)
     spans = []
     for match in matches:
-        start = len(bare(text[: match.start(1)]))
-        end = len(bare(text[: match.end(1)]))
-        spans.append((start, end))
-    return Example(key="given", text=bare(text), spans=tuple(spans), label="")
+        start, end = match.span(1)
+        before_start = sum(sign < start for sign in signs)
+        before_end = sum(sign < end for sign in signs)
+        spans.append((start - before_start, end - before_end))
+    return Example(key="given", text=bare, spans=tuple(spans), label="")
+
+
+def _only_match(pattern: str, text: str, hint: str) -> re.Match[str]:
+    """Where a mark stands; refused if it is missing, or stands more than once."""
+    matches = list(re.finditer(pattern, text))
+    if not matches:
+        raise ConpetError(f"{text!r}: mark the text as {hint}.")
+    if len(matches) > 1:
+        found = ", ".join(match[0] for match in matches)
+        raise ConpetError(f"{text!r}: mark the text as {hint}, once; it has {found}.")
+    return matches[0]

@@ -83,8 +83,9 @@ class Run:
 
     @property
     def accuracy_matrix(self) -> pd.DataFrame:
-        """`R[k, i]`, stages x tasks, both from 1."""
-        return metrics.accuracy_matrix(self.predictions)
+        """`R[k, i]`, stages x tasks, both from 1; not a number for a task without test rows."""
+        tasks = pd.RangeIndex(1, self.record.stages_done + 1, name="task")
+        return metrics.accuracy_matrix(self.predictions).reindex(columns=tasks)
 
     @property
     def average_accuracy(self) -> pd.Series:
@@ -196,12 +197,15 @@ class Run:
             part.features = features
         return learner
 
-    def predict(self, texts: Sequence["Example | str"], batch: int = 512) -> pd.DataFrame:
+    def predict(
+        self, texts: "Sequence[Example | str] | Example | str", batch: int = 512
+    ) -> pd.DataFrame:
         """Answers to new text; see `conpet_lib.runs.predicting.predict`.
 
         Args:
             texts: Examples, or strings: `[span]` for entity typing, `[head]` and `{tail}` for
-                relations, `noun: definition` for WordNet, plain text otherwise.
+                relations, `noun: definition` for WordNet, plain text otherwise. One alone is a
+                list of one.
             batch: Texts that are answered together.
 
         Returns:
