@@ -4,7 +4,6 @@ Vanilla and full tuning without replay are the lower bounds, training on all tas
 upper one. Start at `Vanilla`.
 """
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -74,11 +73,10 @@ class Joint(StaticConPET):
         Args:
             stage: The stage, from 1.
         """
-        limit: int | None = self.config.limit(stage)
-        if limit is not None:
-            return limit * stage
-        rows = sum(len(task.train) for task in self.stream[:stage])
-        return math.ceil(rows / int(self.config.batch_size))
+        batches = super().batches_per_epoch(stage)
+        if self.config.limit(stage) is None:
+            return batches  # a pass over all rows seen is as long as it is
+        return batches * stage
 
 
 @dataclass(frozen=True, kw_only=True)
