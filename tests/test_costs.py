@@ -57,7 +57,7 @@ def adapter_size(backbone, **more) -> int:
 
 def test_llama_7b_has_3213_times_as_many_weights_as_its_lora(monkeypatch):
     # Weights that are not there have no hash.
-    monkeypatch.setattr("conpet_lib.models.backbone.digest", lambda *parts: "")
+    monkeypatch.setattr("conpet_lib.models.layers.digest", lambda *parts: "")
     # The authors' shapes.
     config = LlamaConfig(
         vocab_size=32000,

@@ -3,8 +3,9 @@
 In: token numbers, and a PET module's weights or none. Out: hidden states at the boundary
 (`Backbone.prefix`), and from these the answer feature at the exit layer (`Backbone.top`). The model
 runs its own forward, which makes masks and positions; a gate in front of each layer lets through
-those of a prefix or those of a top. May import `adapters` and `answer_rows`. Knows nothing of
-tasks, prompts, heads or files. Start at `Backbone.top`; `load_backbone` makes one.
+those of a prefix or those of a top, and ends the call when the result is there. May import
+`adapters`, `answer_rows`, `layers` and `observing`. Knows nothing of tasks, prompts, heads or
+files. Start at `Backbone.top`; `load_backbone` makes one, and `probe` proves it.
 """
 
 import threading
@@ -20,7 +21,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path
-from conpet_lib.core.tensors import digest
 from conpet_lib.models.adapters import (
     TARGETS,
     file_names,
@@ -30,6 +30,8 @@ from conpet_lib.models.adapters import (
     take_out,
 )
 from conpet_lib.models.answer_rows import ANSWER_ROW, AnswerRow, pick
+from conpet_lib.models.layers import checked_depth, fingerprint_of, name_of_layers, positions_of
+from conpet_lib.models.observing import Observed, Reached, observe
 
 TINY = 1e-6  # keeps the scale of a feature finite
 
@@ -68,6 +70,11 @@ class Backbone:
         layers_name: What the model calls the list of them.
         answer_row: The short form of the exit layer; None: the whole layer is run.
         hidden_size: Width of the hidden states.
+        observed: What the model itself did with short prompts before it was cut; None on "meta".
+        encoder: Whether the answer is read at a mask: tokens see those behind them, and the
+            tokenizer has a mask token.
+        positions: The longest prompt that the model can read, in tokens; None: any.
+        vocabulary: How many token numbers the model has embeddings for.
         weights: Number of weights, those of layers above the exit included.
         device: Where it computes.
         dtype: In what type it computes; bfloat16 means autocast, the weights stay float32.
@@ -94,9 +101,11 @@ class Backbone:
         self.device = device
         self.dtype = dtype
         self.weights = sum(weight.numel() for weight in model.parameters())
-        self.layers_name = _name_of_layers(model)
+        self.layers_name = name_of_layers(model)
         self.layers = model.get_submodule(self.layers_name)
-        tuned = _checked_depth(name, exit_layer, tuned_layers, len(self.layers))
+        tuned = checked_depth(name, exit_layer, tuned_layers, len(self.layers))
+        self.positions = positions_of(model)
+        self.vocabulary: int = model.get_input_embeddings().weight.shape[0]
         self.exit_layer = exit_layer
         self.tuned_layers = tuned
         self.boundary = exit_layer - tuned
@@ -104,7 +113,13 @@ class Backbone:
         model.pooler = None  # nothing reads it, where there is one
         self.model = model.to(device).eval().requires_grad_(False)
         self.hidden_size = model.config.hidden_size
-        self.fingerprint = _fingerprint(self.model, device, dtype)
+        self.fingerprint = fingerprint_of(self.model, device, dtype)
+        self.observed: Observed | None = None
+        if device.type != "meta":  # nothing can be computed there
+            with self._precision():
+                self.observed = observe(self.model, self.layers, device)
+        has_mask = tokenizer is not None and tokenizer.mask_token_id is not None
+        self.encoder = has_mask and not (self.observed and self.observed.causal)
         self.registered: dict[str, object] | None = None
         self.busy = threading.RLock()
         self.answer_row: AnswerRow | None = ANSWER_ROW.get(type(self.layers[-1]))
@@ -116,52 +131,61 @@ class Backbone:
         self,
         number: int,
         layer: nn.Module,
-        whole: Callable[..., Tensor],
+        whole: Callable[..., Tensor | tuple[Tensor, ...]],
         hidden: Tensor,
         *args: object,
         **kwargs: object,
-    ) -> Tensor:
+    ) -> Tensor | tuple[Tensor | None, ...]:
         """What a layer gives: its own output, or its input where the call does not run it."""
         call = self._call
         assert call is not None, "a layer runs within `_run` only"
         if number == self.boundary:  # a prefix ends here, a top starts
+            if call.answer is None:
+                call.result = hidden
+                raise Reached
             if call.hidden is not None:
                 hidden = call.hidden
-            call.result = hidden
-        in_top = number >= self.boundary
-        if in_top != (call.answer is not None):
-            return hidden
-        is_exit = number == self.exit_layer - 1
-        if is_exit and self.answer_row is not None:
+        if number < self.boundary and call.answer is not None:
+            return self._skipped(number, hidden)
+        if number < self.exit_layer - 1:
+            return whole(hidden, *args, **kwargs)
+        assert call.answer is not None, "a prefix ends at the boundary, below the exit layer"
+        if self.answer_row is not None:
             call.result = self.answer_row(layer, hidden, call.answer, call.real, **kwargs)
+        else:
+            out = whole(hidden, *args, **kwargs)
+            call.result = pick(out[0] if isinstance(out, tuple) else out, call.answer)
+        raise Reached
+
+    def _skipped(self, number: int, hidden: Tensor) -> Tensor | tuple[Tensor | None, ...]:
+        """What a layer that is not run gives: its input, in the form of its own answer."""
+        values = self.observed.returned[number] if self.observed else None
+        if values is None:
             return hidden
-        out = whole(hidden, *args, **kwargs)
-        if is_exit and call.answer is not None:
-            state = out[0] if isinstance(out, tuple) else out
-            call.result = pick(state, call.answer)
-        return out
+        return (hidden, *[None] * (values - 1))
+
+    def _precision(self) -> torch.autocast:
+        """A context in which the model computes in `dtype`."""
+        in_bfloat16 = self.dtype == torch.bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=in_bfloat16)
 
     def _run(
         self,
         call: _Call,
-        ids: Tensor | None = None,
+        ids: Tensor,
         adapter: Mapping[str, Tensor] | None = None,
         config: PeftConfig | None = None,
     ) -> Tensor:
         """Run the model once through the gates: the prefix of token numbers, or a top."""
-        in_bfloat16 = self.dtype == torch.bfloat16
-        with self.busy, torch.autocast(self.device.type, torch.bfloat16, enabled=in_bfloat16):
+        with self.busy, self._precision():
             if adapter:
                 self._put_in(config)
             self._call = call
-            inputs = {
-                "input_ids": ids,
-                "inputs_embeds": call.hidden,
-                "attention_mask": call.real.long(),
-                "use_cache": False,
-            }
+            inputs = {"input_ids": ids, "attention_mask": call.real.long(), "use_cache": False}
             try:
                 torch.func.functional_call(self.model, dict(adapter or {}), kwargs=inputs)
+            except Reached:
+                pass
             finally:
                 self._call = None  # a batch that is kept here is kept on the device
         assert call.result is not None, "a call passes the boundary"
@@ -178,7 +202,7 @@ class Backbone:
         Returns:
             `(batch, tokens, hidden)`; they mean nothing where `real` is False.
         """
-        return self._run(_Call(real=real.to(self.device)), ids=ids.to(self.device))
+        return self._run(_Call(real=real.to(self.device)), ids.to(self.device))
 
     def top(
         self,
@@ -187,6 +211,7 @@ class Backbone:
         answer: Tensor,
         adapter: Mapping[str, Tensor] | None = None,
         config: PeftConfig | None = None,
+        ids: Tensor | None = None,
     ) -> Tensor:
         """Compute the answer feature from the prefix.
 
@@ -198,16 +223,20 @@ class Backbone:
             answer: `(batch,)` int64, the answer positions.
             adapter: A PET module's weights, `{name: tensor}`; None or empty for the bare backbone.
             config: PEFT's config of that module; None for weights of the model's own.
+            ids: `(batch, tokens)` int64, the token numbers behind a prefix, for the few models
+                whose layers read them; None: zeros stand for them.
 
         Returns:
             `(batch, hidden)` float32, scaled to unit root mean square.
         """
         if hidden.is_floating_point():
             call = _Call(real=real, hidden=hidden, answer=answer)
-            state = self._run(call, adapter=adapter, config=config)
+            if ids is None:
+                ids = torch.zeros_like(real, dtype=torch.int64)
         else:
             call = _Call(real=real, answer=answer)
-            state = self._run(call, ids=hidden, adapter=adapter, config=config)
+            ids = hidden
+        state = self._run(call, ids, adapter, config)
         feature = state.squeeze(1).float()
         mean_square = feature.square().mean(-1, keepdim=True)
         return feature * mean_square.add(TINY).rsqrt()
@@ -309,41 +338,3 @@ class Backbone:
             f"tuned_layers={self.tuned_layers}, device={str(self.device)!r}, dtype={self.dtype}, "
             f"{self.weights:,} weights)"
         )
-
-
-def _name_of_layers(model: PreTrainedModel) -> str:
-    """What a model calls the list of its layers."""
-    count = model.config.num_hidden_layers
-    name: str
-    for name, part in model.named_modules():
-        if isinstance(part, nn.ModuleList) and len(part) == count:
-            return name
-    raise ConpetError(
-        f"{type(model).__name__} has no list of {count} layers that could be run one by one. "
-        "Use an encoder or a causal decoder, such as BERT, RoBERTa, LLaMA, Qwen or Mistral."
-    )
-
-
-def _checked_depth(name: str, exit_layer: int, tuned_layers: int | str, count: int) -> int:
-    """The number of tuned layers, once the depths are known to be possible."""
-    if not isinstance(exit_layer, int) or not 1 <= exit_layer <= count:
-        raise ConpetError(
-            f"exit_layer={exit_layer!r}: {name} has {count} layers; use 1 to {count}."
-        )
-    tuned = exit_layer if tuned_layers == "all" else tuned_layers
-    if not isinstance(tuned, int) or not 1 <= tuned <= exit_layer:
-        raise ConpetError(
-            f"tuned_layers={tuned!r}: use 1 to {exit_layer} (the exit layer), or 'all'."
-        )
-    return tuned
-
-
-def _fingerprint(model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> str:
-    """Hash of all that a hidden state depends on beside the prompt."""
-    named_weights: list[object] = []
-    for name, weight in model.state_dict().items():
-        named_weights += [name, weight]
-    shape = model.config.to_dict()
-    for note in ("_name_or_path", "transformers_version"):  # where it came from changes nothing
-        shape.pop(note, None)
-    return digest(*named_weights, shape, device.type, dtype)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from conpet_lib.core.assets import cache_folder
+from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import digest
 from conpet_lib.core.store import Store
 from conpet_lib.corpora.example import Example
@@ -61,7 +62,8 @@ class Features:
         folder = Path(cache or cache_folder())
         self.examples = examples
         self.backbone = backbone
-        self.prompt = Prompt(backbone.tokenizer, kind, max_tokens)
+        _check_positions(backbone, max_tokens)
+        self.prompt = Prompt(backbone.tokenizer, kind, max_tokens, backbone.encoder)
         self.prefixes = PrefixCache(backbone, Store(folder / "prefix.sqlite", PREFIX_BYTES))
         self.logits = Store(folder / "logits.sqlite", LOGIT_BYTES)
         self.passes: Counter[str] = Counter()
@@ -94,9 +96,19 @@ class Features:
         """
         if row not in self.encoded:
             encoded = self.prompt.encode(self.examples[row])
+            self._check_tokens(row, encoded)
             self.passes.update(truncated=int(encoded.cut > 0), cut_tokens=encoded.cut)
             self.encoded[row] = encoded
         return self.encoded[row]
+
+    def _check_tokens(self, row: int, encoded: Encoded) -> None:
+        """Refuse a prompt with a token that the model has no embedding for."""
+        if max(encoded.tokens) >= self.backbone.vocabulary:
+            raise ConpetError(
+                f"{self.examples[row].key}: its prompt has the token {max(encoded.tokens)}, and "
+                f"{self.backbone.name!r} has embeddings for {self.backbone.vocabulary} tokens. Is "
+                "the tokenizer that of another model?"
+            )
 
     def fill(self, rows: Rows, on_group: Progress = silent) -> None:
         """Compute the prefixes of rows that the cache lacks.
@@ -121,19 +133,16 @@ class Features:
         device = self.backbone.device
         prompts = [self.encode(row) for row in rows]
         tokens = [prompt.tokens for prompt in prompts]
+        ids, real = padded(tokens, length)
         from_tokens = module is not None and module.whole  # its embeddings are trained as well
-        if from_tokens:
-            start, real = padded(tokens, length)
-        else:
-            start, real = self.prefixes.batch(tokens, length)
+        start = ids if from_tokens else self.prefixes.batch(tokens, length)[0]
         answer = torch.tensor([prompt.answer for prompt in prompts], device=device)
         labels = 0 if module is None else len(module.owner)
         self._count(len(rows), real.numel(), len(rows) * labels)
-        start = start.to(device)
-        real = real.to(device)
+        start, real, ids = (part.to(device) for part in (start, real, ids))
         if module is None:
-            return self.backbone.top(start, real, answer)
-        return self.backbone.top(start, real, answer, module.adapter, module.config)
+            return self.backbone.top(start, real, answer, ids=ids)
+        return self.backbone.top(start, real, answer, module.adapter, module.config, ids)
 
     def _count(self, rows: int, tokens: int, scores: int) -> None:
         """Add one pass to `counts`."""
@@ -229,3 +238,12 @@ class Features:
             part = order[start : start + INFERENCE_ROWS]
             result[part] = run(rows[part], module).float().cpu()
         return result
+
+
+def _check_positions(backbone: Backbone, max_tokens: int) -> None:
+    """Refuse prompts that may be longer than what the model was made for."""
+    if backbone.positions is not None and max_tokens > backbone.positions:
+        raise ConpetError(
+            f"max_tokens={max_tokens}: {backbone.name} has {backbone.positions} positions; use at "
+            "most as many. Longer prompts are cut around their spans."
+        )

@@ -1,7 +1,7 @@
 """Loading: a backbone by its name.
 
 In: the name of a packaged model, a folder, or a name on the hub. Out: a `Backbone` on a device. May
-import `backbone` and the assets of `core`. Knows nothing of what runs on it. Start at
+import `backbone`, `probe` and the assets of `core`. Knows nothing of what runs on it. Start at
 `load_backbone`.
 """
 
@@ -11,16 +11,25 @@ from typing import Any
 
 import accelerate
 import torch
-from transformers import AutoModel, AutoTokenizer, PreTrainedModel, logging
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    logging,
+)
 
 from conpet_lib.core.assets import ASSETS, asset_folder
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.tensors import write_tensors
 from conpet_lib.models.backbone import Backbone
+from conpet_lib.models.probe import probe
 
 # Exit layer and tuned layers of backbones where the last layer and 1 are not the best choice:
 # the middle layers of smollm2-135m separate better than its last.
 DEPTHS = {"smollm2-135m": (18, 2)}
+NEVER_READ = ("pooler.",)  # weights above the layers; many a file leaves them out
+POINTER = b"version https://git-lfs"  # what stands in place of weights that were not fetched
 
 
 def load_backbone(
@@ -45,7 +54,8 @@ def load_backbone(
         The backbone.
 
     Raises:
-        ConpetError: For a model or settings that cannot be used; it says which can.
+        ConpetError: For a model or settings that cannot be used: a folder that lacks a part or
+            holds an adapter, a model that is another one in two pieces. It says what to do.
     """
     chosen = _usable_device(device)
     if dtype is None:
@@ -54,9 +64,10 @@ def load_backbone(
     if dtype not in ("float32", "bfloat16"):
         raise ConpetError(f"dtype={dtype!r}: use 'float32' or 'bfloat16'.")
     model = read_model(name)
-    tokenizer = _read_pretrained(AutoTokenizer, name)
+    tokenizer = _read_tokenizer(name)
+    _check_vocabulary(name, model, tokenizer)
     usual_exit, usual_tuned = DEPTHS.get(name, (model.config.num_hidden_layers, 1))
-    return Backbone(
+    backbone = Backbone(
         name,
         model,
         tokenizer,
@@ -65,6 +76,8 @@ def load_backbone(
         chosen,
         getattr(torch, dtype),
     )
+    probe(backbone)
+    return backbone
 
 
 def _usable_device(device: str | None) -> torch.device:
@@ -91,21 +104,83 @@ def read_model(name: str) -> PreTrainedModel:
     Raises:
         ConpetError: If there is no model of this name.
     """
-    return _read_pretrained(AutoModel, name, dtype=torch.float32, use_safetensors=True)
+    settings = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
+    model, found = _read_pretrained(AutoModel, name, **settings)
+    lacking = sorted(key for key in found["missing_keys"] if not key.startswith(NEVER_READ))
+    if lacking:  # transformers draws them at random
+        raise ConpetError(
+            f"The backbone {name!r} lacks {len(lacking)} of its weights, such as {lacking[0]}. "
+            "Download it again, or take the model from which its config.json is."
+        )
+    return model
 
 
 def _read_pretrained(auto_class: Any, name: str, **settings: Any) -> Any:
     """What a class of transformers reads under a name; its errors are said in words."""
     folder = asset_folder(name, convert_gguf) if name in ASSETS else os.path.expanduser(name)
+    if Path(folder).is_dir():
+        _check_folder(name, Path(folder))
     logging.disable_progress_bar()
     try:
         return auto_class.from_pretrained(folder, **settings)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of any kind: files and their readers are foreign
+        first_line = str(error).strip().partition("\n")[0]
         raise ConpetError(
-            f"The backbone {name!r} could not be loaded: {str(error).splitlines()[0]} Give a "
-            "folder with a Hugging Face model, a name on the hub, or one of: minilm-l6, "
-            "smollm2-135m."
+            f"The backbone {name!r} could not be loaded: {first_line} ({type(error).__name__}). "
+            "Give a folder with a whole Hugging Face model, a name on the hub, or one of: "
+            "minilm-l6, smollm2-135m."
         ) from error
+
+
+def _check_folder(name: str, folder: Path) -> None:
+    """Refuse a folder that transformers would read as something else than a whole model."""
+    if (folder / "adapter_config.json").is_file():
+        raise ConpetError(
+            f"The backbone {name!r} is the folder of an adapter, not of a model. Put the adapter "
+            "into its base model first: AutoPeftModel.from_pretrained(folder).merge_and_unload()"
+            ".save_pretrained(another_folder); save the tokenizer there as well."
+        )
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as opened:
+            if opened.read(len(POINTER)) == POINTER:
+                raise ConpetError(
+                    f"The backbone {name!r}: {file.name} is a pointer of Git LFS and not the "
+                    "weights. Run `git lfs pull` in the folder."
+                )
+
+
+def _read_tokenizer(name: str) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model; transformers makes one of no words where its files are missing."""
+    tokenizer: PreTrainedTokenizerBase = _read_pretrained(AutoTokenizer, name)
+    folder = Path(name).expanduser()
+    files = {*type(tokenizer).vocab_files_names.values(), "tokenizer.json"}
+    reads_files = bool(type(tokenizer).vocab_files_names)
+    if folder.is_dir() and reads_files and not any((folder / file).is_file() for file in files):
+        raise ConpetError(
+            f"The backbone {name!r} has no tokenizer: its folder has none of "
+            f"{', '.join(sorted(files))}. Save it beside the model: "
+            "AutoTokenizer.from_pretrained(...).save_pretrained(folder)."
+        )
+    return tokenizer
+
+
+def _check_vocabulary(
+    name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Refuse a tokenizer with words that the model has no embeddings for."""
+    embeddings = model.get_input_embeddings().weight.shape[0]
+    special = set(tokenizer.all_special_tokens) | set(tokenizer.get_added_vocab())
+    beyond = [
+        word
+        for word, number in tokenizer.get_vocab().items()
+        if number >= embeddings and word not in special
+    ]
+    if beyond:
+        raise ConpetError(
+            f"The backbone {name!r}: its tokenizer has {len(beyond)} words, such as {beyond[0]!r}, "
+            f"whose numbers lie beyond the model's {embeddings} embeddings. It belongs to another "
+            "model."
+        )
 
 
 def convert_gguf(folder: Path) -> None:

@@ -98,8 +98,7 @@ def answer_positions(backbone: Backbone, lengths: tuple[int, ...]) -> Tensor:
         `(batch,)` int64: in the middle for an encoder, the last token for a decoder.
     """
     last = torch.tensor(lengths, device=backbone.device) - 1
-    is_encoder = backbone.tokenizer.mask_token_id is not None
-    return last // 2 if is_encoder else last
+    return last // 2 if backbone.encoder else last
 
 
 def features_by(backbone: Backbone, batch: Batch, module: PetModule | None = None) -> Tensor:

@@ -56,7 +56,7 @@ def examples(
     """
     rows = [row for row, example in enumerate(corpus.examples) if label in ("", example.label)]
     drawn = np.random.default_rng(seed).choice(rows, min(count, len(rows)), replace=False)
-    prompt = Prompt(backbone.tokenizer, corpus.kind)
+    prompt = Prompt(backbone.tokenizer, corpus.kind, encoder=backbone.encoder)
     return display.HTML("".join(card(corpus.examples[row], prompt) for row in drawn))
 
 
