@@ -25,20 +25,16 @@ if TYPE_CHECKING:
 
     Weights = Mapping[str, Tensor]
 
-# Linear modules that carry a PET module, by the last part of their name: query, key, value,
-# attention output and MLP up projection, as BERT calls them and as LLaMA does.
-TARGETS = (
-    "query",
-    "key",
-    "value",
-    "attention.output.dense",
-    "intermediate.dense",
-    "q_proj",
-    "k_proj",
-    "v_proj",
-    "o_proj",
-    "up_proj",
-)
+# Linear modules that carry a PET module, by the last part of their name, as BERT calls them and as
+# LLaMA does.
+ROLES = {
+    "query": ("query", "q_proj"),
+    "key": ("key", "k_proj"),
+    "value": ("value", "v_proj"),
+    "attention output": ("attention.output.dense", "o_proj"),
+    "MLP up projection": ("intermediate.dense", "up_proj"),
+}
+TARGETS = tuple(names[place] for place in (0, 1) for names in ROLES.values())
 IN_A_PEFT_MODEL = "base_model.model."  # where PEFT's own wrapper keeps the model, in names of files
 
 

@@ -35,6 +35,8 @@ from conpet_lib.models.observing import Observed, Reached, observe
 
 TINY = 1e-6  # keeps the scale of a feature finite
 
+Layer = Callable[..., Tensor | tuple[Tensor, ...]]
+
 
 @dataclass
 class _Call:
@@ -131,7 +133,7 @@ class Backbone:
         self,
         number: int,
         layer: nn.Module,
-        whole: Callable[..., Tensor | tuple[Tensor, ...]],
+        whole: Layer,
         hidden: Tensor,
         *args: object,
         **kwargs: object,
@@ -139,30 +141,39 @@ class Backbone:
         """What a layer gives: its own output, or its input where the call does not run it."""
         call = self._call
         assert call is not None, "a layer runs within `_run` only"
-        if number == self.boundary:  # a prefix ends here, a top starts
-            if call.answer is None:
+        in_top = call.answer is not None
+        if in_top and number < self.boundary:
+            return self._skipped(number, hidden)
+        if number == self.boundary:
+            if not in_top:
                 call.result = hidden
                 raise Reached
-            if call.hidden is not None:
-                hidden = call.hidden
-        if number < self.boundary and call.answer is not None:
-            return self._skipped(number, hidden)
+            hidden = hidden if call.hidden is None else call.hidden
         if number < self.exit_layer - 1:
             return whole(hidden, *args, **kwargs)
-        assert call.answer is not None, "a prefix ends at the boundary, below the exit layer"
-        if self.answer_row is not None:
-            call.result = self.answer_row(layer, hidden, call.answer, call.real, **kwargs)
-        else:
-            out = whole(hidden, *args, **kwargs)
-            call.result = pick(out[0] if isinstance(out, tuple) else out, call.answer)
+        call.result = self._answer(call, layer, whole, hidden, *args, **kwargs)
         raise Reached
+
+    def _answer(
+        self,
+        call: _Call,
+        layer: nn.Module,
+        whole: Layer,
+        hidden: Tensor,
+        *args: object,
+        **kwargs: object,
+    ) -> Tensor:
+        """The exit layer's output at the answer positions, `(batch, 1, hidden)`."""
+        assert call.answer is not None
+        if self.answer_row is not None:
+            return self.answer_row(layer, hidden, call.answer, call.real, **kwargs)
+        out = whole(hidden, *args, **kwargs)
+        return pick(out[0] if isinstance(out, tuple) else out, call.answer)
 
     def _skipped(self, number: int, hidden: Tensor) -> Tensor | tuple[Tensor | None, ...]:
         """What a layer that is not run gives: its input, in the form of its own answer."""
         values = self.observed.returned[number] if self.observed else None
-        if values is None:
-            return hidden
-        return (hidden, *[None] * (values - 1))
+        return hidden if values is None else (hidden, *[None] * (values - 1))
 
     def _precision(self) -> torch.autocast:
         """A context in which the model computes in `dtype`."""
@@ -264,7 +275,7 @@ class Backbone:
         return make_config(rank, alpha, self._full_names(targets), base)
 
     def lora(self, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS) -> PeftConfig:
-        """Make PEFT's config of a LoRA module on the tuned layers.
+        """Make PEFT's config of a LoRA module.
 
         Args:
             rank: Of LoRA's matrices.
@@ -273,9 +284,6 @@ class Backbone:
 
         Returns:
             A new config.
-
-        Raises:
-            ConpetError: As for `pet`.
         """
         return self.pet("lora", rank, alpha, targets)
 

@@ -26,6 +26,8 @@ from conpet_lib.models.prompts import Encoded, Prompt
 INFERENCE_ROWS = 64  # rows of one pass without gradients
 PREFIX_BYTES = 8 * 2**30  # limits of the caches on disk
 LOGIT_BYTES = 2**30
+WORDS_SAMPLE = 200  # rows whose words are looked up before anything is trained
+MOST_UNKNOWN = 0.5  # share of a sample's words
 STORE_COUNTS = ("hits", "misses", "written", "damaged", "evicted")
 
 Rows = Sequence[int] | np.ndarray
@@ -108,6 +110,30 @@ class Features:
                 f"{self.examples[row].key}: its prompt has the token {max(encoded.tokens)}, and "
                 f"{self.backbone.name!r} has embeddings for {self.backbone.vocabulary} tokens. Is "
                 "the tokenizer that of another model?"
+            )
+
+    def check_words(self, rows: Rows) -> None:
+        """Refuse a tokenizer that does not know the language of rows.
+
+        Args:
+            rows: Numbers of examples; some of them, evenly spread, are looked at.
+
+        Raises:
+            ConpetError: If most words of their texts are unknown to it, and so look alike.
+        """
+        tokenizer = self.prompt.tokenizer
+        step = max(1, len(rows) // WORDS_SAMPLE)
+        texts = [self.examples[row].text for row in rows[::step]]
+        if tokenizer.unk_token_id is None or not texts:
+            return
+        encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)
+        tokens = [token for text in encoded["input_ids"] for token in text]
+        unknown = tokens.count(tokenizer.unk_token_id) / max(1, len(tokens))
+        if unknown > MOST_UNKNOWN:
+            raise ConpetError(
+                f"{unknown:.0%} of the words of these texts are unknown to the tokenizer of "
+                f"{self.backbone.name!r}, such as in {self.examples[rows[0]].key}. Take a backbone "
+                "that was trained on texts of this language."
             )
 
     def fill(self, rows: Rows, on_group: Progress = silent) -> None:

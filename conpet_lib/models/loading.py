@@ -6,6 +6,7 @@ import `backbone`, `probe` and the assets of `core`. Knows nothing of what runs 
 """
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers import (
 from conpet_lib.core.assets import ASSETS, asset_folder
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.tensors import write_tensors
+from conpet_lib.models.adapters import ROLES, TARGETS, own_linears
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.probe import probe
 
@@ -29,7 +31,7 @@ from conpet_lib.models.probe import probe
 # the middle layers of smollm2-135m separate better than its last.
 DEPTHS = {"smollm2-135m": (18, 2)}
 NEVER_READ = ("pooler.",)  # weights above the layers; many a file leaves them out
-POINTER = b"version https://git-lfs"  # what stands in place of weights that were not fetched
+POINTER = b"version https:"  # how Git LFS begins what stands in place of weights
 
 
 def load_backbone(
@@ -77,6 +79,7 @@ def load_backbone(
         getattr(torch, dtype),
     )
     probe(backbone)
+    _tell_what_is_tuned(backbone)
     return backbone
 
 
@@ -181,6 +184,32 @@ def _check_vocabulary(
             f"whose numbers lie beyond the model's {embeddings} embeddings. It belongs to another "
             "model."
         )
+
+
+def _tell_what_is_tuned(backbone: Backbone) -> None:
+    """Warn where the default targets find a part of what they find in BERT and LLaMA."""
+    names = [f".{name}" for name, _ in own_linears(backbone.layers[-1])]
+    tuned = _ending(names, TARGETS)
+    lacking = [role for role, ends in ROLES.items() if not _ending(names, ends)]
+    if tuned and lacking:
+        others = sorted(set(names) - set(tuned))
+        warnings.warn(
+            f"{backbone.name}: the usual targets tune {_listed(tuned)} in each layer, and find no "
+            f"{', '.join(lacking)}. The layers also have {_listed(others)}; name with targets= "
+            "what a module shall tune.",
+            stacklevel=3,
+        )
+
+
+def _ending(names: list[str], ends: tuple[str, ...]) -> list[str]:
+    """The names of modules, each behind a dot, that end with one of some names."""
+    with_dots = tuple(f".{end}" for end in ends)
+    return [name for name in names if name.endswith(with_dots)]
+
+
+def _listed(names: list[str]) -> str:
+    """Names in words, without the dot in front."""
+    return ", ".join(name.removeprefix(".") for name in names)
 
 
 def convert_gguf(folder: Path) -> None:

@@ -127,10 +127,14 @@ def _note(
     output: Tensor | tuple[Tensor, ...],
 ) -> None:
     """A hook that notes how a layer returns, keeps the state of the last, and ends the call."""
-    is_tuple = isinstance(output, tuple)
-    returned.append(len(output) if is_tuple else None)
+    if isinstance(output, tuple):
+        returned.append(len(output))
+        state = output[0]
+    else:
+        returned.append(None)
+        state = output
     if is_last:
-        states.append(output[0] if is_tuple else output)
+        states.append(state)
         raise Reached
 
 

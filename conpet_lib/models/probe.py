@@ -77,7 +77,7 @@ def _is_near(backbone: Backbone, far: float) -> bool:
 
 def _far(
     backbone: Backbone, observed: Observed, answer_row: AnswerRow | None, places: Sequence[str]
-) -> tuple[float, float, float]:
+) -> list[float]:
     """How far features are from the model's own: a prompt alone, alone and padded, in a batch."""
     lengths = observed.real.sum(1).tolist()
     longest = observed.ids.shape[1]
@@ -88,13 +88,13 @@ def _far(
         own = backbone.answer_row
         backbone.answer_row = answer_row
         try:
-            return tuple(
-                max(
-                    _difference(backbone, observed, rows, length, place)
-                    for (rows, length), place in product(situation, places)
-                )
-                for situation in (alone, padded, batch)
-            )
+            far = []
+            for situation in (alone, padded, batch):
+                sizes = []
+                for (rows, length), place in product(situation, places):
+                    sizes.append(_difference(backbone, observed, rows, length, place))
+                far.append(max(sizes))
+            return far
         except Exception as error:  # of any kind: the code is the model's own
             raise ConpetError(
                 f"The backbone {backbone.name!r}, a {type(backbone.model).__name__}, cannot be run "

@@ -131,6 +131,7 @@ def _work(
     bar: bool,
 ) -> None:
     """Train, test and write the missing stages, each from its checkpoint if there is one."""
+    learner.features.check_words(learner.stream[0].train)
     # Made once: a folder that vanishes while a run trains is not made again.
     for kind in ("predictions", "replay", "modules", "kept"):
         (folder / kind).mkdir(exist_ok=True)
