@@ -181,3 +181,52 @@ def test_a_loss_that_is_no_number_names_the_settings_that_could_be_the_cause(
     )
     with pytest.raises(cp.ConpetError, match=r"loss of stage 1 .*learning_rate=0.01.*alpha=8"):
         cp.train(make_stream(2), bert, quick("static"), folder=tmp_path, bar=False)
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic", "emr"])
+def test_validation_takes_rows_of_the_validation_side_half_of_them_past_ones(kind, bert):
+    stream = make_stream(3)
+    learner = make_learner(kind, stream, bert, active=2) if kind == "dynamic" else None
+    learner = learner or make_learner(kind, stream, bert)
+    for stage in (1, 2):
+        learner.fit(stage)
+    learner.module_of_task = [*learner.module_of_task, 0][:3]
+    rows = learner.valid_rows(3).tolist()
+    new = set(stream[2].valid.tolist())
+    past = [set(task.valid.tolist()) for task in stream[:2]]
+    assert len(set(rows)) == len(rows)
+    assert new <= set(rows) <= new.union(*past), "a row of another side"
+    for old in past:
+        assert old & set(rows), "a past task is not validated"
+
+
+@EVERY
+def test_the_later_learning_rate_is_that_of_the_optimiser_from_its_stage_on(kind, bert):
+    learner = make_learner(kind, make_stream(3), bert, later_learning_rate=3e-4, later_stage=3)
+    rates = {}
+    for stage in (1, 2, 3):
+        learner.fit(stage)
+        for name, part in learner.parts.items():
+            if part.fitting is not None:  # in stage 1 there is nothing to select
+                groups = part.fitting.optimiser.param_groups
+                rates[stage, name] = [group["lr"] for group in groups]
+    assert {stage for stage, _ in rates} == {1, 2, 3}
+    for (stage, name), found in rates.items():
+        assert found == [3e-4 if stage == 3 else 1e-2], (stage, name)
+
+
+def test_of_epochs_that_validate_alike_the_first_is_kept(bert, monkeypatch):
+    ends = []  # the module's weights at the end of each epoch
+
+    def tell(step):
+        if step.doing == "module" and step.done % 4 == 0:
+            weights = learner.fitting.module.state_dict()
+            ends.append({name: weight.clone() for name, weight in weights.items()})
+
+    learner = make_learner("static", make_stream(2), bert, tell=tell, epochs=3)
+    scores = iter([(0.25, -1.0), (0.5, -1.0), (0.5, -1.0)])
+    monkeypatch.setattr(learner, "score", lambda rows, stage: next(scores))
+    learner.fit(1)
+    kept = learner.modules[0].state_dict()
+    matches = [all(torch.equal(kept[name], end[name]) for name in kept) for end in ends]
+    assert matches == [False, True, False]

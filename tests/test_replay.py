@@ -35,7 +35,9 @@ def test_a_stage_takes_as_many_rows_however_long_the_stream_and_large_its_tasks(
     assert [len(batch) for batch in draw(past(*[rows] * tasks))] == [16] * 7
 
 
-@pytest.mark.parametrize("share, news", [(0.5, 8), (0.25, 4), (1.0, 16), (0.01, 1)])
+@pytest.mark.parametrize(
+    "share, news", [(0.5, 8), (0.25, 4), (1.0, 16), (0.01, 1), (0.3, 5), (0.6, 10), (0.1, 2)]
+)
 def test_each_later_batch_has_its_share_of_new_rows_and_the_first_stage_only_new_ones(share, news):
     assert [(batch < 1000).sum() for batch in draw(past(50, 5), share=share)] == [news] * 7
     assert [(batch < 1000).sum() for batch in draw(share=share)] == [16] * 7
