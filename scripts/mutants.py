@@ -41,13 +41,13 @@ FORK = multiprocessing.get_context("fork")  # a child starts at once, with all t
 PRELOADED = ("torch", "transformers", "peft", "sklearn.cluster", "sklearn.neighbors", "scipy.stats")
 
 # The tests of each module, the fastest file first, since the first failure ends a mutant.
-METHODS = ("test_family.py",)
-DYNAMIC = ("test_answers.py", "test_dynamic.py")
+METHODS = ("test_memory.py", "test_family.py")
+DYNAMIC = ("test_answers.py", "test_learners.py", "test_dynamic.py")
 EVERY_LEARNER = ("test_learners.py", "test_dynamic.py")
 TESTS = {
     "metrics": ("test_metrics.py",),
     "streams/authors": ("test_conpet_split.py",),
-    "streams/drawing": ("test_tasks.py",),
+    "streams/drawing": ("test_tasks.py", "test_conpet_split.py"),
     "streams/labels": ("test_tasks.py",),
     "streams/rows": ("test_tasks.py",),
     "streams/stream": ("test_tasks.py",),
@@ -58,7 +58,7 @@ TESTS = {
     "learners/base": EVERY_LEARNER,
     "learners/bounds": METHODS,
     "learners/choosing": ("test_replay.py", *METHODS),
-    "learners/config": ("test_costs.py", *EVERY_LEARNER),
+    "learners/config": ("test_files.py", "test_costs.py", *EVERY_LEARNER),
     "learners/crl": METHODS,
     "learners/dynamic": (*DYNAMIC, "test_costs.py"),
     "learners/ea_emr": METHODS,

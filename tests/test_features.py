@@ -294,3 +294,13 @@ def test_features_come_in_the_order_of_the_rows_however_long_their_prompts(bert,
             own_scores = module.scores(alone)
         torch.testing.assert_close(together[place : place + 1], alone, rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(scores[place : place + 1], own_scores, rtol=1e-3, atol=1e-3)
+
+
+def test_states_of_another_backbone_are_not_taken(tiny_models, tmp_path):
+    plain = cp.load_backbone(tiny_models["llama"], tuned_layers=2, device="cpu")
+    other = scaled_llama(tiny_models, tmp_path / "model", token=13, factor=3)
+    assert any(13 in prompt for prompt in PROMPTS)
+    for number, backbone in enumerate((plain, other)):
+        shared = stored(make_cache(backbone, tmp_path / "shared"))
+        alone = stored(make_cache(backbone, tmp_path / f"alone-{number}"))
+        assert same(shared, alone)

@@ -10,6 +10,7 @@ import torch
 from conftest import MAIN, make_corpus, make_learner, make_stream, module_bytes, quick
 
 import conpet_lib as cp
+from conpet_lib.learners.fitting import Fitting
 
 EVERY = pytest.mark.parametrize("kind", MAIN)
 
@@ -230,3 +231,54 @@ def test_of_epochs_that_validate_alike_the_first_is_kept(bert, monkeypatch):
     kept = learner.modules[0].state_dict()
     matches = [all(torch.equal(kept[name], end[name]) for name in kept) for end in ends]
     assert matches == [False, True, False]
+
+
+def test_without_validation_rows_the_weights_of_the_last_epoch_are_kept(bert, monkeypatch):
+    learner = make_learner("static", make_stream(2), bert, epochs=3)
+    nothing = np.array([], dtype=np.int64)
+    monkeypatch.setattr(learner, "valid_rows", lambda stage: nothing)
+    ends = []
+
+    def tell(step):
+        if step.doing == "module" and step.done % 4 == 0:
+            ends.append(learner.fitting.module.head.detach().clone())
+
+    learner.tell = tell
+    learner.fit(1)
+    assert torch.equal(learner.modules[0].head, ends[-1])
+    assert not torch.equal(ends[-1], ends[0])
+
+
+@pytest.mark.parametrize(
+    "settings, replayed",
+    [
+        ({}, set()),
+        ({"active": 2}, {0, 1}),
+        ({"teacher_forcing": False}, {0, 1}),
+        ({"modules": 2, "joining": "in turn"}, {0}),
+        ({"modules": 1}, {0, 1}),
+    ],
+    ids=str,
+)
+def test_dynamic_replays_the_tasks_that_may_give_its_module_a_gradient(settings, replayed, bert):
+    learner = make_learner("dynamic", make_stream(3), bert, **settings)
+    for stage in (1, 2, 3):
+        learner.fit(stage)
+    drawn = set(learner.fitting.drawn.tolist())
+    found = {
+        number for number, task in enumerate(learner.stream[:2]) if drawn & set(task.train.tolist())
+    }
+    assert found == replayed
+
+
+def test_a_step_without_a_gradient_is_not_counted():
+    rows = np.array([4, 7, 7, 9])
+    fitting = Fitting(2, None, None, drawn=rows, best_score=(0.5, -1.0))
+    assert fitting.summary([rows[:2], rows[:0], rows[2:3]]) == {
+        "stage": 2,
+        "steps": 2,
+        "rows": 4,
+        "distinct_rows": 3,
+        "rows_with_gradient": 3,
+        "best_valid_accuracy": 0.5,
+    }
