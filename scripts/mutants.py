@@ -40,38 +40,40 @@ FORK = multiprocessing.get_context("fork")  # a child starts at once, with all t
 # What the tests import beside the library, which no child may find imported already.
 PRELOADED = ("torch", "transformers", "peft", "sklearn.cluster", "sklearn.neighbors", "scipy.stats")
 
-# The tests of each module, the fastest file first, since the first failure ends a mutant.
-METHODS = ("test_memory.py", "test_family.py")
-DYNAMIC = ("test_answers.py", "test_learners.py", "test_dynamic.py")
-EVERY_LEARNER = ("test_learners.py", "test_dynamic.py")
-TESTS = {
-    "metrics": ("test_metrics.py",),
-    "streams/authors": ("test_conpet_split.py",),
-    "streams/drawing": ("test_tasks.py", "test_conpet_split.py"),
-    "streams/labels": ("test_tasks.py",),
-    "streams/rows": ("test_tasks.py",),
-    "streams/stream": ("test_tasks.py",),
-    "models/features": ("test_features.py",),
-    "models/prefix": ("test_features.py",),
-    "models/prompts": ("test_prompts.py",),
-    "learners/answers": DYNAMIC,
-    "learners/base": EVERY_LEARNER,
-    "learners/bounds": METHODS,
-    "learners/choosing": ("test_replay.py", *METHODS),
-    "learners/config": ("test_files.py", "test_costs.py", *EVERY_LEARNER),
-    "learners/crl": METHODS,
-    "learners/dynamic": (*DYNAMIC, "test_costs.py"),
-    "learners/ea_emr": METHODS,
-    "learners/emr": METHODS,
-    "learners/ewc": METHODS,
-    "learners/fitting": EVERY_LEARNER,
-    "learners/frozen": METHODS,
-    "learners/lwf": METHODS,
-    "learners/planning": ("test_costs.py", *METHODS),
-    "learners/replay": ("test_replay.py", "test_learners.py"),
-    "learners/selector": DYNAMIC,
-    "learners/static": ("test_costs.py", *EVERY_LEARNER),
-}
+# Each module of the library with its tests: `replay` is tests/test_replay.py. The fastest come
+# first, since the first failure ends a mutant.
+TABLE = """
+metrics            metrics
+streams/authors    conpet_split
+streams/drawing    tasks conpet_split
+streams/labels     tasks
+streams/rows       tasks
+streams/stream     tasks
+models/features    features
+models/prefix      features
+models/prompts     prompts
+learners/answers   answers costs learners dynamic
+learners/base      costs learners dynamic
+learners/bounds    family
+learners/choosing  replay memory family
+learners/config    files costs learners dynamic
+learners/crl       memory family
+learners/dynamic   answers costs learners dynamic
+learners/ea_emr    memory family
+learners/emr       memory family
+learners/ewc       family
+learners/fitting   costs learners dynamic
+learners/frozen    family
+learners/lwf       family
+learners/planning  costs memory family
+learners/replay    replay learners
+learners/selector  answers costs learners dynamic
+learners/static    costs learners dynamic
+"""
+TESTS: dict[str, tuple[str, ...]] = {}
+for row in TABLE.strip().splitlines():
+    module_of_row, *tests_of_row = row.split()
+    TESTS[module_of_row] = tuple(f"test_{name}.py" for name in tests_of_row)
 
 # Left out are those that mostly break what they touch ("|" is mostly in annotations), or change
 # nothing ("is" for "==").
@@ -191,8 +193,17 @@ def mutants_by_place(module: str) -> list[list[Mutant]]:
 
 def operators() -> list[Operator]:
     """Cosmic Ray's operators without those that give no sensible fault, and our own."""
-    names = [name for name in operator_names() if not any(part in name for part in NOT_USED)]
+    names = [name for name in operator_names() if is_used(name)]
     return [get_operator(name)() for name in names] + [DropArgument()]
+
+
+def is_used(operator: str) -> bool:
+    """Whether an operator gives sensible faults.
+
+    Args:
+        operator: Its name, as Cosmic Ray has it.
+    """
+    return not any(part in operator for part in NOT_USED)
 
 
 def file_of(root: Path, module: str) -> Path:
