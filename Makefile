@@ -7,6 +7,7 @@
 # make reference, make long  ours against the authors' code; long streams (docs/results.md)
 # make family   all learners on two corpora, five seeds, beside EMR (DATA=, WEIGHTS=--weights --seeds 2)
 # make torture  kill runs at random points and compare (KILLS=100); make fuzz: 12,000 mutated files of corpora
+# make mutants  put small faults into the code, one at a time: which do the tests not see? (MUTANTS=40 SEED=0; all: MUTANTS=)
 # Where there is no make: `python -m conpet_lib run`, and so on (README.md, "Without make").
 # Settings: BACKBONE=minilm-l6|smollm2-135m, DEVICE=cpu|cuda|mps, SEED=0, PYTHON=python3
 
@@ -18,7 +19,7 @@ BIN      := .venv/bin
 # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup run test test-all lab check api notebooks reference long family torture fuzz
+.PHONY: setup run test test-all lab check api notebooks reference long family torture fuzz mutants
 
 setup: .venv/.setup-done
 
@@ -72,3 +73,9 @@ fuzz: setup
 KILLS ?= 100
 torture: setup
 	$(BIN)/python scripts/torture.py --kills $(KILLS)
+
+# The library that makes the faults is wanted here alone, so `make setup` leaves it out. About half a minute each.
+MUTANTS ?= 40
+mutants: setup
+	$(BIN)/python -m pip install -q --disable-pip-version-check --constraint constraints.txt cosmic-ray
+	$(BIN)/python scripts/mutants.py --seed $(SEED) $(if $(MUTANTS),--mutants $(MUTANTS))

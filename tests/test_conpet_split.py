@@ -105,6 +105,20 @@ def test_the_conpet_split_cuts_each_label_as_the_authors_scripts_do(name, seed):
         assert sorted(train) == sorted(task.train.tolist())
 
 
+@pytest.mark.parametrize("rows, sides", [(19, (15, 1, 3)), (17, (13, 1, 3)), (28, (22, 2, 4))])
+def test_each_tenth_is_cut_on_its_own_where_the_rows_of_a_label_have_no_whole_tenths(rows, sides):
+    corpus = labelled("fewrel", rows=rows)
+    stream = cp.make_stream(corpus, split="conpet")
+    for side, count in zip(SIDES, sides, strict=True):
+        labels = Counter(corpus.examples[row].label for row in rows_of(stream, side))
+        assert set(labels.values()) == {count}, side
+    pooled = cp.make_stream(labelled("ontonotes", rows=rows), split="conpet")
+    in_all = 86 * rows
+    cut = [int(0.8 * in_all), int(0.1 * in_all)]
+    cut.append(in_all - sum(cut))
+    assert [len(rows_of(pooled, side)) for side in SIDES] == cut
+
+
 def test_the_conpet_split_of_ontonotes_shuffles_all_rows_once():
     corpus = labelled("ontonotes", rows=30)
     pool = [

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from conftest import MAIN, make_stream, quick
+from conftest import MAIN, make_learner, make_stream, quick
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 import conpet_lib as cp
@@ -152,3 +152,17 @@ def test_the_papers_settings_limit_no_first_stage_and_lower_the_rate_later():
     assert cp.paper(cp.StaticConfig, "fewrel", epochs=1).rate(9) == 2e-4
     with pytest.raises(cp.ConpetError, match="Did you mean 'fewrel'"):
         cp.paper(cp.StaticConfig, "fewrell")
+
+
+@pytest.mark.parametrize("batch_size", [11, 12, 13])
+@pytest.mark.parametrize("kind", ["vanilla", "joint", "static", "emr", "dynamic"])
+def test_without_a_batch_limit_the_steps_are_those_that_were_planned(kind, batch_size, bert):
+    stream = make_stream(2)  # 12 training rows each
+    learner = make_learner(
+        kind, stream, bert, batch_limit=None, batch_size=batch_size, epochs=1, valid_examples=2
+    )
+    for stage in (1, 2):
+        learner.fit(stage)
+        ledgers = [part.ledger for part in learner.parts.values()]
+        entries = [entry for ledger in ledgers for entry in ledger if entry["stage"] == stage]
+        assert sum(entry["steps"] for entry in entries) == learner.steps(stage), stage

@@ -353,6 +353,7 @@ def test_crl_adds_the_divergence_of_old_rows_relations_from_what_they_were(bert)
         for weight in module.adapter.values():
             generator = torch.Generator().manual_seed(0)
             weight.add_(0.3 * torch.randn(weight.shape, generator=generator))
+    learner.set_head(module, 2)  # as after an epoch: the prototypes moved, the relations stay
     features = torch.nn.functional.normalize(learner.features.features_of(rows, module))
     now = torch.nn.functional.normalize(module.head.detach())
     labels = learner.targets(rows)
@@ -360,6 +361,8 @@ def test_crl_adds_the_divergence_of_old_rows_relations_from_what_they_were(bert)
     new = (10 * features[:3] @ now[:2].T).softmax(1)
     wanted = (old * (old / new).log()).sum(1).mean()
     assert wanted > 1e-3
+    moved = (10 * now[labels[:3]] @ now[:2].T).softmax(1)
+    assert (moved - old).abs().max() > 1e-3, "the prototypes did not move"
     found = learner.loss(rows, 2) - contrast(features, labels, now, 0.1)
     assert found.item() == pytest.approx(wanted.item(), rel=1e-3)
 

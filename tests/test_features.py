@@ -10,7 +10,7 @@ import sqlite3
 import numpy as np
 import pytest
 import torch
-from conftest import make_corpus, make_module, make_stream, quick
+from conftest import WORDS, make_corpus, make_module, make_stream, quick
 from transformers import AutoModel, AutoTokenizer
 
 import conpet_lib as cp
@@ -234,3 +234,73 @@ def test_several_active_modules_find_replayed_scores_in_the_cache(bert, tmp_path
     assert counted(first, "logit_misses") > 0
     assert counted(again, "logit_hits") > 0
     assert counted(again, "logit_misses") == 0
+
+
+def test_states_of_another_boundary_are_not_taken(tiny_models, tmp_path):
+    for tuned_layers in (1, 2, 3):
+        backbone = cp.load_backbone(tiny_models["bert"], tuned_layers=tuned_layers, device="cpu")
+        shared = stored(make_cache(backbone, tmp_path / "shared"))
+        alone = stored(make_cache(backbone, tmp_path / f"alone-{tuned_layers}"))
+        assert same(shared, alone), f"with {tuned_layers} tuned layers"
+
+
+def assert_scores_are_its_own(features, rows, module) -> None:
+    """The frozen scores of rows, through the logit cache, are those of a pass of their own."""
+    with torch.no_grad():
+        wanted = features.scores(rows, module)
+    torch.testing.assert_close(features.frozen_scores(rows, module), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_score_at_another_answer_position_is_not_taken(bert, tmp_path):
+    examples = make_corpus(3).examples
+    features = Features(examples, "typing", bert, tmp_path)
+    prompt = features.encode(0)
+    for row, step in ((1, 1), (2, 2)):  # the same tokens, read elsewhere
+        features.encoded[row] = prompt._replace(answer=prompt.answer - step)
+    module = make_module(bert, trained=True).requires_grad_(False)
+    assert_scores_are_its_own(features, [0, 1, 2], module)
+    assert len(features.frozen_scores([0, 1, 2], module).unique(dim=0)) == 3
+
+
+def test_a_score_at_another_exit_layer_is_not_taken(tiny_models, tmp_path):
+    examples = make_corpus(3).examples
+    for exit_layer in (4, 3, 2):
+        backbone = cp.load_backbone(
+            tiny_models["bert"], exit_layer=exit_layer, tuned_layers=exit_layer - 1, device="cpu"
+        )
+        # The weights that are run tell exit layers apart; the key of a score must of itself.
+        backbone.fingerprint = "the same below the boundary"
+        head = PetModule(backbone, None, 0, "a head alone is the same at each exit layer")
+        head.grow([0, 1])
+        features = Features(examples, "typing", backbone, tmp_path)
+        assert features.backbone.boundary == 1
+        assert_scores_are_its_own(features, [0, 12, 24], head.requires_grad_(False))
+
+
+def test_features_come_in_the_order_of_the_rows_however_long_their_prompts(bert, tmp_path):
+    generator = np.random.default_rng(0)
+    examples = []
+    for row in range(150):  # more than one pass
+        words = " ".join(generator.choice(WORDS, size=int(generator.integers(1, 20))))
+        examples.append(Example(key=str(row), text=words, spans=(), label="x"))
+    features = Features(examples, "text", bert, tmp_path)
+    module = make_module(bert, trained=True)
+    rows = generator.permutation(150)
+    together = features.features_of(rows, module)
+    scores = features.scores_of(rows, module)
+    for place in range(0, 150, 7):
+        with torch.no_grad():
+            alone = features.top(rows[place : place + 1], module)
+            own_scores = module.scores(alone)
+        torch.testing.assert_close(together[place : place + 1], alone, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(scores[place : place + 1], own_scores, rtol=1e-3, atol=1e-3)
+
+
+def test_states_of_another_backbone_are_not_taken(tiny_models, tmp_path):
+    plain = cp.load_backbone(tiny_models["llama"], tuned_layers=2, device="cpu")
+    other = scaled_llama(tiny_models, tmp_path / "model", token=13, factor=3)
+    assert any(13 in prompt for prompt in PROMPTS)
+    for number, backbone in enumerate((plain, other)):
+        shared = stored(make_cache(backbone, tmp_path / "shared"))
+        alone = stored(make_cache(backbone, tmp_path / f"alone-{number}"))
+        assert same(shared, alone)

@@ -10,6 +10,7 @@ import torch
 from conftest import MAIN, make_corpus, make_learner, make_stream, module_bytes, quick
 
 import conpet_lib as cp
+from conpet_lib.learners.fitting import Fitting
 
 EVERY = pytest.mark.parametrize("kind", MAIN)
 
@@ -181,3 +182,103 @@ def test_a_loss_that_is_no_number_names_the_settings_that_could_be_the_cause(
     )
     with pytest.raises(cp.ConpetError, match=r"loss of stage 1 .*learning_rate=0.01.*alpha=8"):
         cp.train(make_stream(2), bert, quick("static"), folder=tmp_path, bar=False)
+
+
+@pytest.mark.parametrize("kind", ["static", "dynamic", "emr"])
+def test_validation_takes_rows_of_the_validation_side_half_of_them_past_ones(kind, bert):
+    stream = make_stream(3)
+    learner = make_learner(kind, stream, bert, active=2) if kind == "dynamic" else None
+    learner = learner or make_learner(kind, stream, bert)
+    for stage in (1, 2):
+        learner.fit(stage)
+    learner.module_of_task = [*learner.module_of_task, 0][:3]
+    rows = learner.valid_rows(3).tolist()
+    new = set(stream[2].valid.tolist())
+    past = [set(task.valid.tolist()) for task in stream[:2]]
+    assert len(set(rows)) == len(rows)
+    assert new <= set(rows) <= new.union(*past), "a row of another side"
+    for old in past:
+        assert old & set(rows), "a past task is not validated"
+
+
+@EVERY
+def test_the_later_learning_rate_is_that_of_the_optimiser_from_its_stage_on(kind, bert):
+    learner = make_learner(kind, make_stream(3), bert, later_learning_rate=3e-4, later_stage=3)
+    rates = {}
+    for stage in (1, 2, 3):
+        learner.fit(stage)
+        for name, part in learner.parts.items():
+            if part.fitting is not None:  # in stage 1 there is nothing to select
+                groups = part.fitting.optimiser.param_groups
+                rates[stage, name] = [group["lr"] for group in groups]
+    assert {stage for stage, _ in rates} == {1, 2, 3}
+    for (stage, name), found in rates.items():
+        assert found == [3e-4 if stage == 3 else 1e-2], (stage, name)
+
+
+def test_of_epochs_that_validate_alike_the_first_is_kept(bert, monkeypatch):
+    ends = []  # the module's weights at the end of each epoch
+
+    def tell(step):
+        if step.doing == "module" and step.done % 4 == 0:
+            weights = learner.fitting.module.state_dict()
+            ends.append({name: weight.clone() for name, weight in weights.items()})
+
+    learner = make_learner("static", make_stream(2), bert, tell=tell, epochs=3)
+    scores = iter([(0.25, -1.0), (0.5, -1.0), (0.5, -1.0)])
+    monkeypatch.setattr(learner, "score", lambda rows, stage: next(scores))
+    learner.fit(1)
+    kept = learner.modules[0].state_dict()
+    matches = [all(torch.equal(kept[name], end[name]) for name in kept) for end in ends]
+    assert matches == [False, True, False]
+
+
+def test_without_validation_rows_the_weights_of_the_last_epoch_are_kept(bert, monkeypatch):
+    learner = make_learner("static", make_stream(2), bert, epochs=3)
+    nothing = np.array([], dtype=np.int64)
+    monkeypatch.setattr(learner, "valid_rows", lambda stage: nothing)
+    ends = []
+
+    def tell(step):
+        if step.doing == "module" and step.done % 4 == 0:
+            ends.append(learner.fitting.module.head.detach().clone())
+
+    learner.tell = tell
+    learner.fit(1)
+    assert torch.equal(learner.modules[0].head, ends[-1])
+    assert not torch.equal(ends[-1], ends[0])
+
+
+@pytest.mark.parametrize(
+    "settings, replayed",
+    [
+        ({}, set()),
+        ({"active": 2}, {0, 1}),
+        ({"teacher_forcing": False}, {0, 1}),
+        ({"modules": 2, "joining": "in turn"}, {0}),
+        ({"modules": 1}, {0, 1}),
+    ],
+    ids=str,
+)
+def test_dynamic_replays_the_tasks_that_may_give_its_module_a_gradient(settings, replayed, bert):
+    learner = make_learner("dynamic", make_stream(3), bert, **settings)
+    for stage in (1, 2, 3):
+        learner.fit(stage)
+    drawn = set(learner.fitting.drawn.tolist())
+    found = {
+        number for number, task in enumerate(learner.stream[:2]) if drawn & set(task.train.tolist())
+    }
+    assert found == replayed
+
+
+def test_a_step_without_a_gradient_is_not_counted():
+    rows = np.array([4, 7, 7, 9])
+    fitting = Fitting(2, None, None, drawn=rows, best_score=(0.5, -1.0))
+    assert fitting.summary([rows[:2], rows[:0], rows[2:3]]) == {
+        "stage": 2,
+        "steps": 2,
+        "rows": 4,
+        "distinct_rows": 3,
+        "rows_with_gradient": 3,
+        "best_valid_accuracy": 0.5,
+    }

@@ -129,3 +129,15 @@ def test_a_task_without_test_rows_is_left_out_of_every_mean():
     assert metrics.forgetting(R) == pytest.approx(0.9 - 0.5)
     assert metrics.backward_transfer(R) == pytest.approx(0.5 - 0.9)
     assert np.isnan(metrics.forgetting([[nan, nan], [nan, nan]]))
+
+
+def test_where_the_true_module_was_not_active_the_fate_is_the_wrong_module_whatever_else_is_wrong():
+    missed = ledger(
+        (1, 1, "a", "c", 2, "b", 0.6, False),  # within its own task, too, it would have been wrong
+        (1, 1, "a", "c", 2, "a", 0.6, False),
+        (1, 1, "a", "b", 1, "b", 0.6, True),
+        (1, 1, "a", "c", 1, "b", 0.6, True),
+    )
+    assert metrics.error_split(missed).loc[1].to_dict() == approx(
+        {"right": 0, "wrong module": 2 / 4, "wrong label": 2 / 4, "lost in the softmax": 0}
+    )

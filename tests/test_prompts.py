@@ -97,6 +97,21 @@ def test_a_prompt_that_fits_is_not_cut_however_long_its_spans(tokenizer, kind):
         assert Prompt(tokenizer, kind, len(whole.tokens)).encode(one) == whole
 
 
+@pytest.mark.parametrize("kind", ["definition", "typing", "relation"])
+def test_a_long_span_never_costs_a_word_of_the_question(tokenizer, kind):
+    template = TEMPLATES[kind][0 if tokenizer.mask_token else 1].removeprefix("{text}")
+    own_parts = []
+    for part in re.split(r"\{\w+\}|\[MASK\]", template):
+        numbers = tokenizer(part, add_special_tokens=False)["input_ids"]
+        own_parts.append(" ".join(tokenizer.convert_ids_to_tokens(numbers)))
+    rng = np.random.default_rng(6)
+    for room in (34, 37, 40):
+        for _ in range(10):
+            encoded = Prompt(tokenizer, kind, room).encode(random_example(kind, rng, long_span=60))
+            said = " ".join(tokenizer.convert_ids_to_tokens(encoded.tokens))
+            assert all(part in said for part in own_parts), said
+
+
 def test_a_cut_takes_the_words_furthest_from_the_span(tokenizer):
     grove = ["grove"] * 30
     text = " ".join(["north", *grove, "amber", "birch", "cedar", *grove, "yard"])

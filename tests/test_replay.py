@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from conpet_lib.learners.choosing import CHOOSERS, herding, k_means
-from conpet_lib.learners.replay import dynamic_replay, spread
+from conpet_lib.learners.replay import dynamic_replay, spread, validation_rows
 
 NEW = np.arange(100)
 
@@ -35,7 +35,9 @@ def test_a_stage_takes_as_many_rows_however_long_the_stream_and_large_its_tasks(
     assert [len(batch) for batch in draw(past(*[rows] * tasks))] == [16] * 7
 
 
-@pytest.mark.parametrize("share, news", [(0.5, 8), (0.25, 4), (1.0, 16), (0.01, 1)])
+@pytest.mark.parametrize(
+    "share, news", [(0.5, 8), (0.25, 4), (1.0, 16), (0.01, 1), (0.3, 5), (0.6, 10), (0.1, 2)]
+)
 def test_each_later_batch_has_its_share_of_new_rows_and_the_first_stage_only_new_ones(share, news):
     assert [(batch < 1000).sum() for batch in draw(past(50, 5), share=share)] == [news] * 7
     assert [(batch < 1000).sum() for batch in draw(share=share)] == [16] * 7
@@ -119,3 +121,16 @@ def test_a_chooser_gives_different_rows_and_the_same_again(name):
 def test_a_chooser_gives_different_rows_also_where_features_repeat(name):
     features = np.repeat(np.eye(3), 5, axis=0)
     assert len(set(CHOOSERS[name](features, 6, np.random.default_rng(0)).tolist())) == 6
+
+
+@pytest.mark.parametrize(
+    "count, new, old", [(12, 6, 6), (7, 4, 3), (1, 1, 0), (2, 1, 1), (400, 100, 35)]
+)
+def test_half_of_the_validation_rows_are_new_and_the_rest_spread_over_past_tasks(count, new, old):
+    rows = validation_rows(NEW, past(30, 5), count, np.random.default_rng(0))
+    assert len(set(rows)) == len(rows) == new + old
+    assert (rows < 1000).sum() == new
+    of_each_task = np.bincount(rows[rows >= 1000] // 1000 - 1, minlength=2)
+    assert of_each_task[1] in (min(5, old // 2), min(5, -(-old // 2)))
+    alone = validation_rows(NEW, [], count, np.random.default_rng(0))
+    assert len(alone) == new

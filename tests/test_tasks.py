@@ -201,6 +201,22 @@ def test_the_fingerprint_is_equal_just_when_the_data_are():
     assert len({stream.fingerprint, *(other.fingerprint for other in others)}) == 7
 
 
+@pytest.mark.parametrize("one, other", [("test", "valid"), ("valid", "train"), ("test", "train")])
+def test_a_row_that_moves_to_another_side_changes_the_fingerprint(one, other):
+    stream = cp.make_stream(make_corpus(), 3, 2, train=6, valid=3, test=3)
+    task = stream[1]
+    for giver, taker in ((one, other), (other, one)):
+        rows = task.rows(giver)
+        for given, kept in ((rows[-1:], rows[:-1]), (rows[:1], rows[1:])):
+            for taken in ((given, task.rows(taker)), (task.rows(taker), given)):
+                changed = replace(task, **{giver: kept, taker: np.concatenate(taken)})
+                moved = replace(stream, tasks=(stream[0], changed, stream[2]))
+                assert moved.fingerprint != stream.fingerprint
+    swapped = replace(task, **{one: task.rows(other), other: task.rows(one)})
+    tasks = (stream[0], swapped, stream[2])
+    assert replace(stream, tasks=tasks).fingerprint != stream.fingerprint
+
+
 def test_a_text_that_was_corrected_changes_the_fingerprint():
     corpus = make_corpus()
     corrected = replace(
