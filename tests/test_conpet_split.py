@@ -182,6 +182,18 @@ def test_the_conpet_split_reports_the_sentences_on_two_sides():
     )
 
 
+def test_the_conpet_split_keeps_its_rows_and_counts_sentences_that_are_written_differently():
+    corpus = labelled("fewrel", shared=5)
+    draw = Random(0)
+    forms = (str.upper, str.title, "{} ".format, "\u00a0{}".format, str)
+    written = [replace(one, text=draw.choice(forms)(one.text)) for one in corpus.examples]
+    plain = cp.make_stream(corpus, split="conpet")
+    stream = cp.make_stream(replace(corpus, examples=written), split="conpet")
+    assert content(stream) == content(plain)
+    assert stream.report == plain.report == {"sentences on two sides": 5}
+    assert stream.sentences_on_two_sides == 5
+
+
 def test_the_order_seed_changes_the_order_of_the_conpet_tasks_alone():
     corpus = labelled("ace")
     one, other = (cp.make_stream(corpus, split="conpet", order_seed=seed) for seed in (0, 1))

@@ -123,6 +123,8 @@ def test_ace_times_are_no_head_or_tail_and_sentences_between_two_arguments_are_j
         (f"{SENTENCE} She left it.  Maren called.", "Maren", "Ilse Korr", "Employment"),
     ]
     assert corpus.report.merged == {"sentences between two arguments, joined": 2}
+    named = [example.sentence.splitlines() for example in corpus.examples]
+    assert named == [[SENTENCE, "She left it."], [SENTENCE, "She left it.", "Maren called."], []]
 
 
 def test_ace_repeats_are_one_metonymy_and_overlap_are_counted_and_two_sub_types_both_kept(tmp_path):
@@ -220,3 +222,29 @@ def test_entities_and_events_without_relations_are_refused_with_the_reason(tmp_p
         match=r"(?s)train.json: entities and events only.*no relations.*another corpus",
     ):
         cp.load_corpus("ace", tmp_path)
+
+
+@pytest.mark.parametrize("end", [".", "''", ""], ids=["full stop", "quote", "none"])
+def test_a_relation_across_sentences_stands_on_the_side_of_each_of_them(tmp_path, end):
+    documents = []
+    for number in range(60):
+        one = f"Ann{number} met Bo{number} {end}".split()
+        two = f"He left {end}".split() if number % 3 else f"He left Rome{number} {end}".split()
+        inside = [0, 0, 2, 2, "PHYS.Located"]
+        across = [2, 2, len(one) + 1, len(one) + 1, "PER-SOC.Family"]
+        if number % 2:
+            inside[4], across[4] = across[4], inside[4]
+        documents.append(
+            {"doc_key": f"d{number}", "sentences": [one, two], "relations": [[inside, across], []]}
+        )
+    file = tmp_path / "ace.json"
+    file.write_text("\n".join(map(json.dumps, documents)))
+    stream = cp.make_stream(cp.load_corpus("ace", file), 2, 1, train=10, valid=3, test=3)
+    sides: dict = {}
+    for task in stream:
+        for side in ("train", "valid", "test"):
+            for row in task.rows(side):
+                first = stream.examples[row].text.split()[0]
+                sides.setdefault(first, set()).add(side)
+    assert sides and all(len(found) == 1 for found in sides.values())
+    assert stream.sentences_on_two_sides == 0

@@ -118,6 +118,22 @@ def test_licences_of_packaged_backbone_and_corpus_are_named(learned, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "count, said",
+    [
+        (0, "No sentence stands on two sides of the split (case, white space and signs aside"),
+        (7, "Sentences that stand on two sides of the split: 7 (case, white space"),
+        (None, "It is not recorded how many sentences stand on two sides of the split."),
+    ],
+)
+def test_the_card_says_how_many_sentences_stand_on_two_sides(count, said, learned, tmp_path):
+    run = learned["static"]
+    assert run.record.sentences_on_two_sides == 0
+    record = replace(run.record, sentences_on_two_sides=count)
+    known = cp.runs.Run(run.folder, record, run.learner.features.backbone)
+    assert said in (known.export(tmp_path / "card") / "README.md").read_text()
+
+
 def test_no_export_over_what_is_there_or_of_what_is_damaged(learned, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").write_text("mine")

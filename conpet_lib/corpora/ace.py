@@ -7,16 +7,17 @@ of four stages. DyGIE++: a document on each line, positions go on through it, en
 OneIE: a sentence on each line, ends exclusive.
 
 Choices of ours: LDC's sentences end at an empty line, or at one of `.!?` before a capital; a text
-is all sentences from one argument to the other, and it is counted if they are several. Left out
-and counted: arguments that overlap, because marks cannot nest, and relations without a sub-type
-(METONYMY). May import `reader`, `text`, `example`. Start at `read_file`.
+is all sentences from one argument to the other; if they are several, that is counted, and each is
+named in the example's `sentence`. Left out and counted: arguments that overlap, because marks
+cannot nest, and relations without a sub-type (METONYMY). May import `reader`, `text`, `example`.
+Start at `read_file`.
 """
 
 import html
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree.ElementTree import Element
@@ -49,13 +50,13 @@ class _Relation(NamedTuple):
         words: A text, or tokens.
         spans: Head and tail in it, ends exclusive.
         name: Type and sub-type with `.` or `:` between, or the sub-type alone.
-        sentences: Number of sentences in `words`.
+        sentences: The sentences that `words` are made of.
     """
 
     words: str | list[str]
     spans: tuple[Span, Span]
     name: str
-    sentences: int
+    sentences: list[str]
 
 
 class _Document(NamedTuple):
@@ -131,13 +132,16 @@ def _of_ldc(mention: _Mention) -> Iterator[_Relation]:
     last = bisect_right(boundaries, max(end for _, end in places) - 1)
     begin = boundaries[first - 1]
     text = html.unescape(raw[begin : boundaries[last]]).rstrip().replace("\n", " ")
+    sentences = [
+        html.unescape(raw[start:end]) for start, end in pairwise(boundaries[first - 1 : last + 1])
+    ]
 
     def shifted(place: int) -> int:
         # `&amp;` is one character of the example's text.
         return len(html.unescape(raw[begin:place]))
 
     head, tail = ((shifted(start), shifted(end)) for start, end in places)
-    yield _Relation(text, (head, tail), mention.name, last + 1 - first)
+    yield _Relation(text, (head, tail), mention.name, sentences)
 
 
 def _dygie_relation(
@@ -160,7 +164,7 @@ def _dygie_relation(
         words += sentence
     start, end, other_start, other_end = (position - boundaries[first] for position in positions)
     spans = (start, end + 1), (other_start, other_end + 1)
-    return _Relation(words, spans, name, last + 1 - first)
+    return _Relation(words, spans, name, [" ".join(one) for one in sentences[first : last + 1]])
 
 
 def _of_dygie(line: str) -> Iterator[_Relation]:
@@ -193,7 +197,7 @@ def _of_oneie(line: str) -> Iterator[_Relation]:
         head, tail = (spans[role] for role in ROLES)
         has_subtype = bool(relation.get("relation_subtype"))
         name = field_of(relation, "relation_subtype" if has_subtype else "relation_type", str)
-        yield _Relation(tokens, (head, tail), name, 1)
+        yield _Relation(tokens, (head, tail), name, [" ".join(tokens)])
 
 
 def read_file(file: Path, report: ReadReport, argument: str) -> Found:
@@ -229,8 +233,10 @@ def read_file(file: Path, report: ReadReport, argument: str) -> Found:
                 report.skipped["head and tail overlap"] += 1
                 continue
             words, spans = joined(relation.words, relation.spans)
-            if relation.sentences > 1:
+            named = ""
+            if len(relation.sentences) > 1:
                 report.merged["sentences between two arguments, joined"] += 1
+                named = "\n".join(" ".join(one.split()) for one in relation.sentences)
             yield Example(
                 key=f"{stem}:{place}:{number}",
                 text=words,
@@ -238,6 +244,7 @@ def read_file(file: Path, report: ReadReport, argument: str) -> Found:
                 label=label,
                 part=PARTS.get(stem),
                 source=f"{file.name}, {where}",
+                sentence=named,
                 group=kind,
             )
 
@@ -279,6 +286,7 @@ READER = Reader(
     read_file=read_file,
     layouts=LAYOUTS,
     options={"argument": ["head", "extent"], "repeats": [False, True]},
+    version=2,
     preferred_folders=("english", "timex2norm"),
     beside=("*.sgm",),
     expected=(

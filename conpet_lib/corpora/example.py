@@ -27,7 +27,8 @@ class Example:
         label: What is to be predicted.
         part: The official part it stands in, "train", "valid" or "test"; None if there is none.
         source: The file, and the line or record in it.
-        sentence: What must not stand on two sides of a split; if empty, that is the text.
+        sentence: What must not stand on two sides of a split, one sentence on each line; if empty,
+            that is the text.
         group: Group of similar labels to which the label belongs; may be empty.
     """
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path, write_atomically, write_json
+from conpet_lib.streams.sentences import SHORTEST
 
 if TYPE_CHECKING:
     from conpet_lib.models.modules import PetModule
@@ -82,9 +83,23 @@ def _card(run: "Run", places: list[str]) -> str:
     values = {"run": run, "record": record, "summary": run.summary(), "tasks": len(names)}
     values["parts"] = ", ".join(places)
     values["rows"] = "\n".join(rows)
+    values["sides"] = _sides(record.sentences_on_two_sides)
     values["template"] = run.learner.features.prompt.template
     values["base"] = Path(base).name if user_path(base).is_dir() else base  # no path of one machine
     values["backbone_licence"] = licences.get(base, "see the backbone's own card")
     values["corpus_licence"] = licences.get(record.stream.corpus, "that of your own data")
     form = (DATA / "model_card.md").read_text(encoding="utf-8")
     return form.format(**values)
+
+
+def _sides(sentences_on_two_sides: int | None) -> str:
+    """What the card says of sentences on two sides of the split."""
+    if sentences_on_two_sides is None:
+        return "It is not recorded how many sentences stand on two sides of the split."
+    compared = (
+        f"case, white space and signs aside; of sentences within a text, those of {SHORTEST} words "
+        "or more were compared"
+    )
+    if sentences_on_two_sides == 0:
+        return f"No sentence stands on two sides of the split ({compared})."
+    return f"Sentences that stand on two sides of the split: {sentences_on_two_sides} ({compared})."

@@ -90,6 +90,8 @@ class Record:
         environment: Versions and system; no names of people, hosts or paths.
         trained_weights: Of all modules so far, heads included.
         backbone_weights: Of the whole backbone.
+        sentences_on_two_sides: Of the stream, as `Stream.sentences_on_two_sides` counts them; None
+            in a run of a version that did not count them.
     """
 
     config: dict[str, Any]
@@ -105,6 +107,7 @@ class Record:
     environment: dict[str, Any] = field(default_factory=dict)
     trained_weights: int = 0
     backbone_weights: int = 0
+    sentences_on_two_sides: int | None = None
 
     @property
     def learner(self) -> str:
@@ -176,6 +179,7 @@ def describe(stream: "Stream", backbone: "Backbone", config: "LearnerConfig", se
         stream=_describe_stream(stream),
         backbone=_describe_backbone(backbone),
         environment=_environment(),
+        sentences_on_two_sides=stream.sentences_on_two_sides,
     )
 
 

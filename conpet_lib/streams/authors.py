@@ -1,8 +1,9 @@
 """Authors' splits: the tasks and rows of the ConPET authors, made by their recipe.
 
 In: a `Corpus`, and a label list of `data/splits`. Out: label lists, the rows of each label and
-side, and a report. May import `core`, `corpora` and `stream`. Knows nothing of the streams that
-users shape themselves (`drawing`), nor of prompts, backbones or learners. Start at `conpet_split`.
+side, and a report. May import `core`, `corpora`, `sentences` and `stream`. Knows nothing of the
+streams that users shape themselves (`drawing`), nor of prompts, backbones or learners. Start at
+`conpet_split`.
 """
 
 import json
@@ -17,7 +18,8 @@ import numpy as np
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError, check_known
 from conpet_lib.corpora.example import Corpus, Example
-from conpet_lib.streams.stream import SIDES, Report, RowsOfLabels, sentence_of
+from conpet_lib.streams.sentences import count_on_two_sides
+from conpet_lib.streams.stream import SIDES, Report, RowsOfLabels
 
 PARTS = ("train", "valid", "test", None)  # the order of the authors' files; None: no official part
 
@@ -56,7 +58,7 @@ def conpet_split(
 
     Returns:
         The label lists, the rows of each (label, side), and a report of how many sentences stand on
-        two sides.
+        two sides; what `sentences` joins counts as one sentence.
 
     Raises:
         ConpetError: If there is no such split, or the corpus lacks what it needs.
@@ -201,10 +203,5 @@ def _rows_of_labels(
 
 def _report(examples: Sequence[Example], cuts: list[dict[str, list[int]]]) -> Report:
     """How many sentences stand on more than one side."""
-    sides_of_sentence = defaultdict(set)
-    for cut in cuts:
-        for side, rows in cut.items():
-            for row in rows:
-                sides_of_sentence[sentence_of(examples[row])].add(side)
-    crossing = [sentence for sentence, sides in sides_of_sentence.items() if len(sides) > 1]
-    return {"sentences on two sides": len(crossing)}
+    sides = [side_and_rows for cut in cuts for side_and_rows in cut.items()]
+    return {"sentences on two sides": count_on_two_sides(examples, sides)}

@@ -5,6 +5,7 @@ In: a `Corpus`, the shape of the stream, and seeds. Out: a `Stream`. Its label l
 `core` and `corpora`. Knows nothing of prompts, backbones or learners. Start at `make_stream`.
 """
 
+import numbers
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from conpet_lib.corpora.example import Corpus
 from conpet_lib.streams.authors import conpet_split
 from conpet_lib.streams.labels import LabelLists, check_labels, draw_labels, flat
 from conpet_lib.streams.rows import DrawnRows, Wanted, draw_rows
+from conpet_lib.streams.sentences import sentence_of
 from conpet_lib.streams.stream import SIDES, Report, RowsOfLabels, Stream, Task
 
 # The shape of a stream as `make_stream` has it by default; `split=` brings its own.
@@ -62,12 +64,15 @@ def make_stream(
             counts them. See `conpet_split`.
 
     Returns:
-        The stream; its `report` says which labels have too few examples, and how many rows were
-        left out because of their sentence.
+        The stream; its `report` says which labels have too few examples, how many rows were left
+        out because of their sentence, and how many have a sentence that is taken for one with
+        another. `conpet_lib.streams.sentences` says what counts as the same sentence.
 
     Raises:
-        ConpetError: If there are too few labels or examples; the message lists what there is.
+        ConpetError: If there are too few labels or examples, or `train`, `valid` or `test` is no
+            count; the message lists what there is.
     """
+    _check_counts(corpus, {"train": train, "valid": valid, "test": test})
     wanted = {"test": test, "valid": valid, "train": train}  # the scarce sides choose first
     label_lists: LabelLists
     if split:
@@ -88,6 +93,36 @@ def make_stream(
     return Stream(corpus.name, corpus.kind, corpus.examples, made, report)
 
 
+def _check_counts(corpus: Corpus, counts: Mapping[str, object]) -> None:
+    """Refuse what is no count of examples, such as shares, and say which counts those would be."""
+    for side, count in counts.items():
+        is_count = isinstance(count, numbers.Integral) and not isinstance(count, bool | np.bool_)
+        if count is None or (is_count and count >= 0):
+            continue
+        raise ConpetError(
+            f"{side}={count!r}: {side} is a number of examples per label, a whole number from 0, "
+            f"or None for all.{_counts_of_shares(corpus, counts)}"
+        )
+
+
+def _counts_of_shares(corpus: Corpus, given: Mapping[str, object]) -> str:
+    """Which counts the given shares come to, in words; "" if there are none among the values."""
+    shares = {}
+    for side, value in given.items():
+        if isinstance(value, numbers.Real) and 0 < value < 1:
+            shares[side] = float(value)
+    if not shares:
+        return ""
+    sizes = corpus.counts().values()
+    size = max(10, min(sizes))
+    # a share of 0.29 of 100 is 28.999999999999996
+    counts = [f"{side}={int(share * size + 1e-9)}" for side, share in shares.items()]
+    return (
+        f" Shares are not taken. The labels of {corpus.name} have {min(sizes)} to {max(sizes)} "
+        f"examples; these shares of {size} are {', '.join(counts)}."
+    )
+
+
 def _refuse_other_shapes(given: dict[str, object]) -> None:
     """Refuse settings of the shape beside `split=`, which brings its own."""
     if given != DEFAULT_SHAPE:
@@ -104,11 +139,7 @@ def _rows_of_given_labels(
     check_labels(labels, corpus.counts(), few, _examples_needed(wanted))
     drawn = draw_rows(corpus, flat(labels), wanted, split_seed)
     if drawn.lacking:
-        texts = [text for texts_of_label in drawn.lacking.values() for text in texts_of_label]
-        raise ConpetError(
-            "Too few examples once no sentence stands on two sides (and official parts are kept): "
-            f"{'; '.join(texts)}. Ask for fewer."
-        )
+        raise ConpetError(f"{_lacking(corpus, drawn)} Ask for fewer.")
     return drawn.rows, _report(few, drawn)
 
 
@@ -124,15 +155,40 @@ def _labels_and_rows(
     counts = corpus.counts()
     need = _examples_needed(wanted)
     few = _labels_with_few(corpus, need)
-    while (
-        True
-    ):  # each turn leaves out more labels, until the rest suffices or `draw_labels` refuses
-        labels = draw_labels(corpus, few, need, tasks, labels_per_task, grouping, split_seed)
+    lacking = ""
+    # each turn leaves out more labels, until the rest suffices or `draw_labels` refuses
+    while True:
+        try:
+            labels = draw_labels(corpus, few, need, tasks, labels_per_task, grouping, split_seed)
+        except ConpetError as error:
+            raise ConpetError(f"{error} {lacking}".rstrip()) from None
         drawn = draw_rows(corpus, flat(labels), wanted, split_seed)
         if not drawn.lacking:
             return labels, drawn.rows, _report(few, drawn)
+        lacking = _lacking(corpus, drawn)
         for label in drawn.lacking:  # enough examples, but too few different sentences
             few[label] = counts[label]
+
+
+def _lacking(corpus: Corpus, drawn: DrawnRows) -> str:
+    """Which labels lack rows, and how large the groups are that must stand on one side."""
+    texts = [text for texts_of_label in drawn.lacking.values() for text in texts_of_label]
+    told = (
+        "Too few examples once no sentence stands on two sides (and official parts are kept): "
+        f"{'; '.join(texts)}."
+    )
+    if len(drawn.largest) < 2:
+        return told
+    first = corpus.examples[drawn.largest[0]]
+    others = [corpus.examples[row] for row in drawn.largest[1:]]
+    differing = [other for other in others if sentence_of(other) != sentence_of(first)]
+    other = (differing or others)[0]
+    return (
+        f"{told} Up to {len(drawn.largest)} rows must stand on one side, because they share "
+        f"sentences, directly or by way of others: {first.source or first.key} and "
+        f"{other.source or other.key} are two of them. A phrase that many texts repeat can be "
+        "taken out of them."
+    )
 
 
 def _report(few: Mapping[str, int], drawn: DrawnRows) -> Report:
@@ -140,6 +196,8 @@ def _report(few: Mapping[str, int], drawn: DrawnRows) -> Report:
     return {
         "labels with too few examples": dict(sorted(few.items())),
         "rows left out, their sentence stands on another side": drawn.left_out,
+        "rows whose sentence is joined with another (case, blanks or signs differ, or one holds "
+        "the other)": drawn.joined,
     }
 
 

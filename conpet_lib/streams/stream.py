@@ -2,8 +2,8 @@
 
 In: examples, and tasks that name rows of them. Out: a sequence: `stream[stage - 1]` is the new
 task, `stream[:stage]` is all that has been seen, `len(stream)` is the number of stages. A row is a
-position in `stream.examples`. May import `core` and `corpora`. Knows nothing of how tasks are
-drawn, nor of prompts, backbones or learners. Start at `Stream`.
+position in `stream.examples`. May import `core`, `corpora` and `sentences`. Knows nothing of how
+tasks are drawn, nor of prompts, backbones or learners. Start at `Stream`.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from conpet_lib.core.files import digest
 from conpet_lib.corpora.example import Example
+from conpet_lib.streams.sentences import count_on_two_sides
 
 SIDES = ("test", "valid", "train")  # the scarce sides choose first
 
@@ -81,6 +82,12 @@ class Stream(Sequence[Task]):
                 parts += [(task.labels, side, self.examples[row]) for row in task.rows(side)]
         return digest(*parts)
 
+    @cached_property
+    def sentences_on_two_sides(self) -> int:
+        """How many sentences stand on two sides; those that `sentences` joins count as one."""
+        sides = [(side, task.rows(side).tolist()) for task in self.tasks for side in SIDES]
+        return count_on_two_sides(self.examples, sides)
+
     @overload
     def __getitem__(self, index: int) -> Task: ...
 
@@ -125,15 +132,3 @@ class Stream(Sequence[Task]):
             sizes = f"{len(task.train)} train, {len(task.valid)} valid, {len(task.test)} test"
             lines.append(f"  {stage}. {', '.join(task.labels)}  ({sizes})")
         return "\n".join(lines)
-
-
-def sentence_of(example: Example) -> str:
-    """What of an example must not stand on two sides of a split.
-
-    Args:
-        example: An example of any corpus.
-
-    Returns:
-        Its sentence where the reader names one, otherwise its text.
-    """
-    return example.sentence or example.text
