@@ -101,7 +101,8 @@ def json_lines(data: bytes) -> list:
 
 def runs(data: bytes) -> int:
     pairs = [
-        (re.sub("^[BI]-", "", line.partition("\t")[2]) if line else "") for line in decoded(data)
+        (re.sub("^[BI]-", "", line.partition("\t")[2]).strip() if line else "")
+        for line in decoded(data)
     ]
     return sum(label not in ("", "O") for label, _ in groupby(pairs))
 

@@ -33,6 +33,7 @@ from conpet_lib.corpora.text import (
     lines_of,
     load_json,
     overlap,
+    plain_words,
     shown,
     text_of,
     texts,
@@ -145,9 +146,9 @@ def _of_ldc(mention: _Mention) -> Iterator[_Relation]:
 
 
 def _dygie_relation(
-    relation: object, sentences: list[list[str]], boundaries: list[int]
+    relation: object, sentences: list[list[str]], boundaries: list[int], sentence: int
 ) -> _Relation:
-    """A relation `[start, end, start, end, name, ...]` of a document of DyGIE++."""
+    """A relation `[start, end, start, end, name, ...]` that stands with a sentence of DyGIE++."""
     values = checked(relation, list, "a relation")
     if len(values) < 5:
         raise Fault(
@@ -159,9 +160,15 @@ def _dygie_relation(
         raise Fault(f"the positions {positions} do not lie in the document")
     first = bisect_right(boundaries, min(positions)) - 1
     last = bisect_right(boundaries, max(positions)) - 1
+    # In copies whose positions begin anew in each sentence, they lead to another sentence.
+    if not any(bisect_right(boundaries, position) - 1 == sentence for position in positions):
+        raise Fault(
+            f"the positions {positions} lie outside of sentence {sentence}, with which the "
+            "relation stands; expected positions that go on through the document"
+        )
     words = []
-    for sentence in sentences[first : last + 1]:
-        words += sentence
+    for part in sentences[first : last + 1]:
+        words += part
     start, end, other_start, other_end = (position - boundaries[first] for position in positions)
     spans = (start, end + 1), (other_start, other_end + 1)
     return _Relation(words, spans, name, [" ".join(one) for one in sentences[first : last + 1]])
@@ -172,9 +179,24 @@ def _of_dygie(line: str) -> Iterator[_Relation]:
     record = load_json(line)
     sentences = [texts(one, "a sentence") for one in field_of(record, "sentences", list)]
     boundaries = [0, *accumulate(len(sentence) for sentence in sentences)]
-    for relations in field_of(record, "relations", list):
-        for relation in checked(relations, list, "the relations of a sentence"):
-            yield _dygie_relation(relation, sentences, boundaries)
+    relations = field_of(record, "relations", list)
+    if len(relations) != len(sentences):
+        raise Fault(
+            f"expected one list of relations for each of {len(sentences)} sentences, "
+            f"found {len(relations)}"
+        )
+    for number, of_sentence in enumerate(relations):
+        for relation in checked(of_sentence, list, "the relations of a sentence"):
+            yield _dygie_relation(relation, sentences, boundaries, number)
+
+
+def _check_words(entity: dict[str, object], tokens: list[str], span: Span) -> None:
+    """Refuse an entity of OneIE whose text, if it is told, is not the words at its place."""
+    text = entity.get("text")
+    start, end = span
+    found = tokens[max(0, start) : max(0, end)]
+    if isinstance(text, str) and text.strip() and plain_words(text) != plain_words("".join(found)):
+        raise Fault(f"expected {shown(text)} at {start} to {end}, found {shown(' '.join(found))}")
 
 
 def _of_oneie(line: str) -> Iterator[_Relation]:
@@ -184,6 +206,7 @@ def _of_oneie(line: str) -> Iterator[_Relation]:
     places = {}
     for entity in field_of(record, "entity_mentions", list):
         span = field_of(entity, "start", int), field_of(entity, "end", int)
+        _check_words(entity, tokens, span)
         places[field_of(entity, "id", str)] = span
     for relation in field_of(record, "relation_mentions", list):
         spans = {}
@@ -191,7 +214,10 @@ def _of_oneie(line: str) -> Iterator[_Relation]:
             entity_id = field_of(argument, "entity_id", str)
             if entity_id not in places:
                 raise Fault(f"an argument is {entity_id!r}, which is no entity of the sentence")
-            spans[field_of(argument, "role", str)] = places[entity_id]
+            role = field_of(argument, "role", str)
+            if role in spans:
+                raise Fault(f"the argument {role} stands twice")
+            spans[role] = places[entity_id]
         if not spans.keys() >= set(ROLES):
             raise Fault(f"the arguments {' and '.join(ROLES)} are wanted, found {list(spans)}")
         head, tail = (spans[role] for role in ROLES)
@@ -225,7 +251,7 @@ def read_file(file: Path, report: ReadReport, argument: str) -> Found:
     def read_record(where: str, record: object) -> Iterator[Example]:
         place = where.removeprefix("line ")
         for number, relation in enumerate(relations_of(record)):
-            kind, _, label = relation.name.replace(":", ".").rpartition(".")
+            kind, _, label = relation.name.strip().replace(":", ".").rpartition(".")
             if not label or label.isupper():  # a bare type, such as PHYS
                 report.skipped["no sub-type"] += 1
                 continue

@@ -37,8 +37,8 @@ def _label_of(type_of_name: str, report: ReadReport) -> str | None:
     if "_DESC" in type_of_name:
         report.skipped["descriptions, not names"] += 1
         return None
-    path = type_of_name.replace("PRODCUT", "PRODUCT").removesuffix(":OTHER").replace(":", "/")
-    return f"/{path}"
+    mended = type_of_name.strip().replace("PRODCUT", "PRODUCT")
+    return "/" + mended.removesuffix(":OTHER").replace(":", "/")
 
 
 def _in_tags(line: str, report: ReadReport) -> Sentence:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from conpet_lib.corpora.example import Example, ReadReport
-from conpet_lib.corpora.reader import PARTS, Found, Layout, Reader
+from conpet_lib.corpora.reader import PARTS, Fault, Found, Layout, Reader
 from conpet_lib.corpora.text import joined, text_of
 
 # A mark is one only before a coarse type, because a label of another corpus may begin with "B-".
@@ -26,8 +26,10 @@ def _sentences(text: str) -> Iterator[list[Line]]:
     """The lines of each sentence."""
     sentence: list[Line] = []
     for number, line in enumerate(text.split("\n"), 1):
-        if line:
-            sentence.append((number, line.split("\t")))
+        if line.strip(" \r"):
+            token, *others = line.split("\t")
+            # A blank behind a label, or behind `O`, makes no other label of it.
+            sentence.append((number, [token, *(column.strip() for column in others)]))
         elif sentence:
             yield sentence
             sentence = []
@@ -76,9 +78,13 @@ def read_file(file: Path, report: ReadReport) -> Found:
         if not runs:
             report.skipped["sentences without a mention"] += 1
         for start, end in runs:
-            text, spans = joined(tokens, [(start, end)])
-            coarse_type = labels[start].split("-", 1)[0]
             line_of_mention = sentence[start][0]
+            try:
+                text, spans = joined(tokens, [(start, end)])
+            except Fault as fault:
+                yield f"line {line_of_mention}: {fault}"
+                continue
+            coarse_type = labels[start].split("-", 1)[0]
             yield Example(
                 key=f"{file.stem}:{first_line}:{start}",
                 text=text,

@@ -4,18 +4,35 @@ Layout: `{relation id: [records]}`, where a record is
 `{"tokens": [...], "h": [name, wikidata id, [[positions], ...]], "t": [...]}`. The first occurrence
 of head and tail is marked (the choice of FewRel's own toolkit; the ConPET authors mark every one),
 in the text's own words, because `name` is lower-cased. Tokens may be blanks; positions count them.
+`name` tells whether the positions are right: if it stands at another place alone, it is marked
+there. Copies made for other code have marks such as `[E11]` among the tokens; these are no words of
+the sentence and are taken out, and the names tell whether positions count them.
 `pid2name.json` beside a file names the relations. May import `reader`, `text`, `example`.
 Start at `read_file`.
 """
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from conpet_lib.corpora.example import Example, ReadReport, Span
 from conpet_lib.corpora.reader import Fault, Found, Layout, Reader, record_by_record
-from conpet_lib.corpora.text import checked, field_of, joined, load_json, shown, text_of
+from conpet_lib.corpora.text import (
+    checked,
+    field_of,
+    joined,
+    load_json,
+    plain_words,
+    shown,
+    text_of,
+    texts,
+)
 
 NAMES = "pid2name.json"
+MARK = re.compile(r"\[/?E[12][12]?\]|</?e[12]>", re.IGNORECASE)  # begins or ends a span
+SIDES = ("h", "t")
 
 Record = tuple[str, int, object]  # a relation, the number of one of its records, and the record
 
@@ -69,37 +86,157 @@ def _records(relations: dict[str, list[object]]) -> Iterator[tuple[str, Record]]
             yield f"{relation}, record {index}", (relation, index, record)
 
 
+@dataclass(frozen=True)
+class _Mention:
+    """Head or tail of a record.
+
+    Attributes:
+        name: What the file calls it; empty if it does not.
+        span: Its first occurrence in tokens, the end exclusive.
+        occurrences: How often it occurs.
+    """
+
+    name: str
+    span: Span
+    occurrences: int
+
+
+def _mentions(record: object) -> list[_Mention]:
+    """Head and tail of a record, as the file gives them."""
+    mentions = []
+    for side in SIDES:
+        occurrences = _occurrences(record, side)
+        first = occurrences[0]
+        name = field_of(record, side, list)[0]
+        known = "" if name is None else checked(name, str, f"the name in {side!r}")
+        mentions.append(_Mention(known, (first[0], first[-1] + 1), len(occurrences)))
+    return mentions
+
+
+def _is_mark(token: str) -> bool:
+    """Whether a token is a mark and no word; the first sign is looked at because it is faster."""
+    return token[:1] in ("[", "<") and MARK.fullmatch(token) is not None
+
+
+def _without_marks(tokens: list[str], span: Span) -> Span:
+    """A span of tokens that counts the marks among them, in the tokens without these."""
+    marks = [place for place, token in enumerate(tokens) if _is_mark(token)]
+    start, end = span
+    return start - bisect_left(marks, start), end - bisect_left(marks, end)
+
+
+def _words(tokens: list[str]) -> list[str]:
+    """The tokens that are no marks."""
+    return [token for token in tokens if not _is_mark(token)]
+
+
+def _stands_at(name: str, words: list[str], span: Span) -> bool:
+    """Whether a name stands at a place."""
+    start, end = span
+    is_inside = 0 <= start < end <= len(words)
+    return is_inside and plain_words("".join(words[start:end])) == plain_words(name)
+
+
+def _are_marks_counted(relations: dict[str, list[object]]) -> bool:
+    """Whether the positions of a file count the marks among its tokens, told by the names.
+
+    If there are marks and the names do not tell it, the file is at fault.
+    """
+    counted = 0
+    uncounted = 0
+    matters = False
+    for _, (_, _, record) in _records(relations):
+        try:
+            tokens = texts(field_of(record, "tokens", list), "the tokens")
+            if not any(map(_is_mark, tokens)):
+                continue
+            mentions = _mentions(record)
+        except Fault:
+            continue  # it is told when the record is read
+        words = _words(tokens)
+        for mention in mentions:
+            shifted = _without_marks(tokens, mention.span)
+            if shifted != mention.span:
+                matters = True
+                counted += _stands_at(mention.name, words, shifted)
+                uncounted += _stands_at(mention.name, words, mention.span)
+    if matters and counted == uncounted:
+        raise Fault(
+            "there are marks such as [E11] among the tokens, and the names of heads and tails do "
+            "not tell whether positions count them; take the marks out"
+        )
+    return counted > uncounted
+
+
+def _places_of(name: str, words: list[str]) -> list[Span]:
+    """Where a name stands; without the blanks around it."""
+    wanted = plain_words(name)
+    places = []
+    for start, first in enumerate(words):
+        if not wanted or not first.strip():
+            continue
+        found = ""
+        for end, word in enumerate(words[start:], start + 1):
+            found += plain_words(word)
+            if found == wanted:
+                places.append((start, end))
+                break
+            if not wanted.startswith(found):
+                break
+    return places
+
+
+def _checked_span(mention: _Mention, words: list[str], span: Span, report: ReadReport) -> Span:
+    """Where a head or tail stands: at its position, or where its name is found alone."""
+    if not mention.name.strip() or _stands_at(mention.name, words, span):
+        return span
+    places = _places_of(mention.name, words)
+    if len(places) > 1:
+        raise Fault(
+            f"the name {shown(mention.name)} does not stand at {span}, but at {shown(places)}"
+        )
+    if places:
+        report.merged["positions corrected, because the name stands elsewhere"] += 1
+        return places[0]
+    report.merged["names that are not the words at their positions, nor elsewhere"] += 1
+    return span
+
+
 def read_file(file: Path, report: ReadReport) -> Found:
     """One example for each record.
 
     Args:
         file: One of the official files, or a part of one.
-        report: Gets the number of heads and tails that occur more than once, and the relations'
-            names if they are known.
+        report: Gets the number of heads and tails that occur more than once or whose positions are
+            not those of their names, and the relations' names if they are known.
 
     Returns:
         Examples, and a text for each faulty record.
     """
     relations = _relations(file)
     _note_names(file.with_name(NAMES), relations, report)
+    are_counted = _are_marks_counted(relations)
 
     def read_record(where: str, numbered: Record) -> Iterator[Example]:
         relation, index, record = numbered
-        spans: list[Span] = []
+        mentions = _mentions(record)
+        tokens = texts(field_of(record, "tokens", list), "the tokens")
+        words = _words(tokens)
+        if len(words) < len(tokens):
+            report.merged["tokens that mark head or tail, taken out"] += len(tokens) - len(words)
+        spans = []
         later = 0
-        for side in ("h", "t"):
-            occurrences = _occurrences(record, side)
-            first = occurrences[0]
-            spans.append((first[0], first[-1] + 1))
-            if len(occurrences) > 1:
-                later += 1
-        text, places = joined(field_of(record, "tokens", list), spans)
+        for mention in mentions:
+            span = _without_marks(tokens, mention.span) if are_counted else mention.span
+            spans.append(_checked_span(mention, words, span, report))
+            later += mention.occurrences > 1
+        text, places = joined(words, spans)
         report.skipped["later occurrences of a span, not marked"] += later
         yield Example(
             key=f"{file.stem}:{relation}:{index}",
             text=text,
             spans=places,
-            label=relation,
+            label=relation.strip(),
             source=f"{file.name} {relation}[{index}]",
         )
 

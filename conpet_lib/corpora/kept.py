@@ -20,6 +20,10 @@ from conpet_lib.core.files import digest, write_atomically
 from conpet_lib.corpora.example import Corpus, Example, ReadReport
 from conpet_lib.corpora.reader import Reader
 
+# To be raised when what all readers share gives other examples or another report than before; for a
+# single reader, its own version is raised.
+SHARED_VERSION = 2
+
 
 def kept_file(reader: Reader, files: Collection[Path], options: dict[str, object]) -> Path:
     """Where a corpus is kept; anything that may change its examples changes the name.
@@ -34,7 +38,8 @@ def kept_file(reader: Reader, files: Collection[Path], options: dict[str, object
     """
     contents = [digest(file.name, file.read_bytes()) for file in sorted(files)]
     others = {name: value for name, value in options.items() if name != "repeats"}
-    key = digest(reader.version, reader.name, options.get("repeats", True), others, *contents)
+    version = f"{SHARED_VERSION}.{reader.version}"
+    key = digest(version, reader.name, options.get("repeats", True), others, *contents)
     return cache_folder() / "corpora" / f"{key}.parquet"
 
 

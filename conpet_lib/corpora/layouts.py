@@ -21,6 +21,10 @@ from conpet_lib.corpora.reader import PARTS, Layout, Reader
 
 BEGINNING = 1 << 20  # characters of a file in which signs of a layout are looked for
 
+# The names of the copies that editors and Office leave beside a file.
+COPIES_BEGIN = ("#", "~$")
+COPIES_END = ("~", ".bak", ".orig", ".swp")
+
 # What a cut or faulty archive raises while it is unpacked, or a file that cannot be opened.
 BROKEN = (
     OSError,
@@ -39,7 +43,8 @@ def _files_below(folder: Path) -> list[Path]:
     for path in sorted(folder.rglob("*")):
         # Hidden files and folders are no data: JupyterLab keeps older copies in such a folder.
         is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not is_hidden:
+        is_older = path.name.startswith(COPIES_BEGIN) or path.name.endswith(COPIES_END)
+        if path.is_file() and not is_hidden and not is_older:
             files.append(path)
     return files
 
@@ -135,6 +140,9 @@ def _preferred(files: list[Path], reader: Reader) -> list[Path]:
         if in_folder:
             files = in_folder
     official = [file for file in files if _stem(file) in reader.official_files]
+    # A table of one's own that is called test, beside others, is no part without one for training.
+    if reader.kind is None and "train" not in map(_stem, official):
+        return files
     return official if official else files
 
 
@@ -175,17 +183,44 @@ def _note_what_is_read(
         if file not in used and not is_beside:
             unread.append(file.name)
     report.notes.append(f"recognised: {layout}")
+    if len(used) > 1:
+        names = [file.name for file in used]
+        report.notes.append(f"files read: {len(names):,}, {', '.join(names[:9])}")
     if unread:
         report.notes.append(f"files not read: {', '.join(unread[:9])}")
 
 
-def choose_files(reader: Reader, path: Path, work: Path, report: ReadReport) -> list[Path]:
+def unpacked(path: Path, work: Path) -> list[Path]:
+    """The files under a path, or a refusal that people can use.
+
+    Args:
+        path: The file or folder as it was handed out.
+        work: An empty folder for what is unpacked.
+
+    Returns:
+        All files that are no archives.
+
+    Raises:
+        ConpetError: If an archive cannot be unpacked, or a file not be opened.
+    """
+    try:
+        return find_files(path, work)
+    except BROKEN as error:
+        raise _cannot_be_unpacked(path, error) from None
+
+
+def _cannot_be_unpacked(path: Path, error: BaseException) -> ConpetError:
+    """The error for a broken archive."""
+    return ConpetError(f"{path} cannot be unpacked: {error}. Is it cut? Fetch it again.")
+
+
+def choose_among(reader: Reader, files: list[Path], path: Path, report: ReadReport) -> list[Path]:
     """The files to read: all of one layout, from the preferred folder, and the official ones.
 
     Args:
         reader: Says how its layouts are told, and which folders and files it prefers.
-        path: The file or folder as it was handed out; archives are unpacked.
-        work: An empty folder for what is unpacked.
+        files: Those that there are, none of them an archive.
+        path: What messages name.
         report: Gets notes about what was recognised and what is not read.
 
     Returns:
@@ -193,16 +228,12 @@ def choose_files(reader: Reader, path: Path, work: Path, report: ReadReport) -> 
 
     Raises:
         ConpetError: If no file has a known layout; it says what each layout lacks. If several
-            layouts, several files of one name, or files of another corpus are in the way. If an
-            archive cannot be unpacked.
+            layouts, several files of one name, or files of another corpus are in the way.
     """
     try:
-        files = find_files(path, work)
         layout_of, lacking = _recognise(files, reader)
     except BROKEN as error:
-        raise ConpetError(
-            f"{path} cannot be unpacked: {error}. Is it cut? Fetch it again."
-        ) from None
+        raise _cannot_be_unpacked(path, error) from None
     used = _preferred(list(layout_of), reader)
     if not used:
         raise ConpetError(_no_layout(reader, path, len(files), lacking))
@@ -214,3 +245,21 @@ def choose_files(reader: Reader, path: Path, work: Path, report: ReadReport) -> 
     (layout,) = layouts
     _note_what_is_read(reader, files, used, layout, report)
     return sorted(used, key=_reading_order)
+
+
+def choose_files(reader: Reader, path: Path, work: Path, report: ReadReport) -> list[Path]:
+    """The files to read under a path.
+
+    Args:
+        reader: Says how its layouts are told, and which folders and files it prefers.
+        path: The file or folder as it was handed out; archives are unpacked.
+        work: An empty folder for what is unpacked.
+        report: Gets notes about what was recognised and what is not read.
+
+    Returns:
+        Files in the order in which they are to be read, the scarce parts first.
+
+    Raises:
+        ConpetError: If `choose_among` finds none, or if an archive cannot be unpacked.
+    """
+    return choose_among(reader, unpacked(path, work), path, report)

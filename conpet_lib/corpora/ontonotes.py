@@ -41,7 +41,7 @@ def in_json(line: str) -> Sentence:
     for mention in field_of(record, "mentions", list):
         start = field_of(mention, "start", int)
         end = field_of(mention, "end", int)
-        labels = texts(field_of(mention, "labels", list), "the labels")
+        labels = [label.strip() for label in texts(field_of(mention, "labels", list), "the labels")]
         mentions.append((start, end, labels))
     return tokens, mentions
 

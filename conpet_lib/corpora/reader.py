@@ -15,7 +15,7 @@ from xml.etree.ElementTree import ParseError
 import pandas as pd
 
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.corpora.example import Example
+from conpet_lib.corpora.example import Example, ReadReport
 
 # Official part by the name of a file. Files are read in this order, so that a mention that stands
 # in two parts is kept in the scarcer one.
@@ -111,6 +111,11 @@ def _as_they_are(options: dict[str, object]) -> dict[str, object]:
     return options
 
 
+def _settled_already(examples: list[Example], report: ReadReport) -> list[Example]:
+    """Examples that need no look at all of them."""
+    return examples
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reader:
     """What a corpus says of itself.
@@ -135,6 +140,8 @@ class Reader:
         asset: Pinned package that carries the corpus, for those that need no path.
         from_memory: Turns what is no path into a DataFrame, or gives None if it cannot.
         prepare: Turns the options into what `read_file` takes, once for all files.
+        settle: `settle(examples, report)` gives the examples as the corpus has them, once those of
+            all files are known.
         version: To be raised when `read_file` gives other examples than before, because large
             corpora are kept as they were read.
     """
@@ -153,6 +160,7 @@ class Reader:
     asset: str | None = None
     from_memory: Callable[[object], pd.DataFrame | None] | None = None
     prepare: Callable[[dict[str, object]], dict[str, object]] = _as_they_are
+    settle: Callable[[list[Example], ReadReport], list[Example]] = _settled_already
     version: int = 1
 
     def settings(self, options: Mapping[str, object]) -> dict[str, object]:

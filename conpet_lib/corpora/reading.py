@@ -8,7 +8,7 @@ parses no record. Start at `read_corpus`.
 import json
 import re
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -24,6 +24,7 @@ from conpet_lib.corpora.reader import FAULTS, Reader, fault_text
 from conpet_lib.corpora.text import shortened
 
 KEPT = 100_000  # examples; a corpus of so many is kept in the cache
+HALF_A_SIGN = re.compile("[\ud800-\udfff]")  # Python's texts may hold one, models cannot
 SHOWN = 20  # faults of a kind that are told one by one
 KIND_OF_SPANS = {0: "text", 1: "typing", 2: "relation"}  # of a corpus that has no kind of its own
 
@@ -54,11 +55,19 @@ class _Collector:
         self._mentions: set[tuple[object, ...]] = set()
 
     def add(self, example: Example, file_name: str) -> None:
-        """Take an example, unless it is the exact repeat of a mention, or has no key of its own."""
+        """Take an example, unless it is the exact repeat of a mention, or is faulty."""
+        place = example.source.removeprefix(f"{file_name}, ")
+        for name, value in (("text", example.text), ("label", example.label)):
+            if HALF_A_SIGN.search(value):
+                self.add_fault(
+                    f"{place}: half a sign (a lone surrogate) in the {name}, which no UTF-8 holds; "
+                    "mend or remove it",
+                    file_name,
+                )
+                return
         if example.key in self._keys or not example.label.strip():
             self.add_fault(
-                f"{example.source}: the key {example.key!r} stands twice, "
-                f"or {example.label!r} is no label",
+                f"{place}: the key {example.key!r} stands twice, or {example.label!r} is no label",
                 file_name,
             )
             return
@@ -110,6 +119,19 @@ def _refusal(reader: Reader, place: Path, collector: _Collector, report: ReadRep
     return ConpetError("\n".join(lines))
 
 
+def _notes_on_like_labels(counts: Counter[str]) -> list[str]:
+    """Which labels differ only in what a person overlooks."""
+    alike = defaultdict(list)
+    for label in sorted(counts):
+        alike[" ".join(label.casefold().split())].append(label)
+    notes = []
+    for labels in alike.values():
+        if len(labels) > 1:
+            names = ", ".join(map(repr, labels))
+            notes.append(f"labels that differ in blanks or capital letters alone: {names}")
+    return notes
+
+
 def _note_labels(name: str, counts: Counter[str], report: ReadReport) -> None:
     """Say which labels the authors' split does not have, and which are too rare."""
     split = DATA / "splits" / f"{name}.json"
@@ -119,6 +141,7 @@ def _note_labels(name: str, counts: Counter[str], report: ReadReport) -> None:
         report.unknown.update(
             {label: counts[label] for label in sorted(counts) if label not in known}
         )
+    report.notes += _notes_on_like_labels(counts)
     single = [label for label, count in sorted(counts.items()) if count == 1]
     if single:
         report.notes.append(f"labels with one example: {', '.join(single)}")
@@ -172,7 +195,7 @@ def read_files(
                 collector.add_fault(finding, _name_of(source))
     if collector.faults or not collector.examples:
         raise _refusal(reader, place, collector, report)
-    return _corpus(reader, place, collector.examples, report)
+    return _corpus(reader, place, reader.settle(collector.examples, report), report)
 
 
 def read_corpus(reader: Reader, source: Source, options: dict[str, object]) -> Corpus:

@@ -59,6 +59,12 @@ def _conll_place(rows: list[list[str]], side: str) -> Span:
     return places[0], places[-1]
 
 
+def _check_numbers(numbers: list[str]) -> None:
+    """Refuse tokens that are not numbered one after another, because a line of them is lost."""
+    if numbers != [str(number) for number in range(1, len(numbers) + 1)]:
+        raise Fault(f"the tokens are not numbered from 1 to {len(numbers)}: {shown(numbers)}")
+
+
 def _from_conll(block: str) -> dict[str, object]:
     """A record of CoNLL as one of JSON with inclusive ends."""
     head, *lines = block.rstrip("\n").split("\n")
@@ -74,6 +80,7 @@ def _from_conll(block: str) -> dict[str, object]:
             raise Fault(f"expected {COLUMNS} columns or more on the line of a token, found {row}")
     for side in SIDES:
         record[f"{side}_start"], record[f"{side}_end"] = _conll_place(rows, side)
+    _check_numbers([row[0] for row in rows])
     record["token"] = [row[1] for row in rows]
     return record
 
@@ -167,7 +174,7 @@ def read_file(file: Path, report: ReadReport, patch: Patch | None = None) -> Fou
     def read_record(where: str, record: object) -> Iterator[Example]:
         if is_conll:
             record = _from_conll(str(record))
-        relation = field_of(record, "relation", str)
+        relation = field_of(record, "relation", str).strip()
         label = labels.get(_identity(record), labels.get(OTHERS, relation))
         if label in (NEGATIVE, ABSENT):
             report.skipped[label] += 1
@@ -184,11 +191,13 @@ def _labels_of(file: Path) -> Patch:
     """The labels in one file of a patch."""
     content = load_json(text_of(file))
     if isinstance(content, list):  # TACREV: the records that are changed
-        labels = {_identity(record): field_of(record, "relation", str) for record in content}
+        labels = {
+            _identity(record): field_of(record, "relation", str).strip() for record in content
+        }
     else:  # Re-TACRED: all records that stay
         retagged = checked(content, dict, file.name)
         labels = {
-            identity: checked(label, str, f"the label of {identity}")
+            identity: checked(label, str, f"the label of {identity}").strip()
             for identity, label in retagged.items()
         }
         labels[OTHERS] = ABSENT

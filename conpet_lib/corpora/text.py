@@ -8,6 +8,7 @@ Start at `text_of`; `joined` is what turns tokens and positions into an example'
 import json
 import re
 import reprlib
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -181,6 +182,18 @@ def _check_spans(spans: Sequence[Span], length: int) -> None:
     if len(spans) == 2 and overlap(*spans):
         head, tail = spans
         raise Fault(f"head {head} and tail {tail} overlap")
+
+
+def plain_words(text: str) -> str:
+    """A text without what may differ between a name and the words that it stands for.
+
+    Args:
+        text: A name, or some words of a text.
+
+    Returns:
+        It without white space and capital letters, in the normal form of Unicode.
+    """
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def overlap(head: Span, tail: Span) -> bool:
