@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.assets import asset_folder
 from conpet_lib.core.errors import ConpetError, check_known
 from conpet_lib.core.files import user_path
@@ -37,6 +38,7 @@ _OURS = (wordnet, fewnerd, ontonotes, bbn, fewrel, tacred, ace, table)
 READERS: dict[str, Reader] = {module.READER.name: module.READER for module in _OURS}
 
 
+@checked
 def register_reader(reader: Reader) -> None:
     """Make a corpus of your own known to `load_corpus`, in a notebook as in a file.
 
@@ -70,8 +72,9 @@ def _source(reader: Reader, path: object) -> Source:
     return frame
 
 
+@checked
 def load_corpus(
-    name: str, path: str | Path | pd.DataFrame | None = None, **options: object
+    name: str, path: str | Path | pd.DataFrame | object | None = None, **options: object
 ) -> Corpus:
     """Read a corpus; its `report` says what was left out or read as another, and why.
 

@@ -13,6 +13,7 @@ import accelerate
 import torch
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, logging
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.assets import ASSETS, asset_folder
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.tensors import write_tensors
@@ -23,6 +24,7 @@ from conpet_lib.models.backbone import Backbone
 DEPTHS = {"smollm2-135m": (18, 2)}
 
 
+@checked
 def load_backbone(
     name: str = "minilm-l6",
     tuned_layers: int | str | None = None,
