@@ -5,8 +5,9 @@ stage k, among all labels seen by then; not a number where i > k. Or the ledger 
 one row per test example and stage. Out: numbers, as parts of 1. T is the number of tasks.
 
 The functions are pure: they import nothing of the library and know nothing of how a matrix or a
-ledger came about. Forward transfer has no meaning here, because a class-incremental learner has no
-output for labels that it has not met yet. Start at `average_accuracy` and `forgetting`.
+ledger came about; what is none is refused by a ValueError. Forward transfer has no meaning here,
+because a class-incremental learner has no output for labels that it has not met yet. Start at
+`average_accuracy` and `forgetting`.
 """
 
 import numpy as np
@@ -17,6 +18,32 @@ Matrix = npt.ArrayLike  # (stages, tasks): a DataFrame, an array or a list of li
 
 # What can become of a test row, in the order in which `error_split` lists it.
 FATES = ("right", "wrong module", "wrong label", "lost in the softmax")
+
+
+def _columns(predictions: pd.DataFrame, *names: str) -> pd.DataFrame:
+    """A ledger that has these columns; whatever lacks one is refused."""
+    if not isinstance(predictions, pd.DataFrame):
+        kind = type(predictions).__name__
+        raise ValueError(f"predictions must be a ledger, as run.predictions is, and no {kind}.")
+    there = [str(column) for column in predictions.columns]
+    lacking = [name for name in names if not isinstance(name, str) or name not in there]
+    if lacking:
+        raise ValueError(f"predictions lacks the columns {', '.join(map(repr, lacking))}.")
+    return predictions
+
+
+def _matrix(R: Matrix, name: str = "R") -> npt.NDArray[np.float64]:
+    """An accuracy matrix as an array; whatever is none is refused."""
+    try:
+        matrix = np.asarray(R, dtype=float)
+    except (TypeError, ValueError):
+        matrix = np.empty(0)
+    # the last task alone may lack its column, where it has no test rows
+    if matrix.ndim != 2 or not matrix.size or matrix.shape[1] < len(matrix) - 1:
+        raise ValueError(
+            f"{name} must be an accuracy matrix: numbers, a row per stage and a column per task."
+        )
+    return matrix
 
 
 def is_right(predictions: pd.DataFrame, answer: str = "predicted") -> pd.Series:
@@ -30,7 +57,8 @@ def is_right(predictions: pd.DataFrame, answer: str = "predicted") -> pd.Series:
     Returns:
         One bool per row.
     """
-    return predictions["label"] == predictions[answer]
+    ledger = _columns(predictions, "label", answer)
+    return ledger["label"] == ledger[answer]
 
 
 def accuracy_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -42,7 +70,8 @@ def accuracy_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns:
         `(stages, tasks)`, with the index "stage" and the columns "task", both from 1.
     """
-    cells = is_right(predictions).groupby([predictions["stage"], predictions["task"]])
+    ledger = _columns(predictions, "stage", "task")
+    cells = is_right(ledger).groupby([ledger["stage"], ledger["task"]])
     return cells.mean().unstack()
 
 
@@ -60,7 +89,7 @@ def average_accuracy(R: Matrix) -> npt.NDArray[np.float64]:
 
     Source: Lopez-Paz and Ranzato 2017, ACC.
     """
-    matrix = np.asarray(R, dtype=float)
+    matrix = _matrix(R)
     averages = [_mean_of_tested(row[:stage]) for stage, row in enumerate(matrix, 1)]
     return np.array(averages)
 
@@ -97,7 +126,7 @@ def forgetting(R: Matrix) -> float:
 
     Source: Chaudhry et al. 2018, eq. 3.
     """
-    matrix = np.asarray(R, dtype=float)
+    matrix = _matrix(R)
     last = len(matrix) - 1
     if last == 0:
         return float("nan")
@@ -119,7 +148,7 @@ def backward_transfer(R: Matrix) -> float:
 
     Source: Lopez-Paz and Ranzato 2017, BWT.
     """
-    matrix = np.asarray(R, dtype=float)
+    matrix = _matrix(R)
     last = len(matrix) - 1
     if last == 0:
         return float("nan")
@@ -148,8 +177,12 @@ def intransigence(R: Matrix, joint: Matrix) -> float:
 
     Source: Chaudhry et al. 2018, eq. 4, as a mean over tasks.
     """
-    learned = np.diag(np.asarray(R, dtype=float))
-    learned_jointly = np.diag(np.asarray(joint, dtype=float))
+    continual = _matrix(R)
+    jointly = _matrix(joint, "joint")
+    if continual.shape != jointly.shape:
+        raise ValueError(f"R is of shape {continual.shape}, joint of {jointly.shape}.")
+    learned = np.diag(continual)
+    learned_jointly = np.diag(jointly)
     return float(np.mean(learned_jointly - learned))
 
 
@@ -197,6 +230,7 @@ def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per stage and one column per fate; each row adds up to 1.
     """
+    _columns(predictions, "stage", "true_module_active")
     right, wrong_module, wrong_label, lost = FATES
     # the first that holds is a row's fate
     fate = np.select(
@@ -225,7 +259,9 @@ def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
 
     Source: Guo et al. 2017, reliability diagram.
     """
-    confidence = predictions["task_confidence"]
+    confidence = _columns(predictions, "task_confidence")["task_confidence"]
+    if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
+        raise ValueError(f"bins={bins!r}: bins must be a whole number of 1 or more.")
     table = pd.DataFrame(
         {"confidence": confidence, "accuracy": _is_task_right(predictions), "rows": 1}
     )
@@ -236,9 +272,11 @@ def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
 
 def _is_task_right(predictions: pd.DataFrame) -> pd.Series:
     """Whether the chosen task is the true one, for each row of the ledger."""
-    return predictions["task"] == predictions["chosen_task"]
+    ledger = _columns(predictions, "task", "chosen_task")
+    return ledger["task"] == ledger["chosen_task"]
 
 
 def _share_by_stage(holds: pd.Series, predictions: pd.DataFrame, name: str) -> pd.Series:
     """The part of the rows of each stage for which something holds."""
-    return holds.groupby(predictions["stage"]).mean().rename(name)
+    ledger = _columns(predictions, "stage")
+    return holds.groupby(ledger["stage"]).mean().rename(name)

@@ -9,16 +9,19 @@ from dataclasses import fields
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 from scipy import stats
 
 from conpet_lib.analysis.tables import BACKBONE, runs_table
-from conpet_lib.core.errors import ConpetError, check_known
+from conpet_lib.core.arguments import check_columns, checked
+from conpet_lib.core.errors import ArgumentError, ConpetError, check_known
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.runs.run import Run
 
 OTHERS = ("learner", "corpus", "tasks")  # what else may differ, beside settings and backbone
 
 
+@checked
 def compare(
     runs: Sequence[Run] | pd.DataFrame, by: str = "learner", measure: str = "average accuracy"
 ) -> pd.DataFrame:
@@ -43,7 +46,8 @@ def compare(
     """
     table = runs if isinstance(runs, pd.DataFrame) else runs_table(runs)
     for column in (by, measure):
-        check_known("column", column, table.columns)
+        check_known("column", column, list(table.columns))
+    _check_columns(table, by, measure)
     table = table.assign(**{by: as_texts(table[by])})
     held = ["seed"] if by == "order_seed" else ["stream", "seed"]
     _check_pairs(table, by, held)
@@ -57,6 +61,17 @@ def compare(
         row["not held equal"] = ", ".join(_not_held_equal(both, by, held))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _check_columns(table: pd.DataFrame, by: str, measure: str) -> None:
+    """Refuse columns that no difference can be had of."""
+    check_columns("compare", "runs", table, ("seed", "stream", "finished", "folder", "learner"))
+    if by in ("seed", "stream", measure):
+        raise ArgumentError(
+            f"compare(by={by!r}): by must be a setting; runs are paired by stream and seed."
+        )
+    if not is_numeric_dtype(table[measure]):
+        raise ArgumentError(f"compare(measure={measure!r}): measure must be a column of numbers.")
 
 
 def as_texts(column: pd.Series) -> pd.Series:
@@ -132,6 +147,7 @@ def intervals(gain: np.ndarray) -> dict[str, float | bool]:
     }
 
 
+@checked
 def compare_costs(one: Run, other: Run) -> pd.DataFrame:
     """What two runs did not spend alike.
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.models.backbone import Backbone
@@ -54,6 +55,7 @@ class Forecast:
     steps: int
     minutes: float | None
 
+    @checked
     def beside(self, run: Run) -> pd.DataFrame:
         """Predicted and measured, a row per quantity.
 
@@ -88,6 +90,7 @@ class Timing:
     steps: dict[int, float]
 
 
+@checked
 def forecast(
     stream: Stream,
     backbone: Backbone,

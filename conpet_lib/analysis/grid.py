@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import filelock
 import joblib
@@ -17,8 +18,10 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from conpet_lib.analysis.tables import runs_table
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.assets import cache_folder
 from conpet_lib.core.files import user_path
+from conpet_lib.core.kinds import Rule
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.fitting import Step
 from conpet_lib.models.backbone import Backbone
@@ -27,6 +30,13 @@ from conpet_lib.runs.record import describe, folder_name
 from conpet_lib.runs.training import train
 from conpet_lib.streams.stream import Stream
 
+Processes = Annotated[
+    int,
+    Rule(
+        lambda count: count != 0 and count <= 1024,
+        "a whole number from 1 to 1,024, or -1 for one per core",
+    ),
+]
 SECONDS_TO_LET_GO = 60  # for a worker of a grid that was killed: it stops after its next step
 
 
@@ -65,13 +75,14 @@ class Job:
     cache: Path | None
 
 
+@checked
 def grid(
     streams: Sequence[Stream],
     backbone: Backbone,
     configs: Sequence[LearnerConfig],
     seeds: Iterable[int],
     folder: str | Path | None = None,
-    processes: int = -1,
+    processes: Processes = -1,
     bar: bool = True,
     cache: Path | None = None,
 ) -> pd.DataFrame:
@@ -108,7 +119,7 @@ def grid(
         first = (
             f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:"
         )
-        warnings.warn("\n".join([first, *told]), stacklevel=2)
+        warnings.warn("\n".join([first, *told]), stacklevel=3)  # past the door
     table = runs_table([job.folder for job in jobs])
     return table.assign(problem=[problems.get(job.folder, "") for job in jobs])
 

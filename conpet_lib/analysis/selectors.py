@@ -4,6 +4,7 @@ In: a run of Dynamic ConPET and its stream. Out: tables. Start at `compare_selec
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,9 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.kinds import Rule
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners.answers import sum_by
 from conpet_lib.learners.dynamic import FLOOR, DynamicConPET
@@ -23,6 +26,10 @@ from conpet_lib.learners.selector import choose_active
 from conpet_lib.runs.run import Run
 from conpet_lib.streams.stream import Stream
 
+# What scikit-learn takes as a seed.
+ClusterSeed = Annotated[
+    int, Rule(lambda seed: 0 <= seed < 2**32, "a whole number from 0 to 4,294,967,295")
+]
 LEDGER_COLUMNS = ["key", "label", "predicted", "task", "chosen_task", "task_confidence"]
 
 
@@ -50,6 +57,7 @@ def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
     return learner, rows
 
 
+@checked
 def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
     """The test rows after the last stage on a map of what the selector sees, the surest first.
 
@@ -74,7 +82,8 @@ def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
     return last.sort_values("task_confidence", ascending=False, kind="stable", ignore_index=True)
 
 
-def compare_selectors(run: Run, stream: Stream, seed: int = 0) -> pd.DataFrame:
+@checked
+def compare_selectors(run: Run, stream: Stream, seed: ClusterSeed = 0) -> pd.DataFrame:
     """Other ways to choose the active modules of a run, on the test rows after the last stage.
 
     Args:

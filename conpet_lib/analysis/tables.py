@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path
 from conpet_lib.runs.run import Run, load_run
@@ -18,6 +19,7 @@ BACKBONE = ("fingerprint", "exit_layer", "tuned_layers")  # columns from the rec
 FIRST_COLUMNS = ["folder", "problem", "finished"]
 
 
+@checked
 def runs_table(runs: str | Path | Iterable[Run | Path]) -> pd.DataFrame:
     """All runs under a folder, or those given, a row each.
 

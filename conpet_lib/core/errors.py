@@ -7,9 +7,15 @@ mend the fault. Imports no other file of the library; every room may use this on
 import difflib
 from collections.abc import Collection
 
+LONGEST = 200  # characters of a value in a message
+
 
 class ConpetError(Exception):
     """A fault that the user can mend; its message says how."""
+
+
+class ArgumentError(ConpetError, ValueError):
+    """An argument or a setting that cannot be used; its message says what it must be."""
 
 
 def check(holds: bool, owner: object, field: str, wanted: str) -> None:
@@ -22,11 +28,11 @@ def check(holds: bool, owner: object, field: str, wanted: str) -> None:
         wanted: The rule in words, such as "a whole number from 1".
 
     Raises:
-        ValueError: If the rule does not hold; the message names class, field, value and rule.
+        ArgumentError: If the rule does not hold; the message names class, field, value and rule.
     """
     if not holds:
         value = getattr(owner, field)
-        raise ValueError(f"{type(owner).__name__}({field}={value!r}): {field} must be {wanted}.")
+        raise ArgumentError(f"{type(owner).__name__}({field}={value!r}): {field} must be {wanted}.")
 
 
 def check_known(kind: str, name: object, known: Collection[str]) -> None:
@@ -40,9 +46,10 @@ def check_known(kind: str, name: object, known: Collection[str]) -> None:
     Raises:
         ConpetError: If the name is unknown; the message suggests the nearest name and lists all.
     """
-    if name in known:
+    if isinstance(name, str) and name in known:
         return
-    names = sorted(known)
+    names = sorted(map(str, known))
     nearest = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    raise ConpetError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+    shown = repr(name)[:LONGEST]
+    raise ConpetError(f"Unknown {kind} {shown}.{hint} Known: {', '.join(names)}.")

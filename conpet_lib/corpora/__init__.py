@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.assets import asset_folder
 from conpet_lib.core.errors import ConpetError, check_known
 from conpet_lib.core.files import user_path
@@ -40,6 +41,7 @@ _OURS = (wordnet, fewnerd, ontonotes, bbn, fewrel, tacred, ace, table)
 READERS: dict[str, Reader] = {module.READER.name: module.READER for module in _OURS}
 
 
+@checked
 def register_reader(reader: Reader) -> None:
     """Make a corpus of your own known to `load_corpus`, in a notebook as in a file.
 
@@ -98,9 +100,10 @@ def _name_and_path(name: object, path: object) -> tuple[str, object]:
     return str(name), path
 
 
+@checked
 def load_corpus(
-    name: str | Path | pd.DataFrame,
-    path: str | Path | pd.DataFrame | None = None,
+    name: str | Path | pd.DataFrame | object,
+    path: str | Path | pd.DataFrame | object | None = None,
     **options: object,
 ) -> Corpus:
     """Read a corpus; its `report` says what was left out or read as another, and why.

@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path
 from conpet_lib.corpora.damage import damage, windows_copy
@@ -238,6 +239,7 @@ def _refuse(reader: Reader, failures: list[str], bugs: list[Exception]) -> None:
     raise ConpetError("\n".join(lines)) from cause
 
 
+@checked
 def check_reader(reader: Reader, path: str | Path, **options: object) -> list[str]:
     """Try out a reader on a sample of its corpus, also on damaged copies of it.
 

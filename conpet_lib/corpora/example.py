@@ -1,13 +1,15 @@
 """Example: a text with marked spans and a label, and what a reading of many of them gives.
 
 In: nothing. Out: `Example`, `Corpus` and `ReadReport`, the one form in which every corpus is handed
-on to streams and prompts. Imports nothing of ours. Knows neither files nor layouts.
+on to streams and prompts. May import `core`. Knows neither files nor layouts.
 Start at `Example`.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from conpet_lib.core.arguments import accept
 
 LONGEST = 10_000  # characters of a text; a longer one is cut around its spans
 
@@ -97,6 +99,16 @@ class Corpus:
     examples: Sequence[Example]
     report: ReadReport
     groups: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        known = set()  # labels are few, examples may be a million
+        for number, example in enumerate(self.examples):
+            is_known = type(example) is Example and example.label.__class__ is str
+            if is_known and example.label in known:
+                continue
+            accept("Corpus", f"examples[{number}]", example, Example)
+            accept("Corpus", f"examples[{number}].label", example.label, str)
+            known.add(example.label)
 
     def counts(self) -> Counter[str]:
         """Number of examples per label."""

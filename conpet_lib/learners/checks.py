@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners.base import Learner
@@ -25,6 +26,7 @@ Weights = list[dict[str, Any]]
 ROUNDING = 1e-3  # what another batch may change in a confidence
 
 
+@checked
 def check_learner(config: LearnerConfig, stream: Stream, backbone: Backbone) -> None:
     """Refuse a method of which something does not hold that the library relies on.
 

@@ -5,9 +5,10 @@ The settings of one method stand beside it, in its file. Knows nothing of stream
 """
 
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from conpet_lib.core.errors import ArgumentError, ConpetError, check_known
 from conpet_lib.learners import settings
 from conpet_lib.models.adapters import TARGETS, pet_kind
 
@@ -20,11 +21,12 @@ class _ByOldSpelling(type):
 
     def __call__(cls, *given: Any, learner: str | None = None, **changed: Any) -> Any:
         if learner is None:
+            _check_names(cls, changed)
             return super().__call__(*given, **changed)
         by_name = {config.learner: config for config in _with_subclasses(cls)}
-        if learner not in by_name:
+        if not isinstance(learner, str) or learner not in by_name:
             known = ", ".join(sorted(by_name))
-            raise ValueError(
+            raise ArgumentError(
                 f"{cls.__name__}(learner={learner!r}): learner must be one of {known}."
             )
         config = by_name[learner]
@@ -35,6 +37,13 @@ class _ByOldSpelling(type):
             stacklevel=2,
         )
         return config(**changed)
+
+
+def _check_names(config: type, changed: dict[str, Any]) -> None:
+    """Refuse a setting that a configuration class does not have."""
+    known = [each.name for each in fields(config)]
+    for name in changed:
+        check_known(f"setting of {config.__name__}", name, known)
 
 
 def _with_subclasses(config: Any) -> list[Any]:
@@ -94,6 +103,11 @@ class LearnerConfig(metaclass=_ByOldSpelling):
     )
 
     def __post_init__(self) -> None:
+        if not hasattr(self, "learner"):
+            raise ConpetError(
+                "LearnerConfig() is what the configurations of all methods share. Take that of a "
+                'method, such as cp.StaticConfig() or cp.method("static").'
+            )
         settings.check_settings(self)
         pet_kind(self.pet)  # another kind is refused in words
 

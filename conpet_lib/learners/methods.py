@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import pandas as pd
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import check_known
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.bounds import FullConfig, FullReplayConfig, JointConfig, VanillaConfig
@@ -260,6 +261,7 @@ LEARNERS: Mapping[str, type[Learner]] = _View(lambda row: row.config.learner_cla
 CONFIGS: Mapping[str, type[LearnerConfig]] = _View(lambda row: row.config)
 
 
+@checked
 def method(name: str, **settings: Any) -> Any:
     """The configuration of a method by its name, such as `method("crl*", memory=20)`.
 
@@ -271,8 +273,8 @@ def method(name: str, **settings: Any) -> Any:
         A configuration, to be given to `train`, `grid` or `forecast`.
 
     Raises:
-        ConpetError: For an unknown name.
-        ValueError: For a setting out of its range.
+        ConpetError: For an unknown name or setting.
+        ArgumentError: For a setting out of its range.
     """
     check_known("learner", name, METHODS)
     return METHODS[name].config(**settings)

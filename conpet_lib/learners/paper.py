@@ -6,6 +6,7 @@ Source: configs/*.yaml and global_var.py of github.com/Raincleared-Song/ConPET a
 import json
 from typing import Any, TypeVar
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import check_known
 from conpet_lib.learners.config import LearnerConfig
@@ -13,6 +14,7 @@ from conpet_lib.learners.config import LearnerConfig
 Config = TypeVar("Config", bound=LearnerConfig)
 
 
+@checked
 def paper(learner: type[Config], corpus: str, **changed: Any) -> Config:
     """The authors' settings for a LLaMA-class backbone, on all its layers.
 

@@ -6,20 +6,34 @@ configuration class. Start at `register`.
 
 import types
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.arguments import accept, checked
+from conpet_lib.core.errors import ConpetError, check_known
+from conpet_lib.core.kinds import Rule
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.methods import BUILT_IN, METHODS, Method, add
 from conpet_lib.learners.static import StaticConfig
 
 MARKERS = ("8", "p", ">", "<", "*", "d", "h", "X", "P", "v", "^", "s", "D", "o")
+Name = Annotated[str, Rule(str.strip, "a text that is not empty")]
 COLOURS = 10  # of the palette for the colour-blind
+# What a row takes beside name and configuration.
+COLUMNS: dict[str, Any] = dict.fromkeys(
+    ("title", "trains", "keeps", "replays", "cost", "source"), str
+)
+COLUMNS["colour"] = Annotated[
+    int, Rule(lambda place: 0 <= place < COLOURS, f"a place in the palette, 0 to {COLOURS - 1}")
+]
+COLUMNS["marker"] = Annotated[
+    str, Rule(lambda marker: marker in MARKERS, f"one of {' '.join(MARKERS)}")
+]
 
 
+@checked
 def register(
-    name: str,
+    name: Name,
     learner: type[Learner],
     config: type[LearnerConfig] = StaticConfig,
     **row: Any,
@@ -47,16 +61,25 @@ def register(
         The method's own configuration class.
 
     Raises:
-        ConpetError: If the name is one of the library's own methods.
+        ConpetError: If the name is one of the library's own methods, or there is no such column.
+        ArgumentError: If a column takes no such value.
     """
     if name in BUILT_IN:
         raise ConpetError(f"{name!r} is a method of the library's own. Choose another name.")
+    _check_row(row)
     METHODS.pop(name, None)  # a cell that is run again
     own_config = _config_for(name, learner, config)
     colour, marker = _free_look()
     row = {"name": row.pop("title", name), "colour": colour, "marker": marker, **row}
     add(Method(config=own_config, **row))
     return own_config
+
+
+def _check_row(row: dict[str, Any]) -> None:
+    """Refuse columns of the table that there are not, and values that no figure can show."""
+    for name, value in row.items():
+        check_known("column of cp.register", name, COLUMNS)
+        row[name] = accept("register", name, value, COLUMNS[name])
 
 
 def _config_for(

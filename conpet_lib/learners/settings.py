@@ -9,21 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from conpet_lib.core import kinds
+from conpet_lib.core.arguments import accept_fields
 from conpet_lib.core.errors import check
 
 
 @dataclass(frozen=True)
-class Rule:
-    """What must hold of a setting.
+class Rule(kinds.Rule):
+    """What must hold of a setting beside its type.
 
     Attributes:
-        holds: Tells whether a value may be used.
+        holds: Tells whether a value of the type may be used.
         wanted: The rule in words, as it stands after "must be" in a message.
         about: What the setting means, with its unit.
     """
 
-    holds: Callable[[Any], bool]
-    wanted: str
     about: str
 
 
@@ -149,14 +149,17 @@ def one_of(names: tuple[str, ...], about: str) -> Any:
 
 
 def check_settings(config: Any) -> None:
-    """Refuse the first setting of a configuration that breaks its rule.
+    """Refuse the first setting of a configuration that is of another type or breaks its rule.
+
+    Numbers of numpy become plain, so that records are the same as with plain ones.
 
     Args:
         config: A dataclass whose fields may carry a rule.
 
     Raises:
-        ValueError: With the class, the field, the value and the rule in words.
+        ArgumentError: With the class, the field, the value and the rule in words.
     """
+    accept_fields(config)
     for each in fields(config):
         rule: Rule | None = each.metadata.get("rule")
         if rule is not None:

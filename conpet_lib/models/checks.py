@@ -14,6 +14,7 @@ import torch
 from peft import PeftConfig
 from torch import Tensor, nn
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.seeds import torch_generator
 from conpet_lib.core.tensors import digest
@@ -72,6 +73,7 @@ class _Trial:
             raise ConpetError(f"The PET kind {self.kind.name!r}: {fault}")
 
 
+@checked
 def check_adapter(
     kind: str | PetKind, backbone: Backbone, targets: tuple[str, ...] = TARGETS
 ) -> None:

@@ -20,6 +20,7 @@ from transformers import (
     logging,
 )
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.assets import ASSETS, asset_folder
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.tensors import write_tensors
@@ -34,6 +35,7 @@ NEVER_READ = ("pooler.",)  # weights above the layers; many a file leaves them o
 POINTER = b"version https:"  # how Git LFS begins what stands in place of weights
 
 
+@checked
 def load_backbone(
     name: str = "minilm-l6",
     tuned_layers: int | str | None = None,

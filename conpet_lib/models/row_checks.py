@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.seeds import torch_generator
 from conpet_lib.models.adapters import TARGETS
@@ -76,6 +77,7 @@ def _cases(backbone: Backbone) -> list[_Case]:
 
 
 @torch.no_grad()
+@checked
 def check_answer_row(
     backbone: Backbone, answer_row: AnswerRow | None = None, targets: tuple[str, ...] = TARGETS
 ) -> None:

@@ -5,14 +5,16 @@ In: runs, or the tables of `cp.runs_table` and `cp.compare`. Out: Axes, or a Dat
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
 from conpet_lib import metrics
-from conpet_lib.plots.style import axes, looks, titled, write_near
+from conpet_lib.core.arguments import check_columns, checked
+from conpet_lib.core.errors import ArgumentError, check_known
+from conpet_lib.plots.style import SOME, axes, looks, titled, write_near
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 STANDARD_ERRORS = 1.96  # on each side of a mean: a 95 % interval of the normal distribution
 
 
-def frontier(runs: "Sequence[Run]", cost: str = "trained parameters") -> Axes:
+@checked
+def frontier(runs: "Annotated[Sequence[Run], SOME]", cost: str = "trained parameters") -> Axes:
     """Average accuracy against a cost, one point per run; better is up and to the left.
 
     Args:
@@ -29,9 +32,14 @@ def frontier(runs: "Sequence[Run]", cost: str = "trained parameters") -> Axes:
 
     Returns:
         The Axes.
+
+    Raises:
+        ConpetError: If the summary has no such cost.
     """
     ax = axes()[0]
     summaries = [(run.summary(), run) for run in runs]
+    numbers = [name for name in summaries[0][0] if name != "learner"]
+    check_known("cost", cost, numbers)
     summaries.sort(key=lambda pair: pair[0][cost])
     for place, (summary, run) in enumerate(summaries):
         name, color, marker = looks(run)
@@ -45,6 +53,7 @@ def frontier(runs: "Sequence[Run]", cost: str = "trained parameters") -> Axes:
     return titled(ax, title, cost, "average accuracy (%)")
 
 
+@checked
 def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) -> Axes:
     """Average accuracy of runs against one setting, one point per run, with the mean of each value.
 
@@ -56,7 +65,13 @@ def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) ->
 
     Returns:
         The left Axes; `.figure` has both.
+
+    Raises:
+        ArgumentError: If a table lacks columns, or has no row.
     """
+    _check_table("table", table, (by, "seed", "average accuracy"))
+    if pairs is not None:
+        _check_table("pairs", pairs, ("one", "other", "difference", "high"))
     panels = axes(9, 5) if pairs is None else axes(15, 5, columns=2)
     _draw_values(panels[0], table, by)
     if pairs is not None:
@@ -64,6 +79,13 @@ def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) ->
     name = by.replace("_", " ")
     title = f"Does {name} matter? Each point a run, the lines are means"
     return titled(panels[0], title, name, "average accuracy (%)", legend="seed")
+
+
+def _check_table(name: str, table: pd.DataFrame, columns: Sequence[str]) -> None:
+    """Refuse a table of `ablation` that lacks columns, or has no row."""
+    check_columns("ablation", name, table, columns)
+    if table.empty:
+        raise ArgumentError(f"ablation({name}=<DataFrame>): {name} must have a row or more.")
 
 
 def _draw_values(ax: Axes, table: pd.DataFrame, by: str) -> None:
@@ -106,6 +128,7 @@ def _draw_differences(ax: Axes, pairs: pd.DataFrame) -> None:
     titled(ax, "Differences of pairs (bars: 95% interval)", "points of average accuracy")
 
 
+@checked
 def paired(one: "Run", other: "Run") -> Axes:
     """Accuracy of one run minus that of another after the last stage, per task and overall.
 
@@ -118,9 +141,17 @@ def paired(one: "Run", other: "Run") -> Axes:
 
     Returns:
         The Axes; differences in percentage points.
+
+    Raises:
+        ArgumentError: If the runs were tested on other rows.
     """
     one_rows = _after_last_stage(one.predictions).set_index("key")
     other_rows = _after_last_stage(other.predictions).set_index("key")
+    if set(one_rows.index) != set(other_rows.index):
+        raise ArgumentError(
+            f"paired(other={other.name!r}): other must be tested on the rows of one, after as many "
+            f"stages; {one.folder} and {other.folder} differ."
+        )
     one_right = metrics.is_right(one_rows).astype(float)
     gain = 100 * one_right.sub(metrics.is_right(other_rows))
     per_task = gain.groupby(one_rows["task"]).agg(["mean", "sem"])
@@ -140,6 +171,7 @@ def paired(one: "Run", other: "Run") -> Axes:
     return titled(ax, title, f"{looks(one).name} minus {looks(other).name} (points)", "task")
 
 
+@checked
 def lost_labels(run: "Run") -> pd.DataFrame:
     """Which labels were lost most between the stage that brought them and the last one.
 

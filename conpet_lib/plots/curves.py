@@ -5,7 +5,7 @@ trained. Start at `forgetting_curves`; `draw_lines` is what all figures with sta
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from conpet_lib.plots.style import Look, axes, looks, titled, write_near
+from conpet_lib.core.arguments import Positive, checked
+from conpet_lib.plots.style import SOME, Look, axes, looks, titled, write_near
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
@@ -83,7 +84,8 @@ def _name_ends(ax: Axes, lines: Sequence[Line], gap: float) -> None:
         )
 
 
-def average_curves(runs: "Sequence[Run]", upto: int | None = None) -> Axes:
+@checked
+def average_curves(runs: "Annotated[Sequence[Run], SOME]", upto: Positive | None = None) -> Axes:
     """Average accuracy against the stage, one line per run with its name at its end.
 
     Args:
@@ -103,7 +105,8 @@ def average_curves(runs: "Sequence[Run]", upto: int | None = None) -> Axes:
     )
 
 
-def forgetting_curves(runs: "Sequence[Run]") -> Axes:
+@checked
+def forgetting_curves(runs: "Annotated[Sequence[Run], SOME]") -> Axes:
     """Accuracy on each task (thin) and their mean (thick) against the stage, one panel per run.
 
     Args:

@@ -4,13 +4,16 @@ In: runs, or a table. Out: Axes with the numbers in their cells. Start at `accur
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from pandas.api.types import is_numeric_dtype
 
-from conpet_lib.plots.style import axes, looks, titled
+from conpet_lib.core.arguments import checked
+from conpet_lib.core.errors import ArgumentError
+from conpet_lib.plots.style import SOME, axes, looks, titled
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 MOST_ROWS_WITH_NUMBERS = 12  # more would not be legible
 
 
+@checked
 def heatmap(
     table: pd.DataFrame,
     ax: Axes,
@@ -41,7 +45,12 @@ def heatmap(
 
     Returns:
         The same Axes.
+
+    Raises:
+        ArgumentError: If the table is empty, or holds something other than numbers.
     """
+    if not table.size or not all(map(is_numeric_dtype, table.dtypes)):
+        raise ArgumentError("heatmap(table=<DataFrame>): table must hold numbers.")
     sns.heatmap(
         table,
         ax=ax,
@@ -59,7 +68,8 @@ def heatmap(
     return titled(ax, title, xlabel, ylabel, fontsize=14)
 
 
-def accuracy_heatmaps(runs: "Sequence[Run]") -> Axes:
+@checked
+def accuracy_heatmaps(runs: "Annotated[Sequence[Run], SOME]") -> Axes:
     """The accuracy matrices `R[k, i]` of runs side by side, their values in the cells.
 
     Args:

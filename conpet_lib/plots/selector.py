@@ -12,6 +12,8 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from conpet_lib import metrics
+from conpet_lib.core.arguments import check_columns, checked
+from conpet_lib.core.errors import ArgumentError
 from conpet_lib.plots.curves import TOP, Line, draw_lines
 from conpet_lib.plots.matrices import heatmap
 from conpet_lib.plots.style import PALETTE, Look, axes, looks, titled, write_near
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 MOST_TASKS_BY_COLOR = 10  # the colour-blind palette has no more colours
 
 
+@checked
 def selector_bound(run: "Run") -> Axes:
     """Average accuracy beside its two factors: is the task chosen rightly, are the modules good.
 
@@ -50,6 +53,7 @@ def selector_bound(run: "Run") -> Axes:
     )
 
 
+@checked
 def selector_confusion(run: "Run", stage: int | None = None) -> Axes:
     """Which task the selector chose (columns) for the test rows of each task (rows).
 
@@ -60,8 +64,7 @@ def selector_confusion(run: "Run", stage: int | None = None) -> Axes:
     Returns:
         The Axes; cells are in percent of a row.
     """
-    if stage is None:
-        stage = run.record.stages_done
+    stage = run.stage_of(stage)
     rows = _predictions_after(run, stage)
     tasks = range(1, stage + 1)
     shares = pd.crosstab(rows["task"], rows["chosen_task"], normalize="index")
@@ -76,6 +79,7 @@ def selector_confusion(run: "Run", stage: int | None = None) -> Axes:
     )
 
 
+@checked
 def calibration(run: "Run", stage: int | None = None) -> Axes:
     """How often the selector is right, by how sure it is; on the diagonal it knows what it knows.
 
@@ -86,8 +90,7 @@ def calibration(run: "Run", stage: int | None = None) -> Axes:
     Returns:
         The Axes; one point per bin of confidence, with the number of its test rows.
     """
-    if stage is None:
-        stage = run.record.stages_done
+    stage = run.stage_of(stage)
     table = metrics.calibration(_predictions_after(run, stage))
     look = looks(run)
     ax = axes(6, 5)[0]
@@ -111,6 +114,7 @@ def _predictions_after(run: "Run", stage: int) -> pd.DataFrame:
     return run.predictions[run.predictions["stage"] == stage]
 
 
+@checked
 def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
     """Test rows as the selector sees them: one colour per task, crosses for a wrong choice.
 
@@ -120,7 +124,13 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
 
     Returns:
         The Axes.
+
+    Raises:
+        ArgumentError: If the points lack columns, or there is no row `marked`.
     """
+    check_columns("selector_map", "points", points, ("x", "y", "task", "chosen_task"))
+    if points.empty or (marked is not None and marked not in points.index):
+        raise ArgumentError(f"selector_map(marked={marked}): there is no such row in points.")
     is_right = points["task"] == points["chosen_task"]
     shown = points.assign(chosen=np.where(is_right, "right", "wrong"))
     few_tasks = points["task"].max() <= MOST_TASKS_BY_COLOR

@@ -10,6 +10,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from conpet_lib.core.arguments import NotNegative, checked
+from conpet_lib.core.errors import check_known
 from conpet_lib.plots.style import PALETTE, axes, looks, titled
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from conpet_lib.streams.stream import Stream
 
 
+@checked
 def replayed(run: "Run", part: str = "module") -> Axes:
     """How many rows of each task were drawn for training in each stage.
 
@@ -27,7 +30,11 @@ def replayed(run: "Run", part: str = "module") -> Axes:
 
     Returns:
         The Axes; one bar per stage, stacked by task.
+
+    Raises:
+        ConpetError: If the run has no such part.
     """
+    check_known("part of the run", part, run.replayed["part"].unique().tolist())
     drawn = run.replayed[run.replayed["part"] == part]
     counts = drawn.pivot_table("count", "stage", "task", aggfunc="sum", fill_value=0)
     ax = counts.plot.bar(
@@ -44,6 +51,7 @@ def replayed(run: "Run", part: str = "module") -> Axes:
     return titled(ax, title, legend="task")
 
 
+@checked
 def stream_picture(stream: "Stream") -> Axes:
     """The tasks of a stream in their order: their labels, and the rows of each side.
 
@@ -73,7 +81,8 @@ def stream_picture(stream: "Stream") -> Axes:
     return titled(ax, "The stream: tasks in the order in which they are learned")
 
 
-def class_counts(corpus: "Corpus", need: int = 120) -> Axes:
+@checked
+def class_counts(corpus: "Corpus", need: NotNegative = 120) -> Axes:
     """The number of examples of each label, most frequent first.
 
     Args:
@@ -93,6 +102,7 @@ def class_counts(corpus: "Corpus", need: int = 120) -> Axes:
         label=f"{need} examples, what a stream needs of a type",
     )
     ax.legend(frameon=False, fontsize=14)
-    ax.tick_params("x", rotation=90, labelsize=min(12, 700 / len(counts)))  # many labels, small
+    small = 700 / max(1, len(counts))  # the size where labels are many
+    ax.tick_params("x", rotation=90, labelsize=min(12, small))
     ax.set(xlim=(-0.7, len(counts) - 0.3), ylabel="examples")
     return titled(ax, f"{len(counts)} types: a few are frequent, many are rare")

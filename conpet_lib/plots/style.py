@@ -7,7 +7,7 @@ Start at `axes` and `titled`; `looks` gives a run its name, colour and marker.
 
 import io
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import seaborn as sns
@@ -15,10 +15,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread, imsave
 
+from conpet_lib.core.arguments import AboveZero, Positive, checked
+from conpet_lib.core.errors import ArgumentError
+from conpet_lib.core.kinds import Rule
 from conpet_lib.learners.methods import methods
-
-if TYPE_CHECKING:
-    from conpet_lib.runs.run import Run
 
 Color = tuple[float, float, float]  # red, green and blue, each from 0 to 1
 
@@ -27,7 +27,18 @@ OTHER_COLOR = PALETTE[3]  # of a learner that is not in the table of methods
 OTHER_MARKER = "^"
 
 DOTS_PER_INCH = 100
+MOST_DOTS = 2**16 - 1  # of a picture's side, as matplotlib draws it
+SOME = Rule(len, "a list of one run or more")
+Panels = Annotated[int, Rule(lambda count: 1 <= count <= 100, "a whole number from 1 to 100")]
 LUMINANCE_WEIGHTS = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue (ITU-R BT.709)
+
+
+@runtime_checkable
+class Recorded(Protocol):
+    """What has a method's name, and a record with its settings, as a `Run` has."""
+
+    name: str
+    record: Any
 
 
 class Look(NamedTuple):
@@ -44,6 +55,7 @@ class Look(NamedTuple):
     marker: str
 
 
+@checked
 def learner_look(learner: str) -> Look:
     """Name, colour and marker of a learner.
 
@@ -64,7 +76,8 @@ def learner_look(learner: str) -> Look:
     return Look(row["name"], PALETTE[int(row["colour"])], row["marker"])
 
 
-def looks(run: "Run") -> Look:
+@checked
+def looks(run: Recorded) -> Look:
     """Name, colour and marker of a run's learner.
 
     Args:
@@ -89,7 +102,8 @@ class Shown(Axes):
         return png(self), {"width": int(width)}
 
 
-def png(ax: Axes, scale: int = 2) -> bytes:
+@checked
+def png(ax: Axes, scale: Positive = 2) -> bytes:
     """The whole figure of an Axes as a PNG.
 
     Where the environment variable `CONPET_LOOK` is "dark", light and dark change places and each
@@ -102,7 +116,13 @@ def png(ax: Axes, scale: int = 2) -> bytes:
     Returns:
         The content of a PNG file. It does not name the matplotlib version, so that equal figures
         are equal bytes.
+
+    Raises:
+        ArgumentError: If the figure was removed, or is too large at this scale.
     """
+    dots = max(_figure(ax).get_size_inches()) * DOTS_PER_INCH * scale
+    if dots > MOST_DOTS:
+        raise ArgumentError(f"png(scale={scale}): the picture would have {dots:,.0f} dots a side.")
     file = io.BytesIO()
     form: dict[str, Any] = {
         "format": "png",
@@ -122,7 +142,7 @@ def _figure(ax: Axes) -> Figure:
     """The figure in which an Axes stands."""
     figure = ax.get_figure(root=True)
     if figure is None:
-        raise ValueError("These Axes were removed from their figure.")
+        raise ArgumentError("These Axes were removed from their figure.")
     return figure
 
 
@@ -138,7 +158,8 @@ def _darkened(pixels: np.ndarray) -> np.ndarray:
     return exchanged.clip(0, 1)
 
 
-def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes]:
+@checked
+def axes(width: AboveZero = 9.0, height: AboveZero = 5.0, columns: Panels = 1) -> list[Axes]:
     """Empty Axes of a new figure in the style of a projected slide (seaborn's "talk").
 
     Args:
@@ -157,6 +178,7 @@ def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes
     return panels
 
 
+@checked
 def titled(
     ax: Axes,
     title: str,
@@ -178,7 +200,12 @@ def titled(
 
     Returns:
         The same Axes.
+
+    Raises:
+        ArgumentError: If the legend is to be moved and there is none.
     """
+    if legend and ax.get_legend() is None:
+        raise ArgumentError(f"titled(legend={legend!r}): the panel has no legend that could move.")
     if xlabel is not None:
         ax.set_xlabel(xlabel)
     if ylabel is not None:

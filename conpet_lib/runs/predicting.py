@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from conpet_lib.core.arguments import Positive, accept, checked, shown
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.corpora.example import Example
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
 
 COLUMNS = ["label", "task", "module", "confidence", "ranking"]
-HEAD_SPAN = r"\[(.+?)\]"
-TAIL_SPAN = r"\{(.+?)\}"
+# A mark ends at the next sign of its kind: each sign is looked at once, however many there are.
+HEAD_SPAN = r"\[([^\[\]]+)\]"
+TAIL_SPAN = r"\{([^{}]+)\}"
 # Per kind of corpus: how each span is marked in a string, and the same in words.
 MARKS: dict[str, tuple[tuple[str, ...], str]] = {
     "typing": ((HEAD_SPAN,), "[span]"),
@@ -28,8 +30,9 @@ MARKS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 
 
+@checked
 def predict(
-    run: "Run", texts: Sequence[Example | str] | Example | str, batch: int = 512
+    run: "Run", texts: Sequence[Example | str] | Example | str, batch: Positive = 512
 ) -> pd.DataFrame:
     """Answers to new text.
 
@@ -50,11 +53,27 @@ def predict(
     if isinstance(texts, (str, Example)):
         texts = [texts]  # one text, not a list of its characters
     kind = run.record.stream.kind
-    examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
+    examples = [_example(text, kind) for text in texts]
+    if not examples:
+        return pd.DataFrame(columns=COLUMNS)
     learner = run.reading(examples)
     batches = np.split(np.arange(len(examples)), range(batch, len(examples), batch))
     answers = pd.concat([learner.answer(rows) for rows in batches], ignore_index=True)
     return answers.rename(columns={"predicted": "label", "chosen_task": "task"})[COLUMNS]
+
+
+def _example(text: Example | str, kind: str) -> Example:
+    """An example from a marked string, or the one that was given, if it is of this kind."""
+    if isinstance(text, str):
+        return marked(text, kind)
+    patterns, hint = MARKS[kind]
+    accept("predict", f"texts: {text.key!r}.text", text.text, str)
+    if len(text.spans) != len(patterns):
+        raise ConpetError(
+            f"The example {text.key!r} has {len(text.spans)} spans, and this run takes "
+            f"{len(patterns)}: {hint or 'the text alone'}."
+        )
+    return text
 
 
 def marked(text: str, kind: str) -> Example:
@@ -87,8 +106,8 @@ def _only_match(pattern: str, text: str, hint: str) -> re.Match[str]:
     """Where a mark stands; refused if it is missing, or stands more than once."""
     matches = list(re.finditer(pattern, text))
     if not matches:
-        raise ConpetError(f"{text!r}: mark the text as {hint}.")
+        raise ConpetError(f"{shown(text)}: mark the text as {hint}.")
     if len(matches) > 1:
-        found = ", ".join(match[0] for match in matches)
-        raise ConpetError(f"{text!r}: mark the text as {hint}, once; it has {found}.")
+        found = ", ".join(shown(match[0]) for match in matches[:9])
+        raise ConpetError(f"{shown(text)}: mark the text as {hint}, once; it has {found}.")
     return matches[0]

@@ -21,7 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from conpet_lib import metrics
-from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.arguments import checked
+from conpet_lib.core.errors import ArgumentError, ConpetError
 from conpet_lib.core.files import read_checked, user_path
 from conpet_lib.runs.record import Record, read_record
 
@@ -111,6 +112,21 @@ class Run:
             return None
         return metrics.selector_accuracy(self.predictions)
 
+    def stage_of(self, stage: int | None) -> int:
+        """A stage that is done.
+
+        Args:
+            stage: The stage, from 1; None: the last.
+
+        Raises:
+            ArgumentError: If there is no such stage, or it is not done yet.
+        """
+        done = self.record.stages_done
+        if stage is not None and not 1 <= stage <= done:
+            raise ArgumentError(f"stage={stage}: stage must be 1 to {done}, the stages done.")
+        return done if stage is None else stage
+
+    @checked
     def forgotten(self, task: int, stage: int | None = None) -> pd.DataFrame:
         """The test examples of a task that were once right and are wrong after a stage.
 
@@ -121,8 +137,14 @@ class Run:
         Returns:
             A row per example: key, label, lost (the stage at which it became wrong for good), now
             (what it is taken for).
+
+        Raises:
+            ArgumentError: If there is no such task or stage.
         """
-        stage = stage or self.record.stages_done
+        stage = self.stage_of(stage)
+        if not 1 <= task <= len(self.record.stream.tasks):
+            tasks = len(self.record.stream.tasks)
+            raise ArgumentError(f"task={task}: task must be 1 to {tasks}.")
         ledger = self.predictions
         rows = ledger[(ledger["task"] == task) & (ledger["stage"] <= stage)]
         rows = rows.rename(columns={"predicted": "now"})
@@ -178,7 +200,8 @@ class Run:
 
         return learner_of(self.folder, self.record, self._backbone)
 
-    def reading(self, examples: Sequence["Example"]) -> "Learner":
+    @checked
+    def reading(self, examples: "Sequence[Example]") -> "Learner":
         """The trained learner with its features over some examples.
 
         Args:
@@ -218,6 +241,7 @@ class Run:
 
         return predict(self, texts, batch)
 
+    @checked
     def export(self, folder: str | Path) -> Path:
         """Hand on every module and the selector as PEFT folders, with a model card.
 
@@ -244,6 +268,7 @@ class Run:
         return f"Run({self.name!r}: stage {done} of {stages}, {state}, folder={str(self.folder)!r})"
 
 
+@checked
 def load_run(folder: str | Path, backbone: "Backbone | None" = None) -> Run:
     """A run from its folder.
 

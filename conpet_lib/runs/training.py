@@ -11,13 +11,16 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import filelock
 from tqdm.auto import tqdm
 
+from conpet_lib.core.arguments import ZeroOrMore, checked
 from conpet_lib.core.assets import cache_folder
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path
+from conpet_lib.core.kinds import Rule
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.fitting import Step, say_nothing
@@ -31,9 +34,11 @@ from conpet_lib.runs.stage import evaluate, leftovers, write_record, write_stage
 from conpet_lib.streams.stream import Stream
 
 OnStep = Callable[[Step], object]
+Threads = Annotated[int, Rule(lambda count: 1 <= count <= 1024, "a whole number from 1 to 1,024")]
 BAR = "{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 
 
+@checked
 def train(
     stream: Stream,
     backbone: Backbone,
@@ -43,8 +48,8 @@ def train(
     on_step: OnStep | None = None,
     bar: bool = True,
     cache: Path | None = None,
-    threads: int = 1,
-    checkpoint_every: float = 10.0,
+    threads: Threads = 1,
+    checkpoint_every: ZeroOrMore = 10.0,
 ) -> Run:
     """Train a learner on a stream, stage by stage, and record everything in a folder.
 

@@ -7,10 +7,13 @@ In: a `Corpus`, the shape of the stream, and seeds. Out: a `Stream`. Its label l
 
 import numbers
 from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 import numpy as np
 
+from conpet_lib.core.arguments import NotNegative, checked
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.kinds import Rule
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.corpora.example import Corpus
 from conpet_lib.streams.authors import conpet_split
@@ -18,6 +21,10 @@ from conpet_lib.streams.labels import LabelLists, check_labels, draw_labels, fla
 from conpet_lib.streams.rows import DrawnRows, Wanted, draw_rows
 from conpet_lib.streams.sentences import sentence_of
 from conpet_lib.streams.stream import SIDES, Report, RowsOfLabels, Stream, Task
+
+RowCount = Annotated[
+    int, Rule(lambda rows: rows >= 1, "a whole number of rows per label, 1 or more, and no share")
+]
 
 # The shape of a stream as `make_stream` has it by default; `split=` brings its own.
 DEFAULT_SHAPE = {
@@ -31,13 +38,14 @@ DEFAULT_SHAPE = {
 }
 
 
+@checked
 def make_stream(
     corpus: Corpus,
     tasks: int = 8,
     labels_per_task: int = 4,
-    train: int | None = 60,
-    valid: int | None = 20,
-    test: int | None = 40,
+    train: RowCount | None = 60,
+    valid: NotNegative | None = 20,
+    test: RowCount | None = 40,
     split_seed: int = 0,
     order_seed: int | None = 0,
     grouping: str = "mixed",
@@ -75,7 +83,7 @@ def make_stream(
     _check_counts(corpus, {"train": train, "valid": valid, "test": test})
     wanted = {"test": test, "valid": valid, "train": train}  # the scarce sides choose first
     label_lists: LabelLists
-    if split:
+    if split is not None:
         shape = {"tasks": tasks, "labels_per_task": labels_per_task, **wanted}
         _refuse_other_shapes({**shape, "grouping": grouping, "labels": labels})
         label_lists, rows, report = conpet_split(corpus, split, split_seed)
@@ -86,7 +94,7 @@ def make_stream(
         label_lists, rows, report = _labels_and_rows(
             corpus, tasks, labels_per_task, wanted, grouping, split_seed
         )
-    if split and order_seed == 0:
+    if split is not None and order_seed == 0:
         order_seed = None  # 0 is the authors' own order
     ordered = _in_order(label_lists, order_seed)
     made = tuple(_task(task_labels, rows) for task_labels in ordered)

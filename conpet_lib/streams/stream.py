@@ -14,6 +14,7 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
+from conpet_lib.core.errors import check_known
 from conpet_lib.core.files import digest
 from conpet_lib.corpora.example import Example
 from conpet_lib.streams.sentences import count_on_two_sides
@@ -51,7 +52,11 @@ class Task:
 
         Returns:
             `(rows,)` int64.
+
+        Raises:
+            ConpetError: If there is no such side.
         """
+        check_known("side", side, SIDES)
         return {"train": self.train, "valid": self.valid, "test": self.test}[side]
 
 
