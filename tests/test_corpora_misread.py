@@ -81,6 +81,7 @@ def test_marks_among_fewrels_tokens_are_no_words_whether_positions_count_them_or
     assert {example.span_texts() for example in corpus.examples} == {spans}
     assert not any("[E" in example.text or "<e" in example.text for example in corpus.examples)
     assert "tokens that mark head or tail, taken out" in str(corpus.report)
+    assert "positions corrected" not in str(corpus.report)
 
 
 BRIDGE = {
