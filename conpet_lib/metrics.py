@@ -68,11 +68,13 @@ def accuracy_matrix(predictions: pd.DataFrame) -> pd.DataFrame:
         predictions: The ledger; uses `stage`, `task`, `label` and `predicted`.
 
     Returns:
-        `(stages, tasks)`, with the index "stage" and the columns "task", both from 1.
+        `(stages, tasks)`, with the index "stage" and the columns "task", both from 1 to the last
+        stage. A task without test rows is not a number, and so is a stage in which no task had any.
     """
     ledger = _columns(predictions, "stage", "task")
     cells = is_right(ledger).groupby([ledger["stage"], ledger["task"]])
-    return cells.mean().unstack()
+    stages = _stages(ledger)
+    return cells.mean().unstack().reindex(index=stages, columns=stages.rename("task"))
 
 
 def average_accuracy(R: Matrix) -> npt.NDArray[np.float64]:
@@ -92,6 +94,20 @@ def average_accuracy(R: Matrix) -> npt.NDArray[np.float64]:
     matrix = _matrix(R)
     averages = [_mean_of_tested(row[:stage]) for stage, row in enumerate(matrix, 1)]
     return np.array(averages)
+
+
+def tested_tasks(R: Matrix) -> npt.NDArray[np.int64]:
+    """Over how many tasks `average_accuracy` is the mean after each stage: those with test rows.
+
+    Args:
+        R: `(stages, tasks)` accuracy matrix.
+
+    Returns:
+        `(stages,)`; k after stage k where each task has test rows.
+    """
+    matrix = np.asarray(R, dtype=float)
+    counts = [np.count_nonzero(~np.isnan(row[:stage])) for stage, row in enumerate(matrix, 1)]
+    return np.array(counts, dtype=np.int64)
 
 
 def whole_accuracy(predictions: pd.DataFrame) -> pd.Series:
@@ -173,7 +189,8 @@ def intransigence(R: Matrix, joint: Matrix) -> float:
         joint: J, `(stages, tasks)`: the same of joint training on all tasks up to each stage.
 
     Returns:
-        A number in [-1, 1], of which low is better.
+        A number in [-1, 1], of which low is better. Tasks without test rows are left out of the
+        mean.
 
     Source: Chaudhry et al. 2018, eq. 4, as a mean over tasks.
     """
@@ -183,7 +200,7 @@ def intransigence(R: Matrix, joint: Matrix) -> float:
         raise ValueError(f"R is of shape {continual.shape}, joint of {jointly.shape}.")
     learned = np.diag(continual)
     learned_jointly = np.diag(jointly)
-    return float(np.mean(learned_jointly - learned))
+    return _mean_of_tested(learned_jointly - learned)
 
 
 def selector_accuracy(predictions: pd.DataFrame) -> pd.Series:
@@ -228,7 +245,8 @@ def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
             `true_module_active`.
 
     Returns:
-        One row per stage and one column per fate; each row adds up to 1.
+        One row per stage and one column per fate; each row adds up to 1, or is not a number where
+        the stage has no test rows.
     """
     _columns(predictions, "stage", "true_module_active")
     right, wrong_module, wrong_label, lost = FATES
@@ -243,7 +261,8 @@ def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
         default=lost,
     )
     shares = pd.crosstab(predictions["stage"], fate, normalize="index")
-    return shares.reindex(columns=pd.Index(FATES), fill_value=0.0)
+    all_fates = shares.reindex(columns=pd.Index(FATES), fill_value=0.0)
+    return all_fates.reindex(_stages(predictions))
 
 
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
@@ -277,6 +296,14 @@ def _is_task_right(predictions: pd.DataFrame) -> pd.Series:
 
 
 def _share_by_stage(holds: pd.Series, predictions: pd.DataFrame, name: str) -> pd.Series:
-    """The part of the rows of each stage for which something holds."""
+    """The part of the rows of each stage for which something holds; not a number without rows."""
     ledger = _columns(predictions, "stage")
-    return holds.groupby(ledger["stage"]).mean().rename(name)
+    shares = holds.groupby(ledger["stage"]).mean().rename(name)
+    return shares.reindex(_stages(ledger))
+
+
+def _stages(predictions: pd.DataFrame) -> pd.Index:
+    """All stages from 1 to the last, also one without test rows."""
+    stages = predictions["stage"]
+    last = 0 if stages.empty else int(stages.max())
+    return pd.Index(np.arange(1, last + 1), name="stage")

@@ -129,6 +129,31 @@ def test_a_task_without_test_rows_is_left_out_of_every_mean():
     assert metrics.forgetting(R) == pytest.approx(0.9 - 0.5)
     assert metrics.backward_transfer(R) == pytest.approx(0.5 - 0.9)
     assert np.isnan(metrics.forgetting([[nan, nan], [nan, nan]]))
+    assert metrics.tested_tasks(R).tolist() == [1, 1, 2]
+    joint = [[0.9, nan, nan], [0.9, nan, nan], [0.9, nan, 0.9]]
+    assert metrics.intransigence(R, joint) == pytest.approx((0.0 + 0.2) / 2)
+
+
+def test_stages_in_which_no_task_has_test_rows_keep_their_place():
+    late = ledger(
+        (3, 3, "e", "e", 3, "e", 0.9, True),
+        (4, 3, "e", "g", 4, "e", 0.9, False),
+        (4, 4, "g", "g", 4, "g", 0.9, True),
+    )
+    R = metrics.accuracy_matrix(late)
+    assert R.shape == (4, 4) and list(R.index) == list(R.columns) == [1, 2, 3, 4]
+    assert (R.index.name, R.columns.name) == ("stage", "task")
+    assert R.loc[3, 3] == 1 and R.loc[4].tolist()[2:] == [0, 1] and R[[1, 2]].isna().all(axis=None)
+    assert metrics.average_accuracy(R)[2:] == approx([1, 0.5])
+    assert metrics.forgetting(R) == metrics.forgetting([[1.0, float("nan")], [0.0, 1.0]]) == 1
+    for measure in (metrics.whole_accuracy, metrics.selector_accuracy, metrics.oracle_accuracy):
+        values = measure(late)
+        assert list(values.index) == [1, 2, 3, 4] and values[[1, 2]].isna().all()
+    split = metrics.error_split(late)
+    assert list(split.index) == [1, 2, 3, 4] and split.loc[[1, 2]].isna().all(axis=None)
+    assert split.loc[4].to_dict() == approx(
+        {"right": 0.5, "wrong module": 0.5, "wrong label": 0, "lost in the softmax": 0}
+    )
 
 
 def test_where_the_true_module_was_not_active_the_fate_is_the_wrong_module_whatever_else_is_wrong():

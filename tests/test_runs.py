@@ -432,3 +432,52 @@ def test_numbers_of_a_task_without_test_rows_belong_to_no_other_task(bert, tmp_p
     assert not np.isnan(run.forgetting)
     card = (run.export(tmp_path / "exported") / "README.md").read_text()
     assert "| 3 | cedar | 8 | 2 | 2 |" in card and "| 2 | birch | 12 | 0 | 0 |" in card
+
+
+@pytest.mark.parametrize("untested", [[1], [2], [4], [1, 2], [2, 4], [1, 2, 3, 4]])
+@pytest.mark.parametrize("kind", ["static", "dynamic"])
+def test_every_number_belongs_to_its_task_whichever_tasks_have_no_test_rows(
+    kind, untested, bert, tmp_path
+):
+    whole = make_stream(4, 1)
+    tasks = list(whole.tasks)
+    for number in untested:
+        no_rows = np.empty(0, dtype=np.int64)
+        tasks[number - 1] = replace(tasks[number - 1], test=no_rows)
+    stream = replace(whole, tasks=tuple(tasks))
+    run = cp.train(stream, bert, quick(kind), folder=tmp_path / "run", bar=False)
+    # what is tested changes nothing of what is trained, so the whole stream has the right values
+    right = cp.train(whole, bert, quick(kind), folder=tmp_path / "right", bar=False)
+    wanted = right.accuracy_matrix
+    wanted[untested] = float("nan")
+    pd.testing.assert_frame_equal(run.accuracy_matrix, wanted)
+    tested = [number for number in (1, 2, 3, 4) if number not in untested]
+    assert run.tested_tasks.tolist() == [sum(n <= stage for n in tested) for stage in (1, 2, 3, 4)]
+    for values in (run.average_accuracy, run.whole_accuracy):
+        assert values.to_list() == pytest.approx(wanted.mean(axis=1).to_list(), nan_ok=True)
+    assert cp.runs_table([run])["tested tasks"].tolist() == [len(tested)]
+    over = f"over {len(tested)} of 4 tasks"
+    assert over in repr(run)
+    card = (run.export(tmp_path / "card") / "README.md").read_text()
+    assert over in card
+    for number, task in enumerate(stream, 1):
+        then, now = "no rows", "no rows"
+        if number in tested:
+            then, now = (f"{wanted.loc[stage, number]:.3f}" for stage in (number, 4))
+        test = len(task.test)
+        assert f"| {number} | {task.labels[0]} | 6 | 3 | {test} | {then} | {now} |" in card
+    cells = cp.plots.selector_confusion(run).collections[0].get_array().reshape(4, 4)
+    assert [bool(row.mask.all()) for row in np.ma.array(cells)] == [
+        number in untested for number in (1, 2, 3, 4)
+    ]
+    ticks = cp.plots.accuracy_heatmaps([run]).get_xticklabels()
+    assert ["no rows" in tick.get_text() for tick in ticks] == [
+        number in untested for number in (1, 2, 3, 4)
+    ]
+    panel = cp.widgets.MatrixExplorer(run, task=untested[0])
+    assert panel.status.value == f"Task {untested[0]} has no test rows."
+
+
+def test_an_average_over_all_tasks_says_nothing_of_their_number(bert, tmp_path):
+    run = cp.train(make_stream(2), bert, quick(), folder=tmp_path / "run", bar=False)
+    assert run.tested_in_words == "" and "over" not in repr(run).split("folder")[0]

@@ -88,6 +88,26 @@ def test_windows_of_a_document_that_share_a_sentence_are_joined_by_way_of_each_o
     assert not is_one(windows[0], windows[2])
 
 
+def test_a_phrase_of_many_texts_joins_none_unless_it_is_all_of_a_text():
+    greeting = "We wish you a good day."
+    texts = [f"The parcel of {word} is late. {greeting}" for word in WORDS[:11]]
+    assert len(set(sentence_groups(examples_of(*texts)).tolist())) == 11
+    assert is_one(*texts[:10])  # of few texts it is a sentence
+    assert is_one(*texts, greeting)
+    assert is_one(texts[0], f"It rained. {texts[0]}")
+    last = examples_of(*texts, f"It rained. {texts[0]}")
+    assert len(set(sentence_groups(last).tolist())) == 11  # the whole text is found in it
+
+
+def test_what_a_drawn_stream_does_not_join_is_not_counted_of_its_rows():
+    examples = []
+    for row, word in enumerate(WORDS):
+        text = f"The parcel of {word} is late. We wish you a good day."
+        examples.append(Example(str(row), text, (), "xy"[row % 2]))
+    stream = cp.make_stream(corpus_of(examples), 2, 1, train=2, valid=1, test=1)
+    assert stream.report[JOINED] == stream.sentences_on_two_sides == 0
+
+
 def test_a_text_of_short_sentences_is_found_as_a_whole():
     assert is_one("Who? Not me. I slept.", "He asked. Who? Not me. I slept. He left.")
     assert not is_one("Who? Not me. I slept.", "Who? Not me. He left.")
@@ -146,7 +166,9 @@ def test_sixty_thousand_texts_are_compared_without_comparing_pairs(monkeypatch):
     from conpet_lib.streams import sentences
 
     monkeypatch.setattr(
-        sentences._Text, "read", lambda text, read=sentences._Text.read: cut.append(1) or read(text)
+        sentences._Text,
+        "read",
+        lambda *words, read=sentences._Text.read: cut.append(1) or read(*words),
     )
     groups = sentence_groups(examples_of(*texts))
     assert len(cut) == len(set(texts)) == len(set(groups.tolist()))
@@ -232,6 +254,7 @@ def test_a_phrase_that_ties_a_corpus_together_is_named_in_the_error():
         replace(example, text=f"{example.text}. {greeting}", source=f"mine.csv, line {row + 2}")
         for row, example in enumerate(corpus.examples)
     ]
+    examples[0] = replace(examples[0], text=greeting)  # a sentence of its own, so no mere phrase
     tied = replace(corpus, examples=examples)
     wanted = (
         r"(?s)Too few examples once no sentence stands on two sides.*0 of 3 for train.*"

@@ -58,6 +58,7 @@ def _row(run: Run | Path) -> dict[str, Any]:
         row |= record.config
         if record.stages_done:
             row |= run.summary()
+            row["tested tasks"] = run.tested_tasks.iloc[-1]
     except ConpetError as error:
         row["problem"] = str(error)
     return row

@@ -150,5 +150,7 @@ def _draw_forgetting(ax: Axes, run: "Run", ylabel: str) -> None:
     title = f"{look.name}\nends at {100 * average.iloc[-1]:.1f} %"
     if len(matrix) > 1:
         title += f", forgets {100 * run.forgetting:.1f} points"
+    if run.tested_in_words:
+        title += f"\n{run.tested_in_words.strip()}"
     thick_line = Line(average, look._replace(name=""))  # the panel's title has the name
     draw_lines(ax, [thick_line], len(matrix), ylabel, title, linewidth=4, markersize=9)

@@ -82,7 +82,7 @@ def accuracy_heatmaps(runs: "Annotated[Sequence[Run], SOME]") -> Axes:
     panels = axes(5.2 * len(runs) + 0.5, 6.0, len(runs))
     for ax, run in zip(panels, runs):
         heatmap(
-            100 * run.accuracy_matrix,
+            _with_untested_named(100 * run.accuracy_matrix),
             ax,
             "accuracy (%)",
             looks(run).name,
@@ -92,3 +92,9 @@ def accuracy_heatmaps(runs: "Annotated[Sequence[Run], SOME]") -> Axes:
         )
     panels[0].figure.supxlabel("read a column downwards to see forgetting", fontsize=12)
     return panels[0]
+
+
+def _with_untested_named(matrix: pd.DataFrame) -> pd.DataFrame:
+    """The matrix with the words "no rows" below the number of each task without test rows."""
+    untested = matrix.columns[matrix.isna().all()]
+    return matrix.rename(columns={task: f"{task}\nno rows" for task in untested})

@@ -68,7 +68,8 @@ def selector_confusion(run: "Run", stage: int | None = None) -> Axes:
     rows = _predictions_after(run, stage)
     tasks = range(1, stage + 1)
     shares = pd.crosstab(rows["task"], rows["chosen_task"], normalize="index")
-    shares = shares.reindex(tasks, columns=tasks).fillna(0)  # a task that was never chosen, too
+    shares = shares.reindex(columns=tasks, fill_value=0)  # a task that was never chosen, too
+    shares = shares.reindex(tasks)  # a task without test rows stays empty
     return heatmap(
         100 * shares,
         axes(0.62 * stage + 3.2, 0.6 * stage + 1.8)[0],

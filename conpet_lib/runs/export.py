@@ -5,13 +5,14 @@ Start at `export`.
 """
 
 import json
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path, write_atomically, write_json
-from conpet_lib.streams.sentences import SHORTEST
+from conpet_lib.streams.sentences import MOST_TEXTS, SHORTEST
 
 if TYPE_CHECKING:
     from conpet_lib.models.modules import PetModule
@@ -75,14 +76,15 @@ def _card(run: "Run", places: list[str]) -> str:
     rows = []
     for task, sides in zip(matrix, record.stream.rows):
         counts = " | ".join(str(count) for count in sides)
-        learned = matrix.loc[task, task]
-        now = matrix[task].iloc[-1]
-        rows.append(f"| {task} | {names[task - 1]} | {counts} | {learned:.3f} | {now:.3f} |")
+        learned = _shown(matrix.loc[task, task])
+        now = _shown(matrix[task].iloc[-1])
+        rows.append(f"| {task} | {names[task - 1]} | {counts} | {learned} | {now} |")
     base = record.backbone.name
     licences = json.loads((DATA / "licences.json").read_text(encoding="utf-8"))
     values = {"run": run, "record": record, "summary": run.summary(), "tasks": len(names)}
     values["parts"] = ", ".join(places)
     values["rows"] = "\n".join(rows)
+    values["tested"] = run.tested_in_words
     values["sides"] = _sides(record.sentences_on_two_sides)
     values["template"] = run.learner.features.prompt.template
     values["base"] = Path(base).name if user_path(base).is_dir() else base  # no path of one machine
@@ -92,13 +94,19 @@ def _card(run: "Run", places: list[str]) -> str:
     return form.format(**values)
 
 
+def _shown(accuracy: float) -> str:
+    """The accuracy on a task's test rows, in words if there are none."""
+    return "no rows" if isnan(accuracy) else f"{accuracy:.3f}"
+
+
 def _sides(sentences_on_two_sides: int | None) -> str:
     """What the card says of sentences on two sides of the split."""
     if sentences_on_two_sides is None:
         return "It is not recorded how many sentences stand on two sides of the split."
     compared = (
         f"case, white space and signs aside; of sentences within a text, those of {SHORTEST} words "
-        "or more were compared"
+        f"or more were compared, if they are a text of their own or at most {MOST_TEXTS} texts "
+        "have them"
     )
     if sentences_on_two_sides == 0:
         return f"No sentence stands on two sides of the split ({compared})."

@@ -80,25 +80,42 @@ class Run:
             for name, wanted in self.record.files.items()
             if name.startswith(kind)
         ]
-        return pa.concat_tables(tables).to_pandas()
+        # the table of a stage without test rows does not know the types of its columns
+        with_rows = [table for table in tables if table.num_rows]
+        return pa.concat_tables(with_rows or tables[:1]).to_pandas()
 
     @property
     def accuracy_matrix(self) -> pd.DataFrame:
         """`R[k, i]`, stages x tasks, both from 1; not a number for a task without test rows."""
-        tasks = pd.RangeIndex(1, self.record.stages_done + 1, name="task")
-        return metrics.accuracy_matrix(self.predictions).reindex(columns=tasks)
+        stages = pd.RangeIndex(1, self.record.stages_done + 1, name="stage")
+        matrix = metrics.accuracy_matrix(self.predictions)
+        return matrix.reindex(index=stages, columns=stages.rename("task"))
 
     @property
     def average_accuracy(self) -> pd.Series:
-        """One number per stage: the mean over tasks seen."""
+        """One number per stage: the mean over tasks seen, those without test rows left out."""
         matrix = self.accuracy_matrix
         values = metrics.average_accuracy(matrix.to_numpy())
         return pd.Series(values, matrix.index, name="average_accuracy")
 
     @property
+    def tested_tasks(self) -> pd.Series:
+        """One number per stage: over how many tasks the average accuracy is the mean."""
+        matrix = self.accuracy_matrix
+        counts = metrics.tested_tasks(matrix.to_numpy())
+        return pd.Series(counts, matrix.index, name="tested_tasks")
+
+    @property
+    def tested_in_words(self) -> str:
+        """Over how many tasks the last averages are; "" if all tasks seen have test rows."""
+        done = self.record.stages_done
+        tested = self.tested_tasks.iloc[-1]
+        return "" if tested == done else f" over {tested} of {done} tasks, the others have no rows"
+
+    @property
     def whole_accuracy(self) -> pd.Series:
         """One number per stage: the part of all test rows seen that is right."""
-        return metrics.whole_accuracy(self.predictions)
+        return self._of_all_stages(metrics.whole_accuracy(self.predictions))
 
     @property
     def forgetting(self) -> float:
@@ -110,7 +127,11 @@ class Run:
         """One number per stage for a learner with a selector, else None."""
         if not self.record.has_selector:
             return None
-        return metrics.selector_accuracy(self.predictions)
+        return self._of_all_stages(metrics.selector_accuracy(self.predictions))
+
+    def _of_all_stages(self, values: pd.Series) -> pd.Series:
+        """A number per stage done; not a number where no row was tested yet."""
+        return values.reindex(pd.RangeIndex(1, self.record.stages_done + 1, name="stage"))
 
     def stage_of(self, stage: int | None) -> int:
         """A stage that is done.
@@ -263,7 +284,8 @@ class Run:
         done = self.record.stages_done
         state = "nothing trained yet"
         if done:
-            state = f"average accuracy {self.average_accuracy.iloc[-1]:.1%}"
+            average = self.average_accuracy.iloc[-1]
+            state = f"average accuracy {average:.1%}{self.tested_in_words}"
         stages = len(self.record.stream.tasks)
         return f"Run({self.name!r}: stage {done} of {stages}, {state}, folder={str(self.folder)!r})"
 

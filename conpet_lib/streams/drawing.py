@@ -5,7 +5,6 @@ In: a `Corpus`, the shape of the stream, and seeds. Out: a `Stream`. Its label l
 `core` and `corpora`. Knows nothing of prompts, backbones or learners. Start at `make_stream`.
 """
 
-import numbers
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -104,8 +103,9 @@ def make_stream(
 def _check_counts(corpus: Corpus, counts: Mapping[str, object]) -> None:
     """Refuse what is no count of examples, such as shares, and say which counts those would be."""
     for side, count in counts.items():
-        is_count = isinstance(count, numbers.Integral) and not isinstance(count, bool | np.bool_)
-        if count is None or (is_count and count >= 0):
+        if count is None:
+            continue
+        if isinstance(count, int | np.integer) and not isinstance(count, bool) and count >= 0:
             continue
         raise ConpetError(
             f"{side}={count!r}: {side} is a number of examples per label, a whole number from 0, "
@@ -117,7 +117,7 @@ def _counts_of_shares(corpus: Corpus, given: Mapping[str, object]) -> str:
     """Which counts the given shares come to, in words; "" if there are none among the values."""
     shares = {}
     for side, value in given.items():
-        if isinstance(value, numbers.Real) and 0 < value < 1:
+        if isinstance(value, float | np.floating) and 0 < value < 1:
             shares[side] = float(value)
     if not shares:
         return ""

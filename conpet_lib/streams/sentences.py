@@ -10,14 +10,16 @@ Two examples share a sentence if any of this holds:
   as one blank.
 - One of the lines of `sentence` is the whole text or a line of `sentence` of the other, however
   short. So a reader names the sentences of a text that has several.
-- Both hold the same sentence of at least `SHORTEST` words (in Chinese and Japanese, signs). Texts
-  are cut into sentences at the ends of lines, and behind marks such as `.!?` that white space or a
-  Chinese or Japanese sign follows. Neither these marks nor quotes and brackets around a sentence
-  are compared.
-- One text, of at least `SHORTEST` words, is a row of whole sentences of the other.
+- One text, or a line of its `sentence`, of at least `SHORTEST` words, is one or more whole
+  sentences of the other, in a row (in Chinese and Japanese, of as many signs).
+- Both hold the same sentence of at least `SHORTEST` words, and at most `MOST_TEXTS` different texts
+  do, as with windows of a document. A sentence of more texts is a phrase, such as a greeting.
 
-A part of a sentence is no sentence: "a city in Illinois" does not stand in "a city in Illinois on
-a river". Below `SHORTEST` words sentences such as "I like it." would tie all reviews together.
+Texts are cut into sentences at the ends of lines, and behind marks such as `.!?` that white space
+or a Chinese or Japanese sign follows. Neither these marks nor quotes and brackets around a sentence
+are compared. A part of a sentence is no sentence: "a city in Illinois" does not stand in "a city in
+Illinois on a river". Below `SHORTEST` words sentences such as "I like it." would tie all reviews
+together.
 """
 
 import itertools
@@ -35,6 +37,7 @@ from scipy.sparse.csgraph import connected_components
 from conpet_lib.corpora.example import Example
 
 SHORTEST = 4  # words of a sentence that is found inside of a text
+MOST_TEXTS = 10  # that a sentence joins, if it is not all of a text
 
 CHINESE_OR_JAPANESE = "\u3040-\u30ff\u3400-\u9fff"  # written without blanks between words
 WORD = re.compile(
@@ -96,16 +99,16 @@ def sentence_groups(examples: Sequence[Example]) -> Groups:
     for example in examples:
         words = example.text, example.sentence
         places.append(place_of.setdefault(words, len(place_of)))
-    texts = [_Text.read(text) for text, _ in place_of]
-    short_sentences = _ShortSentences(texts)
+    texts = [_Text.read(text, sentence) for text, sentence in place_of]
+    rows_of_sentences = _RowsOfSentences(texts)
+    texts_with = Counter(itertools.chain.from_iterable(set(text.long) for text in texts))
     number_of: dict[Hashable, int] = {}
     members = []
     numbers = []
-    for place, ((_, sentence), text) in enumerate(zip(place_of, texts)):
-        shared: set[Hashable] = {text.whole, *text.long}
-        if sentence:
-            shared.update(comparable(line) for line in [sentence, *sentence.splitlines()])
-        shared.update(short_sentences.within(text.sentences))
+    for place, text in enumerate(texts):
+        shared: set[Hashable] = set(text.names)
+        shared.update(long for long in text.long if texts_with[long] <= MOST_TEXTS)
+        shared.update(rows_of_sentences.within(text.sentences))
         for key in shared:
             members.append(place)
             numbers.append(number_of.setdefault(key, len(number_of)))
@@ -117,6 +120,8 @@ def count_on_two_sides(
 ) -> int:
     """How many sentences stand on more than one side; a group counts as one.
 
+    What is compared are all examples of the rows' labels, as when a stream is drawn.
+
     Args:
         examples: All examples.
         rows_of_sides: A side and rows of it; a side may come several times.
@@ -124,14 +129,13 @@ def count_on_two_sides(
     Returns:
         The number of groups.
     """
-    rows = []
-    sides = []
-    for side, rows_of_side in rows_of_sides:
-        for row in rows_of_side:
-            rows.append(row)
-            sides.append(side)
-    groups = sentence_groups([examples[row] for row in rows]).tolist()
-    sides_of_group = Counter(group for group, _ in set(zip(groups, sides)))
+    placed = [(row, side) for side, rows in rows_of_sides for row in rows]
+    labels = {examples[row].label for row, _ in placed}
+    compared = [row for row, example in enumerate(examples) if example.label in labels]
+    groups = sentence_groups([examples[row] for row in compared]).tolist()
+    group_of_row = dict(zip(compared, groups))
+    groups_of_sides = {(group_of_row[row], side) for row, side in placed}
+    sides_of_group = Counter(group for group, _ in groups_of_sides)
     return sum(count > 1 for count in sides_of_group.values())
 
 
@@ -139,46 +143,54 @@ class _Text(NamedTuple):
     """A text as it is compared.
 
     Attributes:
-        whole: All of it.
+        names: All of it, and what its reader names as `sentence`, as a whole and by its lines.
         sentences: What it is cut into, in order.
         long: Those among them that have `SHORTEST` words or more.
+        named: The sentences of each name that is a line of `sentence`.
     """
 
-    whole: str
+    names: list[str]
     sentences: Sentences
     long: Sentences
+    named: list[Sentences]
 
     @classmethod
-    def read(cls, text: str) -> "_Text":
-        """The text of an example."""
+    def read(cls, text: str, sentence: str) -> "_Text":
+        """The text and the sentence of an example."""
         lines = [comparable(line) for line in text.splitlines()]
-        sentences = []
-        for line in lines:
-            pieces = [piece.strip(f" {QUOTES}") for piece in SENTENCE_END.split(line)]
-            sentences += [piece for piece in pieces if piece]
-        long = tuple(sentence for sentence in sentences if _is_long(sentence))
-        return cls(" ".join(line for line in lines if line), tuple(sentences), long)
+        whole = " ".join(line for line in lines if line)
+        named_lines = [comparable(line) for line in sentence.splitlines()]
+        names = [whole, *named_lines]
+        if len(named_lines) > 1:
+            names.append(comparable(sentence))
+        sentences = tuple(itertools.chain.from_iterable(_cut(line) for line in lines))
+        long = tuple(piece for piece in sentences if _is_long(piece))
+        return cls(names, sentences, long, [_cut(line) for line in named_lines])
 
 
-def _is_long(text: str) -> bool:
-    """Whether a text has `SHORTEST` words or more."""
-    first_words = itertools.islice(WORD.finditer(text), SHORTEST)
-    return sum(1 for _ in first_words) == SHORTEST
+def _cut(line: str) -> Sentences:
+    """The sentences of a line, without the marks around them."""
+    pieces = [piece.strip(f" {QUOTES}") for piece in SENTENCE_END.split(line)]
+    return tuple(piece for piece in pieces if piece)
 
 
-class _ShortSentences:
-    """Texts that are long enough, but of short sentences alone, to be found in longer texts.
+def _is_long(*sentences: str) -> bool:
+    """Whether sentences have `SHORTEST` words or more together."""
+    words = itertools.chain.from_iterable(WORD.finditer(sentence) for sentence in sentences)
+    return sum(1 for _ in itertools.islice(words, SHORTEST)) == SHORTEST
 
-    A text with a longer sentence is found by that sentence.
-    """
+
+class _RowsOfSentences:
+    """Whole texts as rows of sentences, to be found in longer texts."""
 
     def __init__(self, texts: Sequence[_Text]):
-        self.texts: set[Sentences] = set()
+        self.rows: set[Sentences] = set()
         self.lengths: defaultdict[str, set[int]] = defaultdict(set)  # by the first sentence
         for text in texts:
-            if not text.long and _is_long(text.whole):
-                self.texts.add(text.sentences)
-                self.lengths[text.sentences[0]].add(len(text.sentences))
+            for row in [text.sentences, *text.named]:
+                if _is_long(*row):
+                    self.rows.add(row)
+                    self.lengths[row[0]].add(len(row))
 
     def within(self, sentences: Sentences) -> list[Sentences]:
         """Those that are a row of these sentences."""
@@ -186,7 +198,7 @@ class _ShortSentences:
         for start, first in enumerate(sentences):
             for length in self.lengths.get(first, ()):
                 row = sentences[start : start + length]
-                if row in self.texts:
+                if row in self.rows:
                     found.append(row)
         return found
 
@@ -199,4 +211,4 @@ def _connected(members: list[int], numbers: list[int], size: int) -> Groups:
         shape=(nodes, nodes),
     )
     _, groups = connected_components(links, directed=False)
-    return groups[:size].astype(np.int64)
+    return np.asarray(groups[:size], dtype=np.int64)

@@ -69,6 +69,9 @@ class MatrixExplorer(Panel):
             raise ValueError(f"Task {task} comes after stage {stage}: choose a task up to {stage}.")
         self.lost = self.run.forgotten(task, stage)
         self.tabulate(self.lost)
+        if (stage, task) not in self.buttons:
+            self.status.value = f"Task {task} has no test rows."
+            return
         self.status.value = (
             f"After stage {stage}, {len(self.lost)} test rows of task {task} "
             "that were right are wrong."

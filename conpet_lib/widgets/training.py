@@ -152,7 +152,8 @@ class TrainPanel(Panel):
         done = run.record.stages_done
         self.progress.value = done / stages
         if run.finished:
-            return f"Done: {run.average_accuracy.iloc[-1]:.1%} average accuracy at the end."
+            average = run.average_accuracy.iloc[-1]
+            return f"Done: {average:.1%} average accuracy at the end{run.tested_in_words}."
         return (
             f"Stopped in stage {done + 1} of {stages}. What is finished is kept: ask it, "
             "or press Train."
