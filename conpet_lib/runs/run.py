@@ -112,6 +112,7 @@ class Run:
             return None
         return metrics.selector_accuracy(self.predictions)
 
+    @checked
     def stage_of(self, stage: int | None) -> int:
         """A stage that is done.
 
