@@ -16,6 +16,8 @@ import pandas as pd
 
 Matrix = npt.ArrayLike  # (stages, tasks): a DataFrame, an array or a list of lists
 
+MOST_BINS = 1_000_000
+
 # What can become of a test row, in the order in which `error_split` lists it.
 FATES = ("right", "wrong module", "wrong label", "lost in the softmax")
 
@@ -279,8 +281,9 @@ def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     Source: Guo et al. 2017, reliability diagram.
     """
     confidence = _columns(predictions, "task_confidence")["task_confidence"]
-    if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)) or bins < 1:
-        raise ValueError(f"bins={bins!r}: bins must be a whole number of 1 or more.")
+    is_whole = isinstance(bins, (int, np.integer)) and not isinstance(bins, bool)
+    if not is_whole or not 1 <= bins <= MOST_BINS:
+        raise ValueError(f"bins must be a whole number from 1 to {MOST_BINS:,}.")
     table = pd.DataFrame(
         {"confidence": confidence, "accuracy": _is_task_right(predictions), "rows": 1}
     )

@@ -2,9 +2,11 @@
 
 import inspect
 import json
+import signal
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +23,7 @@ from conpet_lib.core.arguments import checked
 from conpet_lib.corpora import READERS, Corpus, Example, ReadReport
 from conpet_lib.learners import StaticConPET
 from conpet_lib.learners.methods import METHODS
+from conpet_lib.runs import marked
 from conpet_lib.runs.run import Run
 
 SMALL = {"epochs": 1, "batch_limit": 1, "batch_size": 4, "valid_examples": 4}
@@ -109,7 +112,7 @@ def wrong_values(things: SimpleNamespace) -> dict[str, Any]:
     objects = {
         "None": None,
         "an object": object(),
-        "a function": lambda *given: None,
+        "a function": lambda *given, **named: None,
         "a class": cp.StaticConfig,
         "a type": int,
         "a config": things.config,
@@ -131,7 +134,7 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "check_machine": lambda things: {},
     "methods": lambda things: {},
     "load_corpus": lambda things: {"name": "table", "path": things.folder / "rows.csv"},
-    "register_reader": lambda things: {"reader": SimpleNamespace()},
+    "register_reader": lambda things: {"reader": replace(READERS["table"], name="own")},
     "check_reader": lambda things: {
         "reader": READERS["table"],
         "path": things.folder / "rows.csv",
@@ -286,6 +289,12 @@ def nothing_stays(tmp_path, monkeypatch):
         table.update(before)
 
 
+# The one fetches assets, and the other is what all configurations share.
+@pytest.mark.parametrize("name", sorted(set(CALLABLES) - {"check_machine", "LearnerConfig"}))
+def test_right_arguments_work(name, things, nothing_stays):
+    CALLABLES[name](**right_arguments(name, things))
+
+
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", CALLABLES)
 def test_a_wrong_argument_is_refused_in_words_of_ours_or_works(name, things, nothing_stays):
@@ -298,3 +307,242 @@ def test_a_wrong_argument_is_refused_in_words_of_ours_or_works(name, things, not
             if fault:
                 faults[f"{name}({argument}={value_name})"] = fault
     assert faults == {}
+
+
+def refused(call: Callable[[], object]) -> str:
+    """The words in which a call is refused."""
+    with pytest.raises(cp.ConpetError) as told:
+        call()
+    return str(told.value)
+
+
+def test_numbers_of_numpy_give_the_records_that_plain_numbers_give(things, tmp_path):
+    plain = {"tasks": 2, "labels_per_task": 2, "train": 4, "valid": 2, "test": 2, "split_seed": 3}
+    of_numpy = {name: np.int64(value) for name, value in plain.items()}
+    streams = [cp.make_stream(things.corpus, **given) for given in (plain, of_numpy)]
+    assert streams[0].fingerprint == streams[1].fingerprint
+    settings = {"rank": 2, "alpha": 4.0, "learning_rate": 0.5, "batch_limit": 1, "epochs": 1}
+    types = {"rank": np.int32, "alpha": np.float64, "learning_rate": np.float32}
+    types |= {"batch_limit": np.uint8, "epochs": np.int64}
+    configs = [
+        cp.StaticConfig(**settings),
+        cp.StaticConfig(**{name: types[name](value) for name, value in settings.items()}),
+    ]
+    assert repr(configs[0]) == repr(configs[1])
+    assert json.dumps(configs[0].as_record()) == json.dumps(configs[1].as_record())
+    runs = []
+    for number, seed in enumerate((1, np.int64(1))):
+        place = tmp_path / str(number)
+        given = (streams[number], things.backbone, configs[number], seed, place)
+        runs.append(cp.train(*given, bar=np.bool_(False)))
+    assert runs[0].record.identity() == runs[1].record.identity()
+    assert type(cp.load_run(tmp_path / "1").record.seed) is int
+    grid = {**things.grid, "folder": tmp_path / "grid"}
+    table = cp.grid(streams[:1], things.backbone, configs[:1], np.arange(1, 2), **grid)
+    assert table["seed"].tolist() == [1] and table["finished"].all()
+
+
+def test_whole_numbers_stay_whole_where_a_number_is_asked():
+    assert json.dumps(cp.StaticConfig(alpha=8).as_record()["alpha"]) == "8"
+
+
+def test_label_lists_may_be_generators_arrays_and_series(things):
+    wanted = things.stream.labels
+    pairs = [list(wanted[:2]), list(wanted[2:])]
+    counts = {"train": 4, "valid": 2, "test": 2, "order_seed": None}
+    plain = cp.make_stream(things.corpus, labels=pairs, **counts)
+    others = {
+        "generators": ((label for label in pair) for pair in pairs),
+        "an array": np.array(pairs),
+        "Series": [pd.Series(pair) for pair in pairs],
+        "tuples": tuple(map(tuple, pairs)),
+    }
+    for name, labels in others.items():
+        stream = cp.make_stream(things.corpus, labels=labels, **counts)
+        assert stream.fingerprint == plain.fingerprint, name
+        assert {type(label) for label in stream.labels} == {str}, name
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"tasks": 2.0}, r"make_stream\(tasks=2\.0\): tasks must be a whole number"),
+        ({"tasks": True}, "tasks must be a whole number"),
+        ({"train": -1}, r"train=-1\): train must be a whole number of rows per label, 1 or more"),
+        ({"train": 0.6}, r"train=0\.6\): train must be .*no share"),
+        ({"test": 0}, r"test=0\): test must be a whole number of rows per label, 1 or more"),
+        ({"valid": -1}, "valid must be a whole number of 0 or more, or None"),
+        ({"split_seed": float("nan")}, "split_seed must be a whole number"),
+        ({"labels": [[1, 2], [3, 4]]}, r"labels\[0\]\[0\]=1\): .* must be a text"),
+        ({"labels": [["a", ("b",)]]}, r"labels\[0\]\[1\]=\('b',\)\): .* must be a text"),
+        ({"labels": [[True]]}, "must be a text"),
+        ({"labels": [["\ud800"]]}, "a text without halves of signs"),
+        ({"labels": ["a", "b"]}, r"labels\[0\]='a'\): labels\[0\] must be a list of texts"),
+        ({"labels": [{"a", "b"}]}, r"labels\[0\] must be a list of texts"),
+        ({"split": ""}, "Unknown split"),
+    ],
+)
+def test_the_shape_of_a_stream_is_checked_before_it_is_drawn(things, given, message):
+    with pytest.raises(cp.ConpetError, match=message):
+        cp.make_stream(things.corpus, **given)
+
+
+def test_a_generator_that_never_ends_is_refused(things, monkeypatch):
+    monkeypatch.setattr("conpet_lib.core.kinds.MOST_ITEMS", 1000)
+    said = refused(lambda: cp.make_stream(things.corpus, labels=(["a"] for _ in count())))
+    assert "at most 1,000 of them" in said
+
+
+def test_a_class_a_name_or_a_corpus_in_the_place_of_a_thing_is_answered_with_what_makes_it(things):
+    stream, backbone, config = streaming(things).values()
+    said = refused(lambda: cp.train(stream, backbone, cp.StaticConfig))
+    assert "train(config=StaticConfig): config must be a LearnerConfig" in said
+    assert "StaticConfig is a class: StaticConfig() makes one of it." in said
+    assert "as cp.method" in refused(lambda: cp.train(stream, backbone, "static"))
+    assert "a Backbone, as cp.load_backbone" in refused(lambda: cp.train(stream, "bert", config))
+    said = refused(lambda: cp.forecast(things.corpus, backbone, config))
+    assert "forecast(stream=<Corpus>): stream must be a Stream, as cp.make_stream" in said
+    assert "a Run, as cp.train" in refused(lambda: cp.plots.selector_bound("runs/dynamic-0"))
+    assert "Take that of a method" in refused(cp.LearnerConfig)
+
+
+def test_one_where_a_list_is_asked_goes_into_brackets(things):
+    stream, backbone, config = streaming(things).values()
+    said = refused(lambda: cp.grid(stream, backbone, [config], [0]))
+    assert "streams must be a list, each item a Stream" in said and "streams=[...]" in said
+    assert "configs=[...]" in refused(lambda: cp.grid([stream], backbone, config, [0]))
+    said = refused(lambda: cp.grid([stream], backbone, [config], 3))
+    assert "seeds=3): seeds must be a list of whole numbers, such as range(3)." in said
+    assert "runs=[...]" in refused(lambda: cp.runs_table(things.run))
+    assert "one run or more" in refused(lambda: cp.plots.forgetting_curves(things.run))
+    assert "one run or more" in refused(lambda: cp.plots.forgetting_curves([]))
+
+
+def test_names_that_there_are_not_are_told_with_the_nearest(things):
+    said = refused(lambda: cp.method("static", rnk=2))
+    assert "Unknown setting of StaticConfig 'rnk'. Did you mean 'rank'?" in said
+    assert "'rank'" in refused(lambda: cp.StaticConfig(rnk=2))
+    assert "'rank'" in refused(lambda: cp.paper(cp.StaticConfig, "fewrel", rnk=2))
+    said = refused(lambda: cp.register("mine", StaticConPET, color=2))
+    assert "Did you mean 'colour'" in said
+    assert "0 to 9" in refused(lambda: cp.register("mine", StaticConPET, colour=10))
+    assert "marker must be one" in refused(lambda: cp.register("mine", StaticConPET, marker="no"))
+    assert "mine" not in METHODS
+    said = refused(lambda: cp.plots.replayed(things.run, "modul"))
+    assert "Did you mean 'module'" in said
+    said = refused(lambda: cp.plots.frontier(things.runs, "secnds"))
+    assert "Did you mean 'seconds'" in said
+    assert "Unknown side 'tset'" in refused(lambda: things.stream[0].rows("tset"))
+
+
+@pytest.mark.parametrize("setting", ["alpha", "learning_rate", "epsilon", "weight_decay"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), np.float32("nan"), 10**400])
+def test_settings_are_finite(setting, value):
+    with pytest.raises(ValueError, match=f"{setting} must be a finite number"):
+        cp.StaticConfig(**{setting: value})
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        ({"alpha": "8"}, r"StaticConfig\(alpha='8'\): alpha must be above 0"),
+        ({"alpha": True}, "alpha must be above 0"),
+        ({"rank": 2.0}, "rank must be a whole number of 1 or more"),
+        ({"limit_first": "no"}, "limit_first must be True or False"),
+        ({"max_tokens": None}, "max_tokens must be a whole number of 1 or more"),
+        ({"pet": None}, "pet must be a text"),
+        ({"targets": "query"}, "targets must be a tuple of names"),
+        ({"targets": ("query", 1)}, r"targets\[1\] must be a text"),
+    ],
+)
+def test_settings_are_of_their_types(given, message):
+    with pytest.raises(ValueError, match=message):
+        cp.StaticConfig(**given)
+
+
+def test_stages_that_are_not_done_are_refused_with_those_that_are(things):
+    for plot in (cp.plots.calibration, cp.plots.selector_confusion):
+        for stage in (0, 3, -1):
+            assert "stage must be 1 to 2" in refused(partial(plot, things.run, stage))
+    assert "task must be 1 to 2" in refused(lambda: things.run.forgotten(3))
+    assert "stage must be 1 to 2" in refused(lambda: things.run.forgotten(1, stage=0))
+
+
+def test_one_text_is_one_and_lists_of_texts_may_be_of_any_kind(things):
+    one = things.run.predict(TEXT)
+    assert len(one) == 1
+    for texts in ((TEXT for _ in "ab"), np.array([TEXT, TEXT]), pd.Series([TEXT, TEXT])):
+        assert things.run.predict(texts)["label"].tolist() == [one["label"][0]] * 2
+    assert things.run.predict([]).columns.tolist() == one.columns.tolist()
+    assert "batch must be a whole number of 1" in refused(lambda: things.run.predict([TEXT], 0))
+    assert "texts must be a list, each item" in refused(lambda: things.run.predict(None))
+    assert "halves of signs" in refused(lambda: things.run.predict("[amber] \ud800"))
+    bare = Example("a key", "amber", (), "")
+    said = refused(lambda: things.run.predict([bare]))
+    assert "'a key' has 0 spans, and this run takes 1: [span]" in said
+
+
+@pytest.mark.parametrize("label", [1, 1.5, True, None, ("a", "b"), ["a"], b"a", "\ud800"])
+def test_labels_of_a_corpus_are_texts(label):
+    examples = [Example("1", "amber", (), "a"), Example("2", "birch", (), label)]
+    said = refused(lambda: Corpus("own", "text", examples, ReadReport()))
+    assert "examples[1].label must be a text" in said
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no clock of the processor's time")
+@pytest.mark.parametrize("text", ["[" * 10**6, "{" * 10**6, "[a" * 500_000, "[\n" * 500_000])
+@pytest.mark.parametrize("kind", ["typing", "relation"])
+def test_marks_are_looked_for_in_one_pass(text, kind):
+    def too_long(number, frame):
+        raise TimeoutError("a minute of the processor's time, of which no other process takes any")
+
+    before = signal.signal(signal.SIGPROF, too_long)
+    signal.setitimer(signal.ITIMER_PROF, 60)
+    try:
+        said = refused(lambda: marked(f"{text} words", kind))
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+    assert "mark the text as [" in said and len(said) < 1000
+
+
+def test_a_short_form_that_breaks_is_named(things):
+    said = refused(lambda: cp.check_answer_row(things.backbone, lambda layer: None))
+    assert "the short form raises TypeError" in said
+
+
+def test_what_is_no_matrix_and_no_ledger_is_refused_by_metrics(things):
+    for R in (None, [], [1.0], "R", [["a"]], things.run, np.zeros((5, 1))):
+        with pytest.raises(ValueError, match="R must be an accuracy matrix"):
+            cp.metrics.forgetting(R)
+    with pytest.raises(ValueError, match=r"R is of shape \(2, 2\), joint of \(3, 3\)"):
+        cp.metrics.intransigence(np.eye(2), np.eye(3))
+    with pytest.raises(ValueError, match="lacks the columns 'true_module_active'"):
+        cp.metrics.error_split(things.ledger.drop(columns="true_module_active"))
+
+
+def test_columns_that_there_are_not_are_named_with_those_that_are(things):
+    table = things.table
+    assert "Unknown column 'rnk'" in refused(lambda: cp.compare(table, by="rnk"))
+    assert "by must be a setting" in refused(lambda: cp.compare(table, by="seed"))
+    said = refused(lambda: cp.compare(table, measure="corpus"))
+    assert "measure must be a column of numbers" in said
+    said = refused(lambda: cp.plots.ablation(table.drop(columns="seed"), "rank"))
+    assert "table lacks the columns seed; it has folder" in said
+    said = refused(lambda: cp.plots.selector_map(things.points, marked=99))
+    assert "no such row" in said
+
+
+def test_a_function_behind_its_door_is_the_function():
+    @checked
+    def halve(number: int, by: "Fraction | int" = 2) -> float:  # noqa: F821 - known by its name
+        """Half of it."""
+        return number / by
+
+    assert halve.__doc__ == "Half of it."
+    assert list(inspect.signature(halve).parameters) == ["number", "by"]
+    assert halve(np.int64(3)) == 1.5
+    with pytest.raises(cp.ConpetError, match="by must be a Fraction, or a whole number"):
+        halve(3, by="2")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'bye'"):
+        halve(3, bye=2)

@@ -6,6 +6,7 @@ library by their names alone. Start at `fitted`; `words_of` is the same in words
 """
 
 import builtins
+import errno
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
@@ -179,11 +180,12 @@ def _path(value: Any) -> Path:
         raise Refused(value, f"{WORDS[Path]}; an empty text names none")
     path = Path(os.fsdecode(value))
     try:
-        path.expanduser().is_file()
-    except PermissionError:
-        return path
-    except (ValueError, OSError, RuntimeError) as error:
-        raise Refused(value, f"{WORDS[Path]} that the system takes ({error})") from None
+        os.stat(path.expanduser())
+    except OSError as error:  # mostly that there is no such file, of which the function tells
+        if error.errno == errno.ENAMETOOLONG:
+            raise Refused(value, f"{WORDS[Path]} of a shorter name") from None
+    except (ValueError, RuntimeError) as error:
+        raise Refused(value, f"{WORDS[Path]} that the system can look for ({error})") from None
     return path
 
 

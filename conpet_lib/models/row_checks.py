@@ -139,7 +139,13 @@ def _compare(
     """Refuse a short form that differs from the whole layer in one case."""
     batch = random_states(backbone, case.lengths, case.padding)
     wanted = features_by_answer_row(backbone, batch, module, None)
-    got = features_by_answer_row(backbone, batch, module, short)
+    try:
+        got = features_by_answer_row(backbone, batch, module, short)
+    except Exception as bug:  # of the short form, which is told with its traceback
+        raise ConpetError(
+            f"{told}: the short form raises {type(bug).__name__} {bug}: mend it; its traceback "
+            "stands above."
+        ) from bug
     if got.shape != wanted.shape:
         raise ConpetError(
             f"{told}: the short form must give (batch, 1, hidden), but features become "

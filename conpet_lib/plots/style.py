@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread, imsave
 
-from conpet_lib.core.arguments import AboveZero, Positive, checked
+from conpet_lib.core.arguments import Positive, checked
 from conpet_lib.core.errors import ArgumentError
 from conpet_lib.core.kinds import Rule
 from conpet_lib.learners.methods import methods
@@ -28,7 +28,8 @@ OTHER_MARKER = "^"
 
 DOTS_PER_INCH = 100
 MOST_DOTS = 2**16 - 1  # of a picture's side, as matplotlib draws it
-SOME = Rule(len, "a list of one run or more")
+SOME = Rule(lambda runs: len(runs) > 0, "a list of one run or more")
+Inches = Annotated[float, Rule(lambda size: 0 < size <= 1000, "a number above 0, at most 1,000")]
 Panels = Annotated[int, Rule(lambda count: 1 <= count <= 100, "a whole number from 1 to 100")]
 LUMINANCE_WEIGHTS = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue (ITU-R BT.709)
 
@@ -159,7 +160,7 @@ def _darkened(pixels: np.ndarray) -> np.ndarray:
 
 
 @checked
-def axes(width: AboveZero = 9.0, height: AboveZero = 5.0, columns: Panels = 1) -> list[Axes]:
+def axes(width: Inches = 9.0, height: Inches = 5.0, columns: Panels = 1) -> list[Axes]:
     """Empty Axes of a new figure in the style of a projected slide (seaborn's "talk").
 
     Args:

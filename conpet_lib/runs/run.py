@@ -133,6 +133,7 @@ class Run:
         """A number per stage done; not a number where no row was tested yet."""
         return values.reindex(pd.RangeIndex(1, self.record.stages_done + 1, name="stage"))
 
+    @checked
     def stage_of(self, stage: int | None) -> int:
         """A stage that is done.
 
