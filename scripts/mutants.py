@@ -80,6 +80,11 @@ for row in TABLE.strip().splitlines():
 NOT_USED = ("BitOr", "RemoveDecorator", "NoOp", "Variable", "Eq_Is")
 
 
+# A mutant may run for ever. It has this time, beside what its tests take on the code as it is.
+SECONDS_MORE = 60
+TIMES_AS_LONG = 3
+
+
 class DropArgument(Operator):
     """Leaves out one argument of a call that has several."""
 
@@ -138,19 +143,24 @@ def main() -> int:
     parser.add_argument("--mutants", type=int, help="how many; default: one for each place")
     parser.add_argument("--seed", type=int, default=0, help="draws the places and the faults")
     parser.add_argument("--modules", nargs="+", choices=TESTS, default=list(TESTS))
-    parser.add_argument("--limit", type=float, default=900, help="seconds for the tests of one")
     options = parser.parse_args()
     mutants = drawn(options.modules, options.mutants, options.seed)
     sys.dont_write_bytecode = True  # a mutant is as old and as long as the code that it replaces
     for name in PRELOADED:
         importlib.import_module(name)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that `passes` ends what it started
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = copy_of_the_project(Path(folder))
+        limits = {}
         for tests in sorted({TESTS[mutant.module] for mutant in mutants}):
-            if not passes(copy, tests, options.limit):
+            start = time.monotonic()
+            if not passes(copy, tests, None):
                 print(f"The tests {' '.join(tests)} fail on the code as it is: mend that first.")
                 return 1
-        survivors = [mutant for mutant in mutants if survives(mutant, copy, options.limit)]
+            seconds = time.monotonic() - start
+            limits[tests] = SECONDS_MORE + TIMES_AS_LONG * seconds
+            print(f"{' '.join(tests)}: {seconds:.0f} s on the code as it is", flush=True)
+        survivors = [mutant for mutant in mutants if survives(mutant, copy, limits)]
     print_shares(mutants, survivors)
     return 0
 
@@ -234,13 +244,13 @@ def copy_of_the_project(folder: Path) -> Path:
     return copy
 
 
-def survives(mutant: Mutant, copy: Path, limit: float) -> bool:
+def survives(mutant: Mutant, copy: Path, limits: dict[tuple[str, ...], float]) -> bool:
     """Whether no test of its module fails for a mutant, which is told.
 
     Args:
         mutant: What to put into the code.
         copy: Of the project; it is put back as it was.
-        limit: Seconds, after which a mutant counts as seen.
+        limits: Seconds by tests, after which a mutant counts as seen.
     """
     file = file_of(copy, mutant.module)
     code = file.read_text(encoding="utf-8")
@@ -248,7 +258,8 @@ def survives(mutant: Mutant, copy: Path, limit: float) -> bool:
     assert mutated is not None
     file.write_text(mutated, encoding="utf-8")
     start = time.monotonic()
-    survived = passes(copy, TESTS[mutant.module], limit)
+    tests = TESTS[mutant.module]
+    survived = passes(copy, tests, limits[tests])
     seconds = time.monotonic() - start
     file.write_text(code, encoding="utf-8")
     fate = "SURVIVES" if survived else "is seen"
@@ -271,20 +282,22 @@ def changed_lines(code: str, mutated: str) -> Iterator[str]:
             yield f"    {line}"
 
 
-def passes(copy: Path, tests: tuple[str, ...], limit: float) -> bool:
+def passes(copy: Path, tests: tuple[str, ...], limit: float | None) -> bool:
     """Whether tests pass on the copy of the project, in a process of their own.
 
     Args:
         copy: Of the project.
         tests: Names of test files.
-        limit: Seconds.
+        limit: Seconds, or None.
     """
     process = FORK.Process(target=run_tests, args=(copy, tests))
     process.start()
-    process.join(limit)
-    if process.is_alive():
-        os.killpg(process.pid, signal.SIGKILL)  # with what the tests have started
-        process.join()
+    try:
+        process.join(limit)
+    finally:  # also where the whole is stopped
+        if process.is_alive():
+            os.killpg(process.pid, signal.SIGKILL)  # with what the tests have started
+            process.join()
     return process.exitcode == 0
 
 
@@ -296,6 +309,7 @@ def run_tests(copy: Path, tests: tuple[str, ...]) -> None:
         tests: Names of test files.
     """
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
         os.dup2(silence, stream)

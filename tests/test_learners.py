@@ -202,6 +202,20 @@ def test_validation_takes_rows_of_the_validation_side_half_of_them_past_ones(kin
 
 
 @EVERY
+def test_the_seed_and_the_stage_choose_the_validation_rows(kind, bert):
+    stream = make_stream(3, rows=40)
+    rows = {}
+    for seed in (0, 1):
+        for _ in range(2):
+            learner = make_learner(kind, stream, bert, seed=seed, valid_examples=6)
+            learner.begin(1)
+            drawn = learner.valid_rows(1).tolist()
+            assert len(drawn) == 3
+            assert rows.setdefault(seed, drawn) == drawn
+    assert set(rows[0]) != set(rows[1])
+
+
+@EVERY
 def test_the_later_learning_rate_is_that_of_the_optimiser_from_its_stage_on(kind, bert):
     learner = make_learner(kind, make_stream(3), bert, later_learning_rate=3e-4, later_stage=3)
     rates = {}

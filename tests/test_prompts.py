@@ -112,6 +112,19 @@ def test_a_long_span_never_costs_a_word_of_the_question(tokenizer, kind):
             assert all(part in said for part in own_parts), said
 
 
+def test_words_between_two_spans_are_cut_before_a_word_of_a_longer_span(tokenizer):
+    head = " ".join(WORDS[:6])
+    tail = " ".join(WORDS[6:12])
+    one = example(f"{head} north yard vale {tail}", head, tail)
+    whole = len(Prompt(tokenizer, "relation", 10_000).encode(one).tokens)
+    for lost in (1, 2, 3):
+        encoded = Prompt(tokenizer, "relation", whole - lost).encode(one)
+        said = " ".join(tokenizer.convert_ids_to_tokens(encoded.tokens))
+        assert encoded.cut == lost
+        assert f"[unused0] {head} [unused1]" in said
+        assert f"[unused2] {tail} [unused3]" in said
+
+
 def test_a_cut_takes_the_words_furthest_from_the_span(tokenizer):
     grove = ["grove"] * 30
     text = " ".join(["north", *grove, "amber", "birch", "cedar", *grove, "yard"])
