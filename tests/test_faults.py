@@ -128,6 +128,51 @@ def test_a_folder_that_vanishes_is_told_and_not_made_again_in_part(half):
     assert content(folder) == unbroken
 
 
+def remove(cache: Path) -> None:
+    shutil.rmtree(cache)
+
+
+def put_aside(cache: Path) -> None:
+    cache.rename(cache.with_name(f"aside {cache.stat().st_ino}"))
+
+
+def cut(cache: Path) -> None:
+    for file in cache.glob("*.sqlite"):
+        os.truncate(file, 5000)
+
+
+def put_a_file_in_its_place(cache: Path) -> None:
+    if cache.is_dir():
+        shutil.rmtree(cache)
+        cache.write_text("no folder")
+
+
+@pytest.mark.parametrize("harm", [remove, put_aside, cut, put_a_file_in_its_place])
+def test_a_cache_that_is_lost_while_a_run_trains_stops_it_not(harm, bert, tmp_path, recwarn):
+    def call(name, on_step=None):
+        return cp.train(
+            make_stream(2),
+            bert,
+            quick("dynamic", active=2),
+            folder=tmp_path / name,
+            bar=False,
+            on_step=on_step,
+            cache=tmp_path / "cache" / name,
+        )
+
+    def harm_once(step):
+        here = (step.stage, step.doing, step.done)
+        if here in [(1, "module", 3), (2, "module", 2)]:
+            harm(tmp_path / "cache" / "harmed")
+
+    unbroken = content(call("unbroken").folder)
+    run = call("harmed", harm_once)
+    assert run.finished
+    assert content(run.folder) == unbroken
+    told = [warning for warning in recwarn.list if "The cache" in str(warning.message)]
+    assert len(told) == (1 if harm is put_a_file_in_its_place else 0), "told once if it is lost"
+
+
 def test_a_loss_that_is_no_number_keeps_what_was_finished(bert, tmp_path, monkeypatch):
     def call():
         return cp.train(make_stream(2), bert, quick(), folder=tmp_path, bar=False)

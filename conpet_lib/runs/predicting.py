@@ -29,7 +29,10 @@ MARKS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def predict(
-    run: "Run", texts: Sequence[Example | str] | Example | str, batch: int = 512
+    run: "Run",
+    texts: Sequence[Example | str] | Example | str,
+    batch: int = 512,
+    keep: bool = False,
 ) -> pd.DataFrame:
     """Answers to new text.
 
@@ -39,6 +42,8 @@ def predict(
             relations, `noun: definition` for WordNet, plain text otherwise. One alone is a list of
             one.
         batch: Texts that are answered together.
+        keep: Whether what is computed of the texts is kept in the user's cache. A text can be read
+            out of it, so by default it is not.
 
     Returns:
         A row per text: label, task (chosen first; with k > 1 the label may be another's), module,
@@ -51,7 +56,7 @@ def predict(
         texts = [texts]  # one text, not a list of its characters
     kind = run.record.stream.kind
     examples = [text if isinstance(text, Example) else marked(text, kind) for text in texts]
-    learner = run.reading(examples)
+    learner = run.reading(examples, keep)
     batches = np.split(np.arange(len(examples)), range(batch, len(examples), batch))
     answers = pd.concat([learner.answer(rows) for rows in batches], ignore_index=True)
     return answers.rename(columns={"predicted": "label", "chosen_task": "task"})[COLUMNS]
