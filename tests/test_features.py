@@ -175,7 +175,7 @@ def test_states_that_others_drop_as_soon_as_they_are_put_are_served(bert, tmp_pa
 
     monkeypatch.setattr(Store, "put", put_and_lose)
     assert same(stored(cache), wanted)
-    states, real = cache.batch(PROMPTS)
+    states, _ = cache.batch(PROMPTS)
     assert all(
         torch.equal(row[: len(state)], state) for row, state in zip(states, wanted, strict=True)
     )

@@ -101,7 +101,7 @@ def test_a_folder_in_use_is_refused_until_its_run_is_finished(finished, bert, tm
     cp.train(make_stream(2), bert, quick(), folder=half, on_step=stop, bar=False)
     with filelock.FileLock(half / ".lock"), filelock.FileLock(run.folder / ".lock"):
         with pytest.raises(cp.ConpetError, match=r"in use by another process.*folder="):
-            cp.train(make_stream(2), bert, quick(), folder=half, bar=False)
+            cp.train(make_stream(2), bert, quick(), folder=half, bar=False, wait=0.2)
         assert call(on_step=never).finished
 
 
