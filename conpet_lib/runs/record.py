@@ -142,8 +142,10 @@ class Record:
         Args:
             asked: The other record.
         """
-        there = pd.json_normalize(self.public_identity()).iloc[0].to_dict()
-        wanted = pd.json_normalize(asked.public_identity()).iloc[0].to_dict()
+        there = pd.json_normalize(self.identity()).iloc[0].to_dict()
+        wanted = pd.json_normalize(asked.identity()).iloc[0].to_dict()
+        for values in (there, wanted):  # a backbone may lie elsewhere; its fingerprint tells it
+            values["backbone.name"] = Path(values["backbone.name"]).name
         return [
             f"{name} ({there.get(name)!r} there, {value!r} asked)"
             for name, value in wanted.items()
@@ -166,7 +168,7 @@ def public_name(name: str) -> str:
         The name of a packaged model or one on the hub as it is.
     """
     path = user_path(name)
-    is_folder = path.is_dir() or path.is_absolute() or path.parts[:1] == ("..",)
+    is_folder = path.is_dir() or path.is_absolute() or name.startswith((".", "~"))
     return path.resolve().name if is_folder else name
 
 
