@@ -101,7 +101,7 @@ class Unpacker:
                 archive.extract(member, folder, filter="data")
         _check_found(file, found, members)
 
-    def _write(self, content: IO[bytes], target: Path, file: Path) -> None:
+    def _write(self, content: IO[bytes] | gzip.GzipFile, target: Path, file: Path) -> None:
         """Write what is read of an archive, piece by piece, and count it."""
         self._take_file(file)
         with open(target, "wb") as unpacked:
