@@ -20,6 +20,7 @@ import conpet_lib as cp
 from conpet_lib.core.assets import ASSETS, asset_folder
 from conpet_lib.core.files import digest
 from conpet_lib.models.features import Features
+from conpet_lib.plots import average_curves
 from conpet_lib.runs.record import seal
 
 
@@ -105,15 +106,20 @@ def told_to_nobody(call) -> str:
     return receiver.recv()
 
 
+def open_to_others(folder: Path) -> None:
+    """Let every user look into a folder of pytest's."""
+    shared = Path(tempfile.gettempdir())
+    for path in folder.parents:
+        # Each of pytest's own folders, however many they are, is closed to others.
+        if shared in path.parents:
+            path.chmod(0o755)
+
+
 @contextmanager
 def closed(*folders: Path):
     """Folders in which nobody may write, and everybody may read."""
-    shared = Path(tempfile.gettempdir())
     for folder in folders:
-        for path in folder.parents:
-            # Each of pytest's own folders, however many they are, is closed to others.
-            if shared in path.parents:
-                path.chmod(0o755)
+        open_to_others(folder)
         for path in [folder, *folder.rglob("*")]:
             path.chmod(0o555 if path.is_dir() else 0o444)
     yield
@@ -151,7 +157,7 @@ def test_a_run_and_a_warm_cache_that_nobody_may_write_are_read(bert, tmp_path, m
 
     def loaded():
         loaded = cp.load_run(run.folder, bert)
-        cp.plots.average_curves([loaded])
+        average_curves([loaded])
         assert cp.train(stream, bert, quick("dynamic", active=2), bar=False).finished
         return loaded.predict(list(stream.examples[:4])).to_json()
 
@@ -160,7 +166,8 @@ def test_a_run_and_a_warm_cache_that_nobody_may_write_are_read(bert, tmp_path, m
         features.features_of(stream[0].test)
         return features.counts["prefix_misses"], features.counts["prefix_hits"]
 
-    before = content(tmp_path / "cache" / "runs" / run.folder.name)
+    before = content(run.folder)
+    open_to_others(Path(bert.name))
     with closed(tmp_path / "cache"):
         assert told_to_nobody(loaded) == wanted
         assert told_to_nobody(computed) == str((0, len(stream[0].test)))
@@ -185,6 +192,7 @@ def test_a_cold_cache_that_nobody_may_write_is_trained_without(bert, tmp_path, m
     (tmp_path / "cache").mkdir()
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs").chmod(0o777)
+    open_to_others(Path(bert.name))
     with closed(tmp_path / "cache"):
         files = told_to_nobody(told)
     assert files == str(content(call("unbroken").folder)["run.json"]["files"])
@@ -218,8 +226,9 @@ def test_a_folder_that_nobody_may_write_is_told_in_words(
 
 def test_what_only_helps_goes_on_where_nobody_may_write(tmp_path, monkeypatch):
     monkeypatch.setenv("CONPET_CACHE", str(tmp_path / "place"))
-    monkeypatch.setattr("conpet_lib.corpora.reading.KEPT", 2)
     (tmp_path / "mine.csv").write_text("text,label\na pond,water\na hill,land\n")
+    cp.load_corpus("table", tmp_path / "mine.csv")  # what Python loads late, the other cannot read
+    monkeypatch.setattr("conpet_lib.corpora.reading.KEPT", 2)
     (tmp_path / "place").mkdir()
     with closed(tmp_path / "place"):
         read = told_to_nobody(lambda: len(cp.load_corpus("table", tmp_path / "mine.csv").examples))

@@ -133,9 +133,15 @@ def _kind(file: Path) -> str:
     """Of what kind an archive is: zip, tar or gz; empty for a file that is none."""
     if zipfile.is_zipfile(file):
         return "zip"
-    if tarfile.is_tarfile(file):
+    if tarfile.is_tarfile(file) and not _is_empty(file):
         return "tar"
     return "gz" if file.suffix == ".gz" else ""
+
+
+def _is_empty(file: Path) -> bool:
+    """Whether a tar file has no member, as any packed file looks that begins with zeros."""
+    with tarfile.open(file) as archive:
+        return archive.next() is None
 
 
 def _inside(folder: Path, name: str) -> Path | None:

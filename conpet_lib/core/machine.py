@@ -1,7 +1,7 @@
 """Machine: whether this computer is ready for the library, and what to do where it is not.
 
 In: nothing. Out: a table with one row per point; the device that torch would compute on. May import
-`assets` and `errors`; loads torch. Knows nothing of corpora, backbones or runs. Start at
+`assets`, `files` and `errors`; loads torch. Knows nothing of corpora, backbones or runs. Start at
 `check_machine`.
 """
 
@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 
 from conpet_lib.core.assets import ASSETS, asset_folder, cache_folder, check_asset
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.files import temporary_folder
 
 GIB = 2**30
 LEAST_MEMORY = 2  # GiB that a page of the notebooks needs
@@ -112,10 +113,10 @@ def _disk() -> Row:
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(folder):
+            pass  # it can be written
     except OSError as error:
-        return "disk", f"no cache ({error})", "set CONPET_CACHE to a folder that can be written"
-    if not os.access(folder, os.W_OK):
-        found = f"the cache {folder} cannot be written"
+        found = f"the cache cannot be written ({error})"
         return "disk", found, "set CONPET_CACHE to a folder that can be written"
     free = shutil.disk_usage(folder).free / GIB
     remedy = "" if free >= LEAST_DISK else "set CONPET_CACHE to a larger disk"

@@ -168,7 +168,7 @@ def public_name(name: str) -> str:
         The name of a packaged model or one on the hub as it is.
     """
     path = user_path(name)
-    is_folder = path.is_dir() or path.is_absolute() or name.startswith((".", "~"))
+    is_folder = os.path.isdir(path) or path.is_absolute() or name.startswith((".", "~"))
     return path.resolve().name if is_folder else name
 
 
