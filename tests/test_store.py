@@ -176,7 +176,7 @@ def test_a_file_of_the_former_format_is_computed_again(tmp_path):
             base.execute("INSERT INTO kept VALUES (?, ?, ?, ?, ?)", row)
     base.close()
     store = Store(file, 2**30)
-    assert store.get(KEYS) == {} and store.missing(KEYS) == KEYS
+    assert store.get(KEYS) == {} and store.missing(KEYS) == KEYS and store.damaged == 0
     store.put(values())
     assert equal(Store(file, 2**30).get(KEYS), values())
 
