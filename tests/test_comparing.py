@@ -9,13 +9,17 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from dataclasses import asdict
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from conftest import make_stream, quick
 from pytest import approx
@@ -23,6 +27,7 @@ from pytest import approx
 import conpet_lib as cp
 from conpet_lib.analysis import grid as comparing
 from conpet_lib.analysis.comparing import intervals
+from conpet_lib.analysis.workers import results_of
 
 
 @pytest.fixture
@@ -120,7 +125,7 @@ def test_a_grid_that_is_killed_goes_on_and_its_workers_let_go(tiny_models, bert,
     spawn = multiprocessing.get_context("spawn")
     parent = spawn.Process(target=grid_to_be_killed, args=(tiny_models["bert"], tmp_path))
     parent.start()
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300  # on a busy machine
     while len(list((tmp_path / "grid").glob("*/run.json"))) < 2:
         assert time.monotonic() < deadline
         assert parent.is_alive()
@@ -131,6 +136,86 @@ def test_a_grid_that_is_killed_goes_on_and_its_workers_let_go(tiny_models, bert,
     table = long_grid(bert, tmp_path, processes=1)
     assert table["finished"].all()
     assert table["problem"].eq("").all()
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, "exit"])
+def test_a_worker_that_is_killed_costs_its_job_alone(how):
+    def work(job):  # nested, so that it travels by value
+        import os
+
+        if job != 2:
+            return job
+        if how == "exit":
+            os._exit(0)
+        return os.kill(os.getpid(), how)
+
+    results = results_of(work, range(6), processes=2, when_killed=lambda job: f"{job} killed")
+    assert sorted(results, key=str) == [0, 1, "2 killed", 3, 4, 5]
+
+
+def test_an_error_of_a_job_ends_the_workers_and_is_raised():
+    def work(job):
+        import os
+
+        return os.getpid() if job < 3 else 1 / 0
+
+    found = []
+    with pytest.raises(ZeroDivisionError):
+        for number in results_of(work, range(4), processes=2, when_killed=str):
+            found.append(number)
+    assert found and not any(psutil.pid_exists(number) for number in found)
+
+
+CALLER = """
+import sys, time
+
+from conpet_lib.analysis.workers import results_of
+
+
+def work(job):
+    import os, pathlib, time
+
+    pathlib.Path(job).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+list(results_of(work, sys.argv[1:], processes=2, when_killed=str))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_workers_of_a_process_that_ends_do_not_stay(how, tmp_path):
+    notes = [tmp_path / "one", tmp_path / "two"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(cp.__file__).parents[1])}
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALLER, *map(str, notes)],
+        env=environment,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_until(lambda: all(note.is_file() and note.read_text() for note in notes))
+    caller.send_signal(how)
+    caller.wait(60)
+    numbers = [int(note.read_text()) for note in notes]
+    wait_until(lambda: not any(psutil.pid_exists(number) for number in numbers))
+
+
+def wait_until(holds) -> None:
+    deadline = time.monotonic() + 120  # on a busy machine
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_run_whose_worker_is_killed_is_not_finished_and_the_others_are(grid, monkeypatch):
+    def stand_in(work, jobs, processes, when_killed):
+        for job in jobs:
+            yield when_killed(job) if job.seed == 1 else work(job)
+
+    monkeypatch.setattr(comparing, "results_of", stand_in)
+    with pytest.warns(UserWarning, match=r"1 of 3 runs did not finish.*\n.*worker process was"):
+        table = grid([quick()], [0, 1, 2], processes=2)
+    assert table["finished"].tolist() == [True, False, True]
+    assert "worker process was killed" in table["problem"][1]
 
 
 @pytest.mark.long

@@ -1,7 +1,10 @@
 """Exporting: plain PEFT reads what a run hands on, and the card says what it is."""
 
 import json
+import multiprocessing
+import os
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -14,6 +17,7 @@ from transformers import AutoModel
 
 import conpet_lib as cp
 from conpet_lib.models.features import Features
+from conpet_lib.runs import export
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
@@ -145,3 +149,40 @@ def test_no_export_over_what_is_there_or_of_what_is_damaged(learned, tmp_path):
     with pytest.raises(cp.ConpetError, match=r"head\.safetensors cannot be read"):
         cp.load_run(tmp_path / "run").export(tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.parametrize("writes", [1, 3, 4])
+def test_an_export_that_is_killed_leaves_nothing_that_the_next_call_refuses(
+    writes, learned, tmp_path, monkeypatch
+):
+    run = learned["dynamic"]
+    assert run.learner
+    (tmp_path / "empty").mkdir()
+
+    def export_until_killed(folder):
+        done = []
+        write = export.write_json
+
+        def write_and_die(*arguments):
+            write(*arguments)
+            done.append(arguments)
+            if len(done) == writes:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        monkeypatch.setattr(export, "write_json", write_and_die)
+        run.export(folder)
+
+    for folder in (tmp_path / "new", tmp_path / "empty"):
+        process = multiprocessing.get_context("fork").Process(
+            target=export_until_killed, args=(folder,)
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert not folder.exists() or not list(folder.iterdir())
+        assert [path.name[:9] for path in tmp_path.iterdir() if path.name[0] == "."] == [
+            ".writing-"
+        ]
+        assert (run.export(folder) / "README.md").is_file()
+        assert not list(tmp_path.glob(".*")), "what the kill left is swept"

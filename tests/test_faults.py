@@ -7,7 +7,9 @@ import resource
 import shutil
 import signal
 import tempfile
+import warnings
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,10 @@ from conftest import make_corpus, make_stream, quick
 from torture import FORK, content
 
 import conpet_lib as cp
+from conpet_lib.core.assets import ASSETS, asset_folder
 from conpet_lib.core.files import digest
+from conpet_lib.models.features import Features
+from conpet_lib.plots import average_curves
 from conpet_lib.runs.record import seal
 
 
@@ -89,33 +94,155 @@ def told_to_nobody(call) -> str:
         if os.geteuid() == 0:
             os.seteuid(65534)
         try:
-            sender.send(str(call().finished))
+            sender.send(str(call()))
         except cp.ConpetError as error:
             sender.send(str(error))
 
     receiver, sender = FORK.Pipe(duplex=False)
     process = FORK.Process(target=child, args=(sender,))
     process.start()
+    sender.close()
     process.join()
     return receiver.recv()
 
 
-def test_a_read_only_folder_is_told_and_its_finished_run_can_be_read(half):
-    folder, call, unbroken = half
+def open_to_others(folder: Path) -> None:
+    """Let every user look into a folder of pytest's."""
     shared = Path(tempfile.gettempdir())
     for path in folder.parents:
         # Each of pytest's own folders, however many they are, is closed to others.
         if shared in path.parents:
             path.chmod(0o755)
-    folder.chmod(0o555)
-    for part in ["Permission denied", "can be written", "goes on"]:
-        assert part in told_to_nobody(call)
-    folder.chmod(0o755)
+
+
+@contextmanager
+def closed(*folders: Path):
+    """Folders in which nobody may write, and everybody may read."""
+    for folder in folders:
+        open_to_others(folder)
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o555 if path.is_dir() else 0o444)
+    yield
+    for folder in folders:
+        for path in [folder, *folder.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_a_read_only_folder_is_told_and_its_finished_run_can_be_read(half):
+    folder, call, unbroken = half
+    with closed(folder):
+        for part in ["Permission denied", "can be written", "goes on"]:
+            assert part in told_to_nobody(call)
     call()
     assert content(folder) == unbroken
-    folder.chmod(0o555)
-    assert told_to_nobody(call) == "True"
-    folder.chmod(0o755)
+    with closed(folder):
+        assert told_to_nobody(lambda: call().finished) == "True"
+
+
+def test_a_finished_run_with_leftovers_in_a_read_only_folder_is_loaded(half):
+    folder, call, _ = half
+    call()
+    (folder / "modules" / "left").mkdir()
+    with closed(folder):
+        assert told_to_nobody(lambda: call().finished) == "True"
+        assert (folder / "modules" / "left").is_dir()
+    assert call().finished and not (folder / "modules" / "left").exists()
+
+
+def test_a_run_and_a_warm_cache_that_nobody_may_write_are_read(bert, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONPET_CACHE", str(tmp_path / "cache"))
+    stream = make_stream(2)
+    run = cp.train(stream, bert, quick("dynamic", active=2), bar=False)
+    wanted = run.predict(list(stream.examples[:4])).to_json()
+
+    def loaded():
+        loaded = cp.load_run(run.folder, bert)
+        average_curves([loaded])
+        assert cp.train(stream, bert, quick("dynamic", active=2), bar=False).finished
+        return loaded.predict(list(stream.examples[:4])).to_json()
+
+    def computed():
+        features = Features(stream.examples, stream.kind, bert)
+        features.features_of(stream[0].test)
+        return features.counts["prefix_misses"], features.counts["prefix_hits"]
+
+    before = content(run.folder)
+    open_to_others(Path(bert.name))
+    with closed(tmp_path / "cache"):
+        assert told_to_nobody(loaded) == wanted
+        assert told_to_nobody(computed) == str((0, len(stream[0].test)))
+    assert content(run.folder) == before
+
+
+def test_a_cold_cache_that_nobody_may_write_is_trained_without(bert, tmp_path, monkeypatch):
+    def call(name):
+        cache = tmp_path / "cache"
+        return cp.train(
+            make_stream(2), bert, quick(), folder=tmp_path / "runs" / name, bar=False, cache=cache
+        )
+
+    def told():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            run = call("mine")
+        said = [str(warning.message) for warning in caught]
+        assert len(said) == 1 and "same results" in said[0], said
+        return content(run.folder)["run.json"]["files"]
+
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs").chmod(0o777)
+    open_to_others(Path(bert.name))
+    with closed(tmp_path / "cache"):
+        files = told_to_nobody(told)
+    assert files == str(content(call("unbroken").folder)["run.json"]["files"])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda run, place: run.export(place / "exported"),
+        lambda run, place: run.export(place),
+        lambda run, place: asset_folder("pebble"),
+        lambda run, place: cp.train(make_stream(2), run, quick(), folder=place / "run", bar=False),
+    ],
+    ids=["export", "export into", "asset", "train"],
+)
+def test_a_folder_that_nobody_may_write_is_told_in_words(
+    call, learned, bert, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("CONPET_CACHE", str(tmp_path / "place"))
+    pebble = {"package": "pebble==1.0", "sha256": "0" * 64, "inside": "a", "files": ["b"]}
+    monkeypatch.setitem(ASSETS, "pebble", pebble)
+    (tmp_path / "place").mkdir()
+    run = learned["static"]
+    given = cp.load_run(run.folder, bert)
+    assert given.learner
+    argument = bert if "train" in call.__code__.co_names else given
+    with closed(tmp_path / "place"):
+        said = told_to_nobody(lambda: call(argument, tmp_path / "place"))
+    assert "Permission denied" in said and "written" in said
+
+
+def test_what_only_helps_goes_on_where_nobody_may_write(tmp_path, monkeypatch):
+    monkeypatch.setenv("CONPET_CACHE", str(tmp_path / "place"))
+    (tmp_path / "mine.csv").write_text("text,label\na pond,water\na hill,land\n")
+    cp.load_corpus("table", tmp_path / "mine.csv")  # what Python loads late, the other cannot read
+    monkeypatch.setattr("conpet_lib.corpora.reading.KEPT", 2)
+    (tmp_path / "place").mkdir()
+    with closed(tmp_path / "place"):
+        read = told_to_nobody(lambda: len(cp.load_corpus("table", tmp_path / "mine.csv").examples))
+        table = told_to_nobody(lambda: cp.check_machine()["to do"]["disk"])
+    assert read == "2" and "set CONPET_CACHE to a folder that can be written" in table
+
+
+def test_without_a_folder_for_temporary_files_the_remedy_is_told(bert, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    (tmp_path / "mine.csv").write_text("text,label\na pond,water\na hill,land\n")
+    with pytest.raises(cp.ConpetError, match=r"temporary files.*Set TMPDIR"):
+        cp.forecast(make_stream(2), bert, quick())
+    with pytest.raises(cp.ConpetError, match=r"temporary files.*Set TMPDIR"):
+        cp.load_corpus("table", tmp_path / "mine.csv")
 
 
 def test_a_folder_that_vanishes_is_told_and_not_made_again_in_part(half):
@@ -126,6 +253,51 @@ def test_a_folder_that_vanishes_is_told_and_not_made_again_in_part(half):
     assert not folder.exists()
     call()
     assert content(folder) == unbroken
+
+
+def remove(cache: Path) -> None:
+    shutil.rmtree(cache)
+
+
+def put_aside(cache: Path) -> None:
+    cache.rename(cache.with_name(f"aside {cache.stat().st_ino}"))
+
+
+def cut(cache: Path) -> None:
+    for file in cache.glob("*.sqlite"):
+        os.truncate(file, 5000)
+
+
+def put_a_file_in_its_place(cache: Path) -> None:
+    if cache.is_dir():
+        shutil.rmtree(cache)
+        cache.write_text("no folder")
+
+
+@pytest.mark.parametrize("harm", [remove, put_aside, cut, put_a_file_in_its_place])
+def test_a_cache_that_is_lost_while_a_run_trains_stops_it_not(harm, bert, tmp_path, recwarn):
+    def call(name, on_step=None):
+        return cp.train(
+            make_stream(2),
+            bert,
+            quick("dynamic", active=2),
+            folder=tmp_path / name,
+            bar=False,
+            on_step=on_step,
+            cache=tmp_path / "cache" / name,
+        )
+
+    def harm_once(step):
+        here = (step.stage, step.doing, step.done)
+        if here in [(1, "module", 3), (2, "module", 2)]:
+            harm(tmp_path / "cache" / "harmed")
+
+    unbroken = content(call("unbroken").folder)
+    run = call("harmed", harm_once)
+    assert run.finished
+    assert content(run.folder) == unbroken
+    told = [warning for warning in recwarn.list if "The cache" in str(warning.message)]
+    assert len(told) == (1 if harm is put_a_file_in_its_place else 0), "told once if it is lost"
 
 
 def test_a_loss_that_is_no_number_keeps_what_was_finished(bert, tmp_path, monkeypatch):

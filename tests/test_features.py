@@ -163,6 +163,51 @@ def test_states_that_left_the_disk_are_computed_again(bert, tmp_path):
     assert same(stored(cache), wanted)
 
 
+def test_states_that_others_drop_as_soon_as_they_are_put_are_served(bert, tmp_path, monkeypatch):
+    wanted = stored(make_cache(bert, tmp_path / "alone"))
+    cache = make_cache(bert, tmp_path)
+    put = Store.put
+
+    def put_and_lose(store, values):
+        put(store, values)
+        with sqlite3.connect(store.file) as other:
+            other.execute("DELETE FROM kept")
+
+    monkeypatch.setattr(Store, "put", put_and_lose)
+    assert same(stored(cache), wanted)
+    states, _ = cache.batch(PROMPTS)
+    assert all(
+        torch.equal(row[: len(state)], state) for row, state in zip(states, wanted, strict=True)
+    )
+
+
+def fill_a_small_cache(barrier, backbone, folder, prompts, sender):
+    barrier.wait()
+    cache = PrefixCache(backbone, Store(folder / "prefix.sqlite", 24_000))
+    for _ in range(3):
+        states, _ = cache.batch(prompts)
+    sender.send(float(states.double().abs().sum()))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_several_processes_may_share_a_cache_that_is_too_small(bert, tmp_path):
+    forks = multiprocessing.get_context("fork")
+    barrier = forks.Barrier(4)
+    receiver, sender = forks.Pipe(duplex=False)
+    orders = [PROMPTS[place:] + PROMPTS[:place] for place in (0, 6, 12, 18)]
+    workers = [
+        forks.Process(target=fill_a_small_cache, args=(barrier, bert, tmp_path, order, sender))
+        for order in orders
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(120)
+    assert [worker.exitcode for worker in workers] == [0] * 4
+    wanted = float(make_cache(bert, tmp_path / "alone").batch(PROMPTS)[0].double().abs().sum())
+    assert [receiver.recv() for _ in workers] == pytest.approx([wanted] * 4)
+
+
 def scaled_llama(tiny_models, folder, token: int, factor: float) -> cp.models.backbone.Backbone:
     """The tiny decoder with one token's embedding multiplied."""
     model = AutoModel.from_pretrained(tiny_models["llama"])

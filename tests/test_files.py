@@ -13,6 +13,7 @@ import warnings
 from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors import safe_open
@@ -119,6 +120,39 @@ def test_a_folder_that_can_be_flushed_gives_no_warning(tmp_path, untold):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         write_json(tmp_path / "a.json", 1)
+
+
+LEAVE = """
+import os, signal, sys
+from pathlib import Path
+
+from conpet_lib.core.files import temporary_folder
+
+with temporary_folder(Path(sys.argv[1])) as work:
+    (work / "half").write_text("written")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_is_swept_and_what_others_use_stays(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(cp.__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", LEAVE, str(tmp_path)], env=environment)
+    (left,) = tmp_path.iterdir()
+    computer = left.name.rsplit("-", 3)[0]
+    start = int(psutil.Process().create_time())
+    others = [
+        tmp_path / ".writing-theirs",
+        tmp_path / ".writing-00000000-1-1-abcdefgh",
+        tmp_path / f"{computer}-1-99999999999-abcdefgh",
+        tmp_path / f"{computer}-my-own",
+        tmp_path / "left",
+    ]
+    reused = tmp_path / f"{computer}-{os.getpid()}-{start - 3600}-abcdefgh"
+    for place in [*others, reused]:
+        place.mkdir()
+    with files.temporary_folder(tmp_path) as mine:
+        write_json(tmp_path / "a.json", 1)
+        assert sorted(tmp_path.iterdir()) == sorted([*others, mine, tmp_path / "a.json"])
 
 
 def refuse_to_rename(monkeypatch, times: int) -> list[str]:

@@ -2,8 +2,12 @@
 
 import gc
 import json
+import os
 import platform
 import shutil
+import threading
+import time
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,9 +20,10 @@ from conftest import MAIN, make_corpus, make_stream, module_bytes, quick
 from transformers import AutoModel
 
 import conpet_lib as cp
+from conpet_lib.core.assets import cache_folder
 from conpet_lib.core.files import digest
 from conpet_lib.models.prefix import PrefixCache
-from conpet_lib.runs import marked
+from conpet_lib.runs import holding, marked, restoring
 from conpet_lib.runs.record import BackboneRecord, Record, StreamRecord, seal
 
 
@@ -101,7 +106,7 @@ def test_a_folder_in_use_is_refused_until_its_run_is_finished(finished, bert, tm
     cp.train(make_stream(2), bert, quick(), folder=half, on_step=stop, bar=False)
     with filelock.FileLock(half / ".lock"), filelock.FileLock(run.folder / ".lock"):
         with pytest.raises(cp.ConpetError, match=r"in use by another process.*folder="):
-            cp.train(make_stream(2), bert, quick(), folder=half, bar=False)
+            cp.train(make_stream(2), bert, quick(), folder=half, bar=False, wait=0.2)
         assert call(on_step=never).finished
 
 
@@ -481,3 +486,146 @@ def test_every_number_belongs_to_its_task_whichever_tasks_have_no_test_rows(
 def test_an_average_over_all_tasks_says_nothing_of_their_number(bert, tmp_path):
     run = cp.train(make_stream(2), bert, quick(), folder=tmp_path / "run", bar=False)
     assert run.tested_in_words == "" and "over" not in repr(run).split("folder")[0]
+
+
+def test_a_run_that_another_process_trains_is_waited_for_and_loaded(bert, tmp_path, capsys):
+    stream = make_stream(2)
+    folder = tmp_path / "run"
+    started = threading.Event()
+    ended = {}
+
+    def slowly(step):
+        started.set()
+        time.sleep(0.05)
+
+    def first():  # the lock of a file holds against a thread as against a process
+        ended["first"] = cp.train(
+            stream, bert, quick(), folder=folder, bar=False, on_step=slowly, checkpoint_every=0.1
+        )
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    started.wait()
+    second = cp.train(stream, bert, quick(), folder=folder, on_step=never)
+    thread.join()
+    assert second.finished and second.record == ended["first"].record
+    assert "another process trains this run" in capsys.readouterr().err
+
+
+def test_a_process_that_stands_still_is_told_after_a_while(bert, tmp_path, monkeypatch):
+    """With a clock of its own, so that the minute passes at once."""
+    now = [0.0]
+    monkeypatch.setattr(holding.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(holding.time, "sleep", lambda seconds: now.append(now.pop() + seconds))
+    message = r"in use by another process, which has not gone on for 60 seconds.*end it.*folder="
+    with (
+        filelock.FileLock(tmp_path / ".lock"),
+        pytest.raises(cp.ConpetError, match=message),
+        holding.held(tmp_path, 60.0, False),
+    ):
+        pass
+    assert 60 <= now[0] < 62
+    (tmp_path / "run.json").write_text("{}")
+    tries = []
+
+    def go_on(seconds):
+        tries.append(seconds)
+        now.append(now.pop() + seconds)
+        if now[0] < 500:
+            os.utime(tmp_path / "run.json", ns=(len(tries), len(tries)))
+
+    monkeypatch.setattr(holding.time, "sleep", go_on)
+    with (
+        filelock.FileLock(tmp_path / ".lock"),
+        pytest.raises(cp.ConpetError, match=message),
+        holding.held(tmp_path, 60.0, False),
+    ):
+        pass
+    assert now[0] > 550, "it was waited for while it went on"
+
+
+@pytest.mark.parametrize("given", ["absolute", "relative", "home", "above"])
+def test_a_record_names_no_path_and_the_run_still_finds_its_backbone(
+    given, tiny_models, tmp_path, monkeypatch
+):
+    home = tmp_path / "someone"
+    place = shutil.copytree(tiny_models["bert"], home / "private" / "model")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.chdir(place.parent)
+    names = {
+        "absolute": str(place),
+        "relative": "./model",
+        "home": "~/private/model",
+        "above": "../private/model",
+    }
+    backbone = cp.load_backbone(names[given], tuned_layers=2, device="cpu")
+    run = cp.train(make_stream(2), backbone, quick(), bar=False)
+    wanted = run.predict(["[amber] birch"])
+    for file in run.folder.rglob("*"):
+        if file.is_file():
+            assert b"private" not in file.read_bytes(), file
+    assert run.record.backbone.name == "model"
+    assert "private" not in (run.export(tmp_path / "out") / "README.md").read_text()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(restoring, "_places", {})  # as in another process
+    pd.testing.assert_frame_equal(cp.load_run(run.folder).predict(["[amber] birch"]), wanted)
+    # the same call goes to the same folder, and takes the run as its own
+    assert cp.train(make_stream(2), backbone, quick(), bar=False, on_step=never).finished
+    shutil.rmtree(cache_folder() / "backbones")
+    monkeypatch.setattr(restoring, "_places", {})
+    monkeypatch.setattr("conpet_lib.models.loading._hub_answers", lambda: False)
+    with pytest.raises(cp.ConpetError, match=r"trained on the backbone 'model'.*load_run\(folder"):
+        cp.load_run(run.folder).predict(["[amber] birch"])
+
+
+def test_a_record_of_a_former_version_that_names_a_path_is_loaded_and_gone_on_with(bert, tmp_path):
+    run = cp.train(make_stream(2), bert, quick(), folder=tmp_path / "run", bar=False)
+    content = json.loads((run.folder / "run.json").read_text())
+    content["backbone"]["name"] = bert.name
+    (run.folder / "run.json").write_text(json.dumps({**content, "digest": seal(content)}))
+    assert cp.load_run(run.folder).predict(["[amber] birch"]) is not None
+    again = cp.train(make_stream(2), bert, quick(), folder=run.folder, on_step=never, bar=False)
+    assert again.finished
+
+
+def test_what_is_asked_is_not_kept_unless_it_is_wanted(learned, bert, tmp_path, monkeypatch):
+    monkeypatch.setenv("CONPET_CACHE", str(tmp_path / "cache"))
+    run = cp.load_run(learned["dynamic"].folder, bert)
+    wanted = run.predict(["[amber] birch number 7"])
+    assert not list(tmp_path.rglob("*.sqlite"))
+    pd.testing.assert_frame_equal(run.predict(["[amber] birch number 7"], keep=True), wanted)
+    assert [path.name for path in tmp_path.rglob("*.sqlite")] == ["prefix.sqlite"] or list(
+        tmp_path.rglob("logits.sqlite")
+    )
+    before = (tmp_path / "cache" / "prefix.sqlite").read_bytes()
+    run.predict(["[cedar] delta"])
+    assert (tmp_path / "cache" / "prefix.sqlite").read_bytes() == before
+
+
+def test_a_name_on_the_hub_is_refused_quickly_without_a_network(monkeypatch):
+    tries = []
+
+    class Session:
+        def head(self, url, timeout):
+            tries.append((url, timeout))
+            raise OSError("no network")
+
+    monkeypatch.setattr("conpet_lib.models.loading.get_session", Session)
+    start = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(cp.ConpetError, match=r"hub does not answer.*minilm-l6"):
+            cp.load_backbone("bert-that-nobody-has")
+    assert len(tries) == 1 and tries[0][1] <= 5 and time.monotonic() - start < 30
+
+
+def test_a_log_gets_a_line_per_minute_and_not_one_per_step(bert, tmp_path, capsys):
+    run = cp.train(
+        make_stream(2), bert, quick(batch_limit=30), folder=tmp_path, checkpoint_every=1000
+    )
+    lines = capsys.readouterr().err.splitlines()
+    assert run.finished
+    minutes = sum(sum(cost["wall"].values()) for cost in run.costs) / 60
+    assert 1 <= len(lines) <= 3 + minutes
+    assert "100%" in lines[-1] and not any("\r" in line for line in lines)

@@ -4,10 +4,8 @@ In: a stream, a backbone, a configuration. Out: plain numbers, which the method'
 for; minutes from a few steps that are timed here. Start at `forecast`.
 """
 
-import tempfile
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from timeit import repeat, timeit
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from conpet_lib.core.arguments import checked
+from conpet_lib.core.files import temporary_folder
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.models.backbone import Backbone
@@ -111,10 +110,11 @@ def forecast(
         A `Forecast`.
 
     Raises:
-        ConpetError: If the configuration does not fit the backbone.
+        ConpetError: If the configuration does not fit the backbone, or no folder for temporary
+            files can be written.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        features = Features(stream.examples, stream.kind, backbone, Path(folder), config.max_tokens)
+    with temporary_folder() as folder:
+        features = Features(stream.examples, stream.kind, backbone, folder, config.max_tokens)
         learner = config.learner_class(stream, features, config, seed=0)
         timing = None
         if calibrate is not False:

@@ -12,14 +12,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-import filelock
-import joblib
 import pandas as pd
-from tqdm.auto import tqdm
 
 from conpet_lib.analysis.tables import runs_table
+from conpet_lib.analysis.workers import results_of
 from conpet_lib.core.arguments import checked
 from conpet_lib.core.assets import cache_folder
+from conpet_lib.core.bars import progress_bar
 from conpet_lib.core.files import user_path
 from conpet_lib.core.kinds import Rule
 from conpet_lib.learners.config import LearnerConfig
@@ -107,12 +106,9 @@ def grid(
     """
     jobs = _jobs(streams, backbone, configs, seeds, folder, cache)
     missing = _unfinished(jobs)
-    # joblib puts a fresh worker in the place of one whose memory grew, and says so.
-    warnings.filterwarnings("ignore", "A worker stopped")
-    workers = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
-    results = workers(joblib.delayed(one_run)(job) for job in missing)
+    results = results_of(one_run, missing, processes, _killed)
     there = f"runs: {len(jobs) - len(missing)} of {len(jobs)} were there"
-    ended = tqdm(results, there, len(missing), disable=not bar)
+    ended = progress_bar(results, there, len(missing), shown=bar)
     problems = {place: problem for place, problem in ended if problem}
     if problems:
         told = [f"{place.name}: {problem}" for place, problem in problems.items()]
@@ -122,6 +118,14 @@ def grid(
         warnings.warn("\n".join([first, *told]), stacklevel=3)  # past the door
     table = runs_table([job.folder for job in jobs])
     return table.assign(problem=[problems.get(job.folder, "") for job in jobs])
+
+
+def _killed(job: Job) -> tuple[Path, str]:
+    """What is told of a run whose worker process was killed."""
+    return job.folder, (
+        "its worker process was killed, as a system does that runs out of memory; what was trained "
+        "is kept. Try fewer processes=."
+    )
 
 
 def _jobs(
@@ -170,9 +174,6 @@ def one_run(job: Job) -> tuple[Path, str]:
         return os.getppid() != caller
 
     try:
-        job.folder.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(job.folder / ".lock", timeout=SECONDS_TO_LET_GO):
-            pass
         train(
             job.stream,
             load_once(*job.backbone),
@@ -182,6 +183,7 @@ def one_run(job: Job) -> tuple[Path, str]:
             on_step=stop_without_caller,
             bar=False,
             cache=job.cache,
+            wait=SECONDS_TO_LET_GO,
         )
     except Exception as error:  # whatever it is, the other runs go on, and the table tells
         return job.folder, f"{type(error).__name__}: {error}"

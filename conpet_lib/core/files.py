@@ -11,14 +11,18 @@ import functools
 import hashlib
 import json
 import os
+import platform
 import re
+import shutil
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import psutil
 from safetensors import SafetensorError  # the package's own code, which loads no torch
 
 from conpet_lib.core.errors import ConpetError
@@ -42,6 +46,10 @@ _FOLDER_REFUSALS = {
     errno.EOPNOTSUPP,
     errno.EPERM,
 }
+
+# A temporary folder's name: the computer, the number of the process, its start, and a random end.
+_TEMPORARY_NAME = re.compile(r"\.writing-[0-9a-f]{8}-(?P<process>\d+)-(?P<start>\d+)-\w+")
+_CLOCK_SECONDS = 60  # by which a clock may be put forward
 
 # Characters that Windows takes in no name, and names that it keeps for devices, with or without a
 # suffix: `nul.txt` is the device NUL.
@@ -96,14 +104,74 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> Path:
     Returns:
         `path`.
     """
-    with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as work:
-        temporary = Path(work, path.name)
+    with temporary_folder(path.parent) as work:
+        temporary = work / path.name
         write(temporary)
         with open(temporary, "r+b") as written:  # Windows flushes only what may be written to
             os.fsync(written.fileno())
         move_into_place(temporary, path)
     _flush_folder(path.parent)
     return path
+
+
+@contextmanager
+def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
+    """An empty folder that is gone afterwards; those that killed processes left are removed.
+
+    Args:
+        parent: In which it is made; None: the system's folder for temporary files.
+
+    Yields:
+        The folder.
+
+    Raises:
+        ConpetError: If there is no parent, and the system's folder cannot be written.
+        OSError: If the parent cannot be written.
+    """
+    if parent is None:
+        made = _temporary_folder_of_the_system()
+    else:
+        made = _new_temporary_folder(parent)
+    with made as work:
+        yield Path(work)
+
+
+def _temporary_folder_of_the_system() -> "tempfile.TemporaryDirectory[str]":
+    """A new folder where the system has its own; a fault is said in words."""
+    try:
+        return _new_temporary_folder(Path(tempfile.gettempdir()))
+    except OSError as error:
+        raise ConpetError(
+            f"No folder for temporary files can be made ({error}). Set TMPDIR to a folder that can "
+            "be written, with room on its disk."
+        ) from error
+
+
+def _new_temporary_folder(parent: Path) -> "tempfile.TemporaryDirectory[str]":
+    """A new folder, named by computer, process and the process's start."""
+    computer = f".writing-{digest(platform.node())[:8]}"
+    _sweep(parent, computer)
+    start = int(psutil.Process().create_time())
+    return tempfile.TemporaryDirectory(prefix=f"{computer}-{os.getpid()}-{start}-", dir=parent)
+
+
+def _sweep(parent: Path, computer: str) -> None:
+    """Remove the temporary folders of this computer whose process has ended."""
+    for place in parent.glob(f"{computer}-*"):
+        match = _TEMPORARY_NAME.fullmatch(place.name)
+        if match and not _is_running(int(match["process"]), int(match["start"])):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_running(number: int, start: int) -> bool:
+    """Whether the process still runs that had a number and a start."""
+    try:
+        # The start that the system tells moves with its clock; much later is another process.
+        return psutil.Process(number).create_time() < start + _CLOCK_SECONDS
+    except (psutil.NoSuchProcess, OverflowError):
+        return False
+    except psutil.Error:  # it is another user's
+        return True
 
 
 def move_into_place(source: Path, target: Path) -> None:

@@ -1,7 +1,8 @@
 """Machine: whether this computer is ready for the library, and what to do where it is not.
 
-In: nothing. Out: a table with one row per point. May import `assets` and `errors`; loads torch.
-Knows nothing of corpora, backbones or runs. Start at `check_machine`.
+In: nothing. Out: a table with one row per point; the device that torch would compute on. May import
+`assets`, `files` and `errors`; loads torch. Knows nothing of corpora, backbones or runs. Start at
+`check_machine`.
 """
 
 import os
@@ -12,11 +13,12 @@ from importlib.metadata import PackageNotFoundError, requires, version
 import pandas as pd
 import psutil
 import torch
-from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from packaging.requirements import Requirement
 
-from conpet_lib.core.assets import ASSETS, asset_folder, cache_folder
+from conpet_lib.core.assets import ASSETS, asset_folder, cache_folder, check_asset
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.files import temporary_folder
 
 GIB = 2**30
 LEAST_MEMORY = 2  # GiB that a page of the notebooks needs
@@ -37,6 +39,26 @@ def check_machine() -> pd.DataFrame:
     for name in DEFAULT_ASSETS:
         rows.append(_asset(name))
     return pd.DataFrame(rows, columns=["what", "found", "to do"]).set_index("what")
+
+
+def found_device() -> torch.device:
+    """The device to compute on where none is asked for: an accelerator, or else the CPU.
+
+    This computer alone is asked. Variables that a launcher of many processes has left over, such as
+    WORLD_SIZE and MASTER_ADDR, say nothing here, because nothing is distributed.
+
+    Returns:
+        The device; the CPU if the variable ACCELERATE_USE_CPU is set.
+    """
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return torch.device("cpu")
+    device = torch.accelerator.current_accelerator(check_available=True)
+    if device is None:
+        return torch.device("cpu")
+    if device.type == "mps":
+        # What Apple's kernels lack is computed on the CPU, as accelerate has it.
+        os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
+    return device
 
 
 def _python() -> Row:
@@ -75,7 +97,7 @@ def _kernel() -> Row:
 
 
 def _device() -> Row:
-    device = PartialState().device.type
+    device = found_device().type
     return "device", f"{device}, {os.cpu_count()} cores, {torch.get_num_threads()} threads", ""
 
 
@@ -89,16 +111,26 @@ def _memory() -> Row:
 
 def _disk() -> Row:
     folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(folder):
+            pass  # it can be written
+    except OSError as error:
+        found = f"the cache cannot be written ({error})"
+        return "disk", found, "set CONPET_CACHE to a folder that can be written"
     free = shutil.disk_usage(folder).free / GIB
     remedy = "" if free >= LEAST_DISK else "set CONPET_CACHE to a larger disk"
     return "disk", f"{free:.0f} GiB free for the cache", remedy
 
 
 def _asset(name: str) -> Row:
-    """Whether an asset is there; fetches it if it is not."""
+    """Whether an asset is there and whole, to the last bit; fetches it if it is not there."""
     try:
         asset_folder(name)
     except (ConpetError, OSError) as error:
         return name, "not there", str(error)
+    try:
+        check_asset(name)
+    except ConpetError as error:
+        return name, "changed", str(error)
     return name, f"there ({ASSETS[name]['package']})", ""

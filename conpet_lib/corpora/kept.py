@@ -7,6 +7,7 @@ layout. Start at `kept_file`.
 
 import gc
 import json
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ def store(file: Path, corpus: Corpus) -> None:
     """Keep a corpus as Parquet, each page with its checksum.
 
     Args:
-        file: Where; its folder is made.
+        file: Where; its folder is made. If it cannot be written, a warning says so.
         corpus: What to keep: examples as columns, everything else as JSON beside them.
     """
     columns = {}
@@ -59,8 +60,15 @@ def store(file: Path, corpus: Corpus) -> None:
     def write(path: Path) -> None:
         pq.write_table(table, path, write_page_checksum=True)
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, write)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, write)
+    except OSError as error:
+        warnings.warn(
+            f"{file.parent} cannot be written ({error}), so the corpus is read from its files "
+            "again the next time. Set CONPET_CACHE to a folder that can be written.",
+            stacklevel=2,
+        )
 
 
 @contextmanager

@@ -5,9 +5,7 @@ May import `reader`, `example` and `core`. Knows no corpus, and parses no record
 Start at `choose_files`.
 """
 
-import gzip
 import lzma
-import shutil
 import tarfile
 import zipfile
 import zlib
@@ -15,6 +13,7 @@ from collections import deque
 from collections.abc import Collection
 from pathlib import Path
 
+from conpet_lib.core.archives import Unpacker
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.corpora.example import ReadReport
 from conpet_lib.corpora.reader import PARTS, Layout, Reader
@@ -49,21 +48,6 @@ def _files_below(folder: Path) -> list[Path]:
     return files
 
 
-def _unpack(file: Path, folder: Path) -> bool:
-    """Unpack an archive into a new folder; False for a file that is none."""
-    if zipfile.is_zipfile(file):
-        # A link in it becomes a file that holds its target's name, so it is not followed.
-        shutil.unpack_archive(file, folder, "zip")
-    elif tarfile.is_tarfile(file):
-        shutil.unpack_archive(file, folder, "tar", filter="data")
-    elif file.suffix == ".gz":
-        folder.mkdir()
-        (folder / file.stem).write_bytes(gzip.decompress(file.read_bytes()))
-    else:
-        return False
-    return True
-
-
 def find_files(path: Path, work: Path) -> list[Path]:
     """The files under a path, those in archives too, and in archives within archives.
 
@@ -73,16 +57,22 @@ def find_files(path: Path, work: Path) -> list[Path]:
 
     Returns:
         All files that are no archives.
+
+    Raises:
+        ConpetError: If they are more, larger or deeper than archives of their size should be.
     """
-    waiting = deque([path] if path.is_file() else _files_below(path))
+    waiting = deque((file, 1) for file in ([path] if path.is_file() else _files_below(path)))
+    unpacker = Unpacker(sum(file.stat().st_size for file, _ in waiting))
     files = []
     looked_at = 0
     while waiting:
-        file = waiting.popleft()
+        file, depth = waiting.popleft()
         inside = work / str(looked_at)
         looked_at += 1
-        if _unpack(file, inside):
-            waiting.extend(_files_below(inside))
+        if unpacker.unpack(file, inside, depth=depth):
+            waiting.extend((found, depth + 1) for found in _files_below(inside))
+            if work in file.parents:
+                file.unlink()  # an archive within another is not needed any more
         else:
             files.append(file)
     return files

@@ -7,7 +7,6 @@ parses no record. Start at `read_corpus`.
 
 import json
 import re
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import pandas as pd
 
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.files import temporary_folder
 from conpet_lib.corpora.example import LONGEST, Corpus, Example, ReadReport
 from conpet_lib.corpora.kept import kept_file, load_stored, store
 from conpet_lib.corpora.layouts import choose_files, files_beside
@@ -220,8 +220,8 @@ def read_corpus(reader: Reader, source: Source, options: dict[str, object]) -> C
         return read_files(reader, [source], Path("table"), options, report)
     if not source.exists():
         raise ConpetError(f"{source}: no such file or folder. {reader.wanted}")
-    with tempfile.TemporaryDirectory() as work:
-        files = choose_files(reader, source, Path(work), report)
+    with temporary_folder() as work:
+        files = choose_files(reader, source, work, report)
         contents = {*files, *files_beside(files, reader)}
         kept = kept_file(reader, contents, options)
         corpus = load_stored(kept)

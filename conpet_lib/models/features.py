@@ -42,6 +42,7 @@ class Features:
         backbone: It computes the features.
         cache: Folder of the caches; default: the user's.
         max_tokens: Longer prompts are cut around their spans.
+        keep: Whether what is computed is kept in the caches on disk; what is there is always read.
 
     Attributes:
         examples: As given.
@@ -60,14 +61,15 @@ class Features:
         backbone: Backbone,
         cache: Path | None = None,
         max_tokens: int = 128,
+        keep: bool = True,
     ):
         folder = Path(cache or cache_folder())
         self.examples = examples
         self.backbone = backbone
         _check_positions(backbone, max_tokens)
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens, backbone.encoder)
-        self.prefixes = PrefixCache(backbone, Store(folder / "prefix.sqlite", PREFIX_BYTES))
-        self.logits = Store(folder / "logits.sqlite", LOGIT_BYTES)
+        self.prefixes = PrefixCache(backbone, Store(folder / "prefix.sqlite", PREFIX_BYTES, keep))
+        self.logits = Store(folder / "logits.sqlite", LOGIT_BYTES, keep)
         self.passes: Counter[str] = Counter()
         self.encoded: dict[int, Encoded] = {}
 

@@ -10,8 +10,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import accelerate
 import torch
+from huggingface_hub import constants, get_session
 from transformers import (
     AutoModel,
     AutoTokenizer,
@@ -23,6 +23,7 @@ from transformers import (
 from conpet_lib.core.arguments import checked
 from conpet_lib.core.assets import ASSETS, asset_folder
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.machine import found_device
 from conpet_lib.core.tensors import write_tensors
 from conpet_lib.models.adapters import ROLES, TARGETS, own_linears
 from conpet_lib.models.backbone import Backbone
@@ -33,6 +34,7 @@ from conpet_lib.models.probe import probe
 DEPTHS = {"smollm2-135m": (18, 2)}
 NEVER_READ = ("pooler.",)  # weights above the layers; many a file leaves them out
 POINTER = b"version https:"  # how Git LFS begins what stands in place of weights
+HUB_SECONDS = 5  # in which the hub must answer
 
 
 @checked
@@ -51,7 +53,7 @@ def load_backbone(
         tuned_layers: How many layers below the exit carry PET modules, or "all". Default: 1; 2 for
             smollm2-135m.
         exit_layer: Where the answer is read. Default: the last layer; 18 for smollm2-135m.
-        device: "cuda", "mps" or "cpu". Default: what accelerate finds.
+        device: "cuda", "mps" or "cpu". Default: an accelerator, if there is one.
         dtype: "float32" or "bfloat16" (autocast). Default: bfloat16 on CUDA where it is supported.
 
     Returns:
@@ -86,9 +88,9 @@ def load_backbone(
 
 
 def _usable_device(device: str | None) -> torch.device:
-    """The device of this name, or the one that accelerate finds, once a tensor was made there."""
+    """The device of this name, or the one that is found, once a tensor was made there."""
     try:
-        chosen = torch.device(device) if device else accelerate.PartialState().device
+        chosen = torch.device(device) if device else found_device()
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:  # torch asserts that it was built for it
         raise ConpetError(
@@ -126,14 +128,21 @@ def _read_pretrained(auto_class: Any, name: str, **settings: Any) -> Any:
     if Path(folder).is_dir():
         _check_folder(name, Path(folder))
     logging.disable_progress_bar()
+    is_on_hub = not os.path.isdir(folder)
+    is_offline = is_on_hub and not _hub_answers()
+    if is_offline:
+        settings["local_files_only"] = True  # else it is tried again for most of a minute
     try:
         return auto_class.from_pretrained(folder, **settings)
     except Exception as error:  # of any kind: files and their readers are foreign
         first_line = str(error).strip().partition("\n")[0]
+        reason = f"{first_line} ({type(error).__name__})."
+        if is_offline:
+            reason = "the hub does not answer, and no model of this name was fetched before."
         raise ConpetError(
-            f"The backbone {name!r} could not be loaded: {first_line} ({type(error).__name__}). "
-            "Give a folder with a whole Hugging Face model, a name on the hub, or one of: "
-            "minilm-l6, smollm2-135m."
+            f"The backbone {name!r} could not be loaded: {reason} Give a "
+            "folder with a whole Hugging Face model, a name on the hub, or one of: minilm-l6, "
+            "smollm2-135m."
         ) from error
 
 
@@ -212,6 +221,15 @@ def _ending(names: list[str], ends: tuple[str, ...]) -> list[str]:
 def _listed(names: list[str]) -> str:
     """Names in words, without the dot in front."""
     return ", ".join(name.removeprefix(".") for name in names)
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be reached, told by one quick try."""
+    try:
+        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
+    except Exception:  # no network, no such host, a proxy that refuses, or asked to be offline
+        return False
+    return True
 
 
 def convert_gguf(folder: Path) -> None:

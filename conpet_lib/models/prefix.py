@@ -110,20 +110,23 @@ class PrefixCache:
         content = torch.tensor(tokens).numpy().tobytes()
         return digest(self.backbone.fingerprint, self.backbone.boundary, content)
 
-    def fill(self, prompts: Iterable[Tokens], on_group: Progress = silent) -> dict[str, Tensor]:
+    def fill(self, prompts: Iterable[Tokens], on_group: Progress = silent) -> None:
         """Compute and keep the states that are missing.
 
         Args:
             prompts: Token numbers.
             on_group: Called as `on_group(done, total)` after each group.
-
-        Returns:
-            What was put into the store last, by key.
         """
         wanted = {self.key(tokens): tokens for tokens in prompts}
         missing = {key: wanted[key] for key in self.store.missing(wanted)}
+        for _ in self._computed(missing, on_group):
+            pass  # they are in the store now
+
+    def _computed(
+        self, missing: Mapping[str, Tokens], on_group: Progress = silent
+    ) -> Iterator[dict[str, Tensor]]:
+        """Compute states by key, and give those of each write to the store."""
         fresh: dict[str, Tensor] = {}
-        written: dict[str, Tensor] = {}
         done = 0
         for length, keys in groups(missing):
             computed = self.compute([missing[key] for key in keys], length)
@@ -135,9 +138,8 @@ class PrefixCache:
             waiting = sum(state.nbytes for state in fresh.values())
             if done == len(missing) or waiting > WRITE_BYTES:
                 self.store.put(fresh)
-                written = fresh
+                yield fresh
                 fresh = {}
-        return written
 
     def compute(self, prompts: Sequence[Tokens], length: int) -> list[Tensor]:
         """Run prompts through the prefix in one pass.
@@ -180,12 +182,11 @@ class PrefixCache:
         """
         keys = [self.key(tokens) for tokens in prompts]
         states = self.store.get(keys)
-        # Lacking are states never computed, damaged, or dropped for the store's limit; for the last
-        # reason, what was put a moment ago is taken as well.
+        # Lacking are states never computed, damaged, or dropped for the store's limit. They are
+        # taken as they are computed: another process may drop them before they are read.
         lacking = {key: tokens for key, tokens in zip(keys, prompts) if key not in states}
-        if lacking:
-            states |= self.fill(lacking.values())
-            states |= self.store.get(lacking)
+        for fresh in self._computed(lacking):
+            states |= fresh
         _, real = padded(prompts, length)
         tokens = real.shape[1]
         rows = []

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import user_path, write_atomically, write_json
+from conpet_lib.core.files import (
+    move_into_place,
+    temporary_folder,
+    user_path,
+    write_atomically,
+    write_json,
+)
 from conpet_lib.streams.sentences import MOST_TEXTS, SHORTEST
 
 if TYPE_CHECKING:
@@ -22,6 +28,8 @@ if TYPE_CHECKING:
 def export(run: "Run", folder: str | Path) -> Path:
     """Hand on every module and the selector as PEFT folders, with a model card.
 
+    All is written beside the folder and then renamed, so a kill leaves nothing half-written there.
+
     Args:
         run: Whose modules are handed on.
         folder: A folder that is empty, or not there yet.
@@ -30,22 +38,38 @@ def export(run: "Run", folder: str | Path) -> Path:
         The folder.
 
     Raises:
-        ConpetError: If the folder is not empty, there is no PET module, or a file is torn or was
-            changed.
+        ConpetError: If the folder is not empty or cannot be written, there is no PET module, or a
+            file is torn or was changed.
     """
     folder = user_path(folder)
-    learner = run.learner
-    if folder.exists() and any(folder.iterdir()):
-        raise ConpetError(f"{folder} is not empty. Export into a new folder.")
-    if learner.modules[0].config is None:
-        raise ConpetError(f"A run of {run.name!r} has no PET module that could be handed on.")
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise ConpetError(f"{folder} is not empty. Export into a new folder.")
+        if run.learner.modules[0].config is None:
+            raise ConpetError(f"A run of {run.name!r} has no PET module that could be handed on.")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(folder.parent) as work:
+            whole = work / "whole"
+            _write(run, whole)
+            if folder.exists():
+                folder.rmdir()  # Windows renames nothing over a folder, be it empty
+            move_into_place(whole, folder)
+    except OSError as error:
+        raise ConpetError(
+            f"{folder} cannot be written ({error}). Export into a folder of your own, with room on "
+            "its disk."
+        ) from error
+    return folder
+
+
+def _write(run: "Run", folder: Path) -> None:
+    """Write every module, the labels of its head, and the card."""
     modules = _modules_with_names(run)
     for place, (module, names) in modules.items():
         module.save(folder / place)
         write_json(folder / place / "labels.json", [names[number] for number in module.owner])
     card = _card(run, list(modules))
     write_atomically(folder / "README.md", lambda file: file.write_text(card, encoding="utf-8"))
-    return folder
 
 
 def _modules_with_names(run: "Run") -> dict[str, tuple["PetModule", list[str]]]:

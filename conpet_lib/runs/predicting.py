@@ -32,7 +32,10 @@ MARKS: dict[str, tuple[tuple[str, ...], str]] = {
 
 @checked
 def predict(
-    run: "Run", texts: Sequence[Example | str] | Example | str, batch: Positive = 512
+    run: "Run",
+    texts: Sequence[Example | str] | Example | str,
+    batch: Positive = 512,
+    keep: bool = False,
 ) -> pd.DataFrame:
     """Answers to new text.
 
@@ -42,6 +45,8 @@ def predict(
             relations, `noun: definition` for WordNet, plain text otherwise. One alone is a list of
             one.
         batch: Texts that are answered together.
+        keep: Whether what is computed of the texts is kept in the user's cache. A text can be read
+            out of it, so by default it is not.
 
     Returns:
         A row per text: label, task (chosen first; with k > 1 the label may be another's), module,
@@ -56,7 +61,7 @@ def predict(
     examples = [_example(text, kind) for text in texts]
     if not examples:
         return pd.DataFrame(columns=COLUMNS)
-    learner = run.reading(examples)
+    learner = run.reading(examples, keep)
     batches = np.split(np.arange(len(examples)), range(batch, len(examples), batch))
     answers = pd.concat([learner.answer(rows) for rows in batches], ignore_index=True)
     return answers.rename(columns={"predicted": "label", "chosen_task": "task"})[COLUMNS]

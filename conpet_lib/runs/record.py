@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import digest, safe_name
+from conpet_lib.core.files import digest, safe_name, user_path
 
 if TYPE_CHECKING:
     from conpet_lib.learners.config import LearnerConfig
@@ -53,7 +53,7 @@ class BackboneRecord:
     """What a run's backbone is.
 
     Attributes:
-        name: As it was given to `load_backbone`.
+        name: As it was given to `load_backbone`; in a file, of a folder its last part alone.
         exit_layer: Number of layers that are run.
         tuned_layers: How many of them carry PET modules.
         fingerprint: Hash of the weights that run, of their configuration, device and type.
@@ -133,6 +133,12 @@ class Record:
             "backbone": vars(self.backbone),
         }
 
+    def public_identity(self) -> dict[str, Any]:
+        """The same, without the folders of this computer."""
+        identity = self.identity()
+        backbone = {**identity["backbone"], "name": public_name(self.backbone.name)}
+        return {**identity, "backbone": backbone}
+
     def differences(self, asked: "Record") -> list[str]:
         """In what another record is of another run, in words.
 
@@ -141,6 +147,8 @@ class Record:
         """
         there = pd.json_normalize(self.identity()).iloc[0].to_dict()
         wanted = pd.json_normalize(asked.identity()).iloc[0].to_dict()
+        for values in (there, wanted):  # a backbone may lie elsewhere; its fingerprint tells it
+            values["backbone.name"] = Path(values["backbone.name"]).name
         return [
             f"{name} ({there.get(name)!r} there, {value!r} asked)"
             for name, value in wanted.items()
@@ -149,8 +157,22 @@ class Record:
 
     def to_json(self) -> dict[str, Any]:
         """The record as `run.json` has it, sealed with the hash of its content."""
-        content = {"format": FORMAT, **vars(self), **self.identity()}
+        content = {"format": FORMAT, **vars(self), **self.public_identity()}
         return {**content, "digest": seal(content)}
+
+
+def public_name(name: str) -> str:
+    """What others are told of a backbone's name: of a folder the last part of its path.
+
+    Args:
+        name: As it was given to `load_backbone`.
+
+    Returns:
+        The name of a packaged model or one on the hub as it is.
+    """
+    path = user_path(name)
+    is_folder = os.path.isdir(path) or path.is_absolute() or name.startswith((".", "~"))
+    return path.resolve().name if is_folder else name
 
 
 def seal(content: dict[str, Any]) -> str:

@@ -4,14 +4,17 @@ In: a record, a folder, a stream, a backbone. Out: a `Learner`, or one that has 
 """
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.torch import load
 
+from conpet_lib.core.assets import ASSETS, cache_folder
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import read_checked
+from conpet_lib.core.files import read_checked, safe_name, user_path, write_json
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.methods import METHODS
@@ -20,6 +23,9 @@ from conpet_lib.models.features import Features
 from conpet_lib.models.loading import load_backbone
 from conpet_lib.runs.record import Record
 from conpet_lib.streams.stream import Stream, Task
+
+# The folders of the backbones on which this process has trained, by their fingerprints.
+_places: dict[str, str] = {}
 
 
 def config_of(record: Record) -> LearnerConfig:
@@ -92,11 +98,12 @@ def learner_of(folder: Path, record: Record, backbone: Backbone | None) -> Learn
         backbone: The frozen model; None: it is loaded by the record.
 
     Raises:
-        ConpetError: If the backbone is not the one that the run was trained on.
+        ConpetError: If the backbone is not the one that the run was trained on, or is in a folder
+            that is not known on this computer.
     """
     about = record.backbone
     if backbone is None:
-        backbone = load_backbone(about.name, about.tuned_layers, about.exit_layer)
+        backbone = _backbone_of(folder, record)
     checked = ["exit_layer", "tuned_layers"]
     if (about.device, about.dtype) == (backbone.device.type, str(backbone.dtype)):
         checked.append("fingerprint")  # it is a hash of device and type, too
@@ -111,3 +118,50 @@ def learner_of(folder: Path, record: Record, backbone: Backbone | None) -> Learn
     tasks = tuple(Task(tuple(labels), no_rows, no_rows, no_rows) for labels in record.stream.tasks)
     stream = Stream(record.stream.corpus, record.stream.kind, (), tasks)
     return restore(folder, record, stream, backbone)
+
+
+def remember_place(backbone: Backbone) -> None:
+    """Note in the user's cache in which folder a backbone is; a run's record does not say it.
+
+    Args:
+        backbone: What a run is trained on.
+    """
+    place = user_path(backbone.name)
+    if backbone.name in ASSETS or not os.path.isdir(place):
+        return
+    _places[backbone.fingerprint] = str(place.resolve())
+    note = _note_of(backbone.fingerprint)
+    with suppress(OSError):  # a cache that cannot be written: this process knows it all the same
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_json(note, str(place.resolve()))
+
+
+def _note_of(fingerprint: str) -> Path:
+    """The file that notes in which folder a backbone is."""
+    return cache_folder() / "backbones" / f"{safe_name(fingerprint)}.json"
+
+
+def _place_of(fingerprint: str) -> str | None:
+    """The folder in which a backbone was when a run was trained on it."""
+    try:
+        noted = json.loads(_note_of(fingerprint).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        noted = None
+    for place in (noted, _places.get(fingerprint)):
+        if isinstance(place, str) and os.path.isdir(place):  # False where nobody may look, too
+            return place
+    return None
+
+
+def _backbone_of(folder: Path, record: Record) -> Backbone:
+    """The backbone that a record names, from its folder if it is in one."""
+    about = record.backbone
+    name = _place_of(about.fingerprint) or about.name
+    try:
+        return load_backbone(name, about.tuned_layers, about.exit_layer)
+    except ConpetError as error:
+        raise ConpetError(
+            f"{folder} was trained on the backbone {about.name!r}. If it is in a folder of yours, "
+            "load it and give it to the run: load_run(folder, load_backbone(...)), or train with "
+            f"it. {error}"
+        ) from error

@@ -223,11 +223,12 @@ class Run:
         return learner_of(self.folder, self.record, self._backbone)
 
     @checked
-    def reading(self, examples: "Sequence[Example]") -> "Learner":
+    def reading(self, examples: "Sequence[Example]", keep: bool = True) -> "Learner":
         """The trained learner with its features over some examples.
 
         Args:
             examples: A row is a place among them.
+            keep: Whether what is computed of them is kept in the user's cache.
         """
         from conpet_lib.models.features import Features
 
@@ -237,13 +238,17 @@ class Run:
             self.record.stream.kind,
             learner.features.backbone,
             max_tokens=self.record.config["max_tokens"],
+            keep=keep,
         )
         for part in learner.parts.values():
             part.features = features
         return learner
 
     def predict(
-        self, texts: "Sequence[Example | str] | Example | str", batch: int = 512
+        self,
+        texts: "Sequence[Example | str] | Example | str",
+        batch: int = 512,
+        keep: bool = False,
     ) -> pd.DataFrame:
         """Answers to new text; see `conpet_lib.runs.predicting.predict`.
 
@@ -252,6 +257,7 @@ class Run:
                 relations, `noun: definition` for WordNet, plain text otherwise. One alone is a
                 list of one.
             batch: Texts that are answered together.
+            keep: Whether what is computed of the texts is kept in the user's cache.
 
         Returns:
             A row per text: label, task, module, confidence, ranking.
@@ -261,7 +267,7 @@ class Run:
         """
         from conpet_lib.runs.predicting import predict
 
-        return predict(self, texts, batch)
+        return predict(self, texts, batch, keep)
 
     @checked
     def export(self, folder: str | Path) -> Path:

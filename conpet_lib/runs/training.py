@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from conpet_lib.core.arguments import ZeroOrMore, checked
 from conpet_lib.core.assets import cache_folder
+from conpet_lib.core.bars import progress_bar
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path
 from conpet_lib.core.kinds import Rule
@@ -27,14 +28,16 @@ from conpet_lib.learners.fitting import Step, say_nothing
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.runs.checkpoint import Checkpoint
 from conpet_lib.runs.clock import Clock, cpu_threads
+from conpet_lib.runs.holding import held, show_that_it_goes_on
 from conpet_lib.runs.record import Record, describe, folder_name, read_record
-from conpet_lib.runs.restoring import restore
+from conpet_lib.runs.restoring import remember_place, restore
 from conpet_lib.runs.run import Run, load_run
 from conpet_lib.runs.stage import evaluate, leftovers, write_record, write_stage
 from conpet_lib.streams.stream import Stream
 
 OnStep = Callable[[Step], object]
 Threads = Annotated[int, Rule(lambda count: 1 <= count <= 1024, "a whole number from 1 to 1,024")]
+SECONDS_BETWEEN_SIGNS = 5  # for a process that waits for this one
 BAR = "{desc:<34}{percentage:3.0f}%|{bar}| [{elapsed}<{remaining}]"
 
 
@@ -50,6 +53,7 @@ def train(
     cache: Path | None = None,
     threads: Threads = 1,
     checkpoint_every: ZeroOrMore = 10.0,
+    wait: ZeroOrMore = 60.0,
 ) -> Run:
     """Train a learner on a stream, stage by stage, and record everything in a folder.
 
@@ -69,13 +73,15 @@ def train(
         threads: Of the CPU; 1, because a small backbone's matrices are too small to share, and
             because the last digits then do not depend on the machine's cores.
         checkpoint_every: Seconds of training that a kill may cost.
+        wait: If another process trains this run, it is waited for while it goes on; seconds that
+            it may stand still.
 
     Returns:
         The `Run`; `run.finished` is False if it was stopped.
 
     Raises:
-        ConpetError: If the folder holds a run of other arguments, is in use, vanishes or cannot be
-            written. What was finished is kept.
+        ConpetError: If the folder holds a run of other arguments, is in use by a process that does
+            not go on, vanishes or cannot be written. What was finished is kept.
         KeyboardInterrupt: Where Ctrl-C or a notebook's stop button ends it.
     """
     wanted = describe(stream, backbone, config, seed)
@@ -85,17 +91,16 @@ def train(
         if bar and record.stages_done:
             there = f"{record.stages_done} of {len(stream)} stages were there, trained before."
             _say(f"{config.learner}: {there}")
-        if not record.finished or leftovers(folder, record):
+        if record.finished:
+            _clean(folder, record)
+        else:
             folder.mkdir(parents=True, exist_ok=True)
-            with filelock.FileLock(folder / ".lock", timeout=0), cpu_threads(threads):
+            with held(folder, wait, bar), cpu_threads(threads):
                 record = _open_record(folder, wanted)  # another process may have gone on meanwhile
+                remember_place(backbone)
                 learner = restore(folder, record, stream, backbone, cache, config)
                 checkpoint = Checkpoint(folder, checkpoint_every, folder_name(wanted))
                 _work(folder, record, learner, checkpoint, on_step, bar)
-    except filelock.Timeout:
-        raise ConpetError(
-            f"{folder} is in use by another process. Wait for it, or choose another folder=."
-        ) from None
     except OSError as error:
         raise ConpetError(
             f"The run in {folder} stopped: {error}. See that the folder is there and can be "
@@ -106,6 +111,14 @@ def train(
             f"The run in {folder} was interrupted; the same call goes on from there."
         ) from None
     return load_run(folder, backbone)
+
+
+def _clean(folder: Path, record: Record) -> None:
+    """Remove what a kill left of a finished run, if the folder may be written and is not in use."""
+    if not leftovers(folder, record):
+        return
+    with suppress(OSError, filelock.Timeout), filelock.FileLock(folder / ".lock", timeout=0):
+        write_record(folder, record)
 
 
 def _say(text: str) -> None:
@@ -142,8 +155,8 @@ def _work(
         (folder / kind).mkdir(exist_ok=True)
     write_record(folder, record)  # from now on the folder is this run's
     stages = len(learner.stream)
-    progress = tqdm(total=stages, initial=record.stages_done, disable=not bar, bar_format=BAR)
-    watch = _Watch(learner, checkpoint, progress, on_step)
+    progress = progress_bar(total=stages, initial=record.stages_done, shown=bar, bar_format=BAR)
+    watch = _Watch(folder, learner, checkpoint, progress, on_step)
     for part in learner.parts.values():
         part.tell = watch.tell
     try:
@@ -166,6 +179,7 @@ class _Watch:
     """What a learner tells at each step: it books time, moves the bar, keeps checkpoints, stops.
 
     Args:
+        folder: Of the run.
         learner: In training.
         checkpoint: Where the stage is kept.
         progress: The bar.
@@ -173,17 +187,21 @@ class _Watch:
 
     Attributes:
         clock: Of the stage in training.
+        sign_due: The time, of a monotonic clock, at which others are shown that the run goes on.
     """
 
     clock: Clock
 
     def __init__(
         self,
+        folder: Path,
         learner: Learner,
         checkpoint: Checkpoint,
         progress: tqdm,
         on_step: OnStep | None,
     ):
+        self.folder = folder
+        self.sign_due = 0.0
         self.learner = learner
         self.checkpoint = checkpoint
         self.progress = progress
@@ -193,6 +211,9 @@ class _Watch:
     def tell(self, step: Step) -> None:
         """Take note of a step; raises CancelledError where the user stops the run."""
         self.clock.tick(step.doing)
+        if time.monotonic() >= self.sign_due:
+            show_that_it_goes_on(self.folder)
+            self.sign_due = time.monotonic() + SECONDS_BETWEEN_SIGNS
         is_training = step.doing in self.names
         if is_training:
             parts_done = self.names.index(step.doing) + step.done / step.total
