@@ -3,19 +3,22 @@
 In: runs, or a table. Out: Axes with the numbers in their cells. Start at `accuracy_heatmaps`.
 """
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from conpet_lib.plots.style import axes, looks, titled
+from conpet_lib.plots.names import as_runs, run_names
+from conpet_lib.plots.style import axes, titled
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
 
 MOST_ROWS_WITH_NUMBERS = 12  # more would not be legible
+LONGEST_NAME = 36  # signs of a line above a panel
 
 
 def heatmap(
@@ -59,23 +62,27 @@ def heatmap(
     return titled(ax, title, xlabel, ylabel, fontsize=14)
 
 
-def accuracy_heatmaps(runs: "Sequence[Run]") -> Axes:
+def accuracy_heatmaps(runs: "Iterable[Run] | Run") -> Axes:
     """The accuracy matrices `R[k, i]` of runs side by side, their values in the cells.
 
     Args:
-        runs: The runs, from left to right. Values are in percent; the last panel has the colour
-            bar.
+        runs: The runs from left to right, or one. Values are in percent; the last panel has the
+            colour bar.
 
     Returns:
         The Axes of the first panel; `.figure` has all of them.
+
+    Raises:
+        ConpetError: If there is no run, or no stage of one is done.
     """
+    runs = as_runs(runs)
     panels = axes(5.2 * len(runs) + 0.5, 6.0, len(runs))
-    for ax, run in zip(panels, runs):
+    for ax, run, name in zip(panels, runs, run_names(runs)):
         heatmap(
             100 * run.accuracy_matrix,
             ax,
             "accuracy (%)",
-            looks(run).name,
+            "\n".join(textwrap.wrap(name, LONGEST_NAME)),
             "task tested",
             "after stage",
             bar=ax is panels[-1],

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread, imsave
 
 from conpet_lib.learners.methods import methods
+from conpet_lib.plots.lettering import LetteredFigure, draw_as_written
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
@@ -65,7 +66,7 @@ def learner_look(learner: str) -> Look:
 
 
 def looks(run: "Run") -> Look:
-    """Name, colour and marker of a run's learner.
+    """Name, colour and marker of a run's learner; `run_looks` tells several runs apart.
 
     Args:
         run: The run; if its config has a module budget, the budget stands beside the name.
@@ -150,7 +151,7 @@ def axes(width: float = 9.0, height: float = 5.0, columns: int = 1) -> list[Axes
         The panels from left to right.
     """
     with sns.axes_style("ticks"), sns.plotting_context("talk", font_scale=0.8):
-        figure = Figure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
+        figure = LetteredFigure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
         grid = figure.subplots(1, columns, squeeze=False, subplot_kw={"axes_class": Shown})
     sns.despine(figure)
     panels: list[Axes] = grid[0].tolist()
@@ -168,8 +169,10 @@ def titled(
 ) -> Axes:
     """Give a panel its title, the labels of its axes, and a place beside it for its legend.
 
+    All words of the panel are drawn as they are written: a dollar sign begins no formula.
+
     Args:
-        ax: The panel.
+        ax: The panel, with all else in it.
         title: What the figure asks or shows; stands above, at the left.
         xlabel: What the x axis shows, with its unit; None leaves it as it is.
         ylabel: The same for the y axis.
@@ -188,6 +191,7 @@ def titled(
         sns.move_legend(
             ax, "center left", title=legend, fontsize=11, bbox_to_anchor=(1, 0.5), frameon=False
         )
+    draw_as_written(ax)
     return ax
 
 

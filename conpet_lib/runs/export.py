@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path, write_atomically, write_json
+from conpet_lib.core.showing import as_markdown
 
 if TYPE_CHECKING:
     from conpet_lib.models.modules import PetModule
@@ -76,10 +77,13 @@ def _card(run: "Run", places: list[str]) -> str:
         counts = " | ".join(str(count) for count in sides)
         learned = matrix.loc[task, task]
         now = matrix[task].iloc[-1]
-        rows.append(f"| {task} | {names[task - 1]} | {counts} | {learned:.3f} | {now:.3f} |")
+        labels = as_markdown(names[task - 1])
+        rows.append(f"| {task} | {labels} | {counts} | {learned:.3f} | {now:.3f} |")
     base = record.backbone.name
     licences = json.loads((DATA / "licences.json").read_text(encoding="utf-8"))
     values = {"run": run, "record": record, "summary": run.summary(), "tasks": len(names)}
+    values["method"] = as_markdown(run.name)
+    values["corpus"] = as_markdown(record.stream.corpus)
     values["parts"] = ", ".join(places)
     values["rows"] = "\n".join(rows)
     values["template"] = run.learner.features.prompt.template
