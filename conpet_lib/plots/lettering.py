@@ -52,7 +52,11 @@ class LetteredFigure(Figure):
     """A figure that warns once in all of signs that no font has, and not once per sign."""
 
     def draw(self, renderer: Any) -> None:
-        """Draw the figure; boxes stand for signs that no font has."""
+        """Draw the figure; boxes stand for signs that no font has.
+
+        Args:
+            renderer: Of matplotlib.
+        """
         with _one_warning():
             super().draw(renderer)
 

@@ -110,16 +110,14 @@ def _differences(runs: "list[Run]") -> list[list[str]]:
     """For each run, in words, all in which it differs from another of them."""
     if len(runs) == 1:
         return [[]]
-    words: list[list[str]] = [[] for _ in runs]
-    for values in (*_settings(runs), *_stream_words(runs), *_backbone_words(runs)):
-        if len(set(values)) > 1:
-            for place, value in enumerate(values):
-                words[place] += [value] if value else []
-    if len({run.finished for run in runs}) > 1:
-        for place, run in enumerate(runs):
-            done = run.record.stages_done
-            words[place] += [] if run.finished else [f"stopped after stage {done}"]
-    return words
+    rows = [*_settings(runs), *_stream_words(runs), *_backbone_words(runs), _how_far(runs)]
+    differing = [values for values in rows if len(set(values)) > 1]
+    return [list(filter(None, of_a_run)) for of_a_run in zip(*differing)] or [[] for _ in runs]
+
+
+def _how_far(runs: "list[Run]") -> list[str]:
+    """Where each run stopped; "" for a finished one."""
+    return ["" if run.finished else f"stopped after stage {run.record.stages_done}" for run in runs]
 
 
 def _settings(runs: "list[Run]") -> list[list[str]]:

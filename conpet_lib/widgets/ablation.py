@@ -99,13 +99,11 @@ class AblationPanel(TrainPanel):
         settings = {**self._config_settings(), str(factor): CodeName("value")}
         config = config_code(self.config["learner"], settings)
         seeds = range(self.seed, self.seed + self.config["seeds"])
-        lines = [
-            f"{stream} = {self.streams.expression()}",
-            f"{configs} = [{config} for value in {self._values()}]",
-            f"{table} = cp.grid([{stream}], {backbone}, {configs}, {seeds})",
-            f"{pairs} = cp.compare({table}, by={factor!r})",
-            f"plots.ablation({table}, {factor!r}, {pairs})",
-        ]
+        lines = [f"{stream} = {self.streams.expression()}"]
+        lines.append(f"{configs} = [{config} for value in {self._values()}]")
+        lines.append(f"{table} = cp.grid([{stream}], {backbone}, {configs}, {seeds})")
+        lines.append(f"{pairs} = cp.compare({table}, by={factor!r})")
+        lines.append(f"plots.ablation({table}, {factor!r}, {pairs})")
         return "\n".join(lines)
 
     def show(self) -> None:

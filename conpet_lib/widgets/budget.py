@@ -62,11 +62,24 @@ class BudgetPanel(Panel):
         self.given = backbone
         self.timed: dict[Any, Timing] = {}
         self.chosen: DynamicConfig | MemoryConfig | None = None
-        tasks = len(stream)
-        depth = backbone.exit_layer
+        if modules is None:
+            modules = len(stream)
+        numbers = {
+            "modules": modules,
+            "active": active,
+            "rank": rank,
+            "batch_limit": batch_limit,
+            "memory": memory,
+        }
+        super().__init__(self._make_controls(numbers))
+
+    def _make_controls(self, numbers: dict[str, int]) -> dict[str, Widget]:
+        """Make the controls, with these numbers and the depth of the backbone at first."""
+        tasks = len(self.stream)
+        width = self.given.hidden_size
         controls: dict[str, Widget] = {}
         controls["modules"] = number(
-            tasks if modules is None else modules,
+            numbers["modules"],
             "modules",
             "module budget: 1 is Static ConPET, all is Dynamic",
             low=1,
@@ -74,28 +87,39 @@ class BudgetPanel(Panel):
             slider=tasks,
         )
         controls["active"] = number(
-            active, "active", "modules that answer an example", low=1, high=tasks, slider=tasks
+            numbers["active"],
+            "active",
+            "modules that answer an example",
+            low=1,
+            high=tasks,
+            slider=tasks,
         )
         controls["rank"] = number(
-            rank,
+            numbers["rank"],
             "rank",
             "of the LoRA matrices: the size of a module",
             low=1,
-            high=backbone.hidden_size,
-            slider=min(16, backbone.hidden_size),
+            high=width,
+            slider=min(16, width),
         )
         controls["batch_limit"] = number(
-            batch_limit, "batch limit", "training batches per epoch", low=1, slider=60
+            numbers["batch_limit"], "batch limit", "training batches per epoch", low=1, slider=60
         )
         controls["memory"] = number(
-            memory,
+            numbers["memory"],
             "memory",
             "rows kept of each label, with one module (EMR); 0: the full history",
             low=0,
             slider=50,
         )
+        return {**controls, **self._depth_controls()}
+
+    def _depth_controls(self) -> dict[str, Widget]:
+        """Make the controls of the backbone's layers."""
+        depth = self.given.exit_layer
+        controls: dict[str, Widget] = {}
         controls["tuned_layers"] = number(
-            backbone.tuned_layers,
+            self.given.tuned_layers,
             "tuned layers",
             "layers that carry modules, down from the exit",
             low=1,
@@ -110,7 +134,7 @@ class BudgetPanel(Panel):
             high=depth,
             slider=depth,
         )
-        super().__init__(controls)
+        return controls
 
     def write_code(self) -> str:
         """Write the calls that give the same forecast."""

@@ -23,7 +23,15 @@ class Number(TraitType[Any, Any]):
     default_value = 0
 
     def validate(self, obj: Any, value: Any) -> Any:
-        """Refuse what is no number; numbers of numpy become Python's."""
+        """Refuse what is no number; numbers of numpy become Python's.
+
+        Args:
+            obj: The widget.
+            value: What is given.
+
+        Returns:
+            The number.
+        """
         if isinstance(value, numbers.Integral):
             return int(value)
         if isinstance(value, numbers.Real):
@@ -53,6 +61,8 @@ class NumberSlider(IntSlider):
     """
 
     value = Number().tag(sync=True)
+    min: int
+    max: int
     lowest: int | None = None
     highest: int | None = None
 

@@ -74,10 +74,7 @@ class RunBrowser(Panel):
         columns = [name for name in self.SHOWN if name in listed]
         self.tabulate(listed[columns].convert_dtypes().round(3))
         drawn = [run for run in self.runs if run.record.stages_done]
-        for name, run in zip(run_names(self.runs) if self.runs else [], self.runs):
-            if run not in drawn:
-                problems.append(f"{name}: no stage is done yet, so there is no curve of it.")
-        self.say(" ".join(problems))
+        self.say(" ".join([*problems, *_without_curve(self.runs)]))
         if not drawn:
             self.code = f"cp.runs_table({str(self.folder)!r})"
             return
@@ -119,6 +116,16 @@ class RunBrowser(Panel):
 def _options(runs: pd.DataFrame) -> list[tuple[str, str]]:
     """What a list shows of each run, and the folder by which it is chosen."""
     return [(f"{name} ({folder})", folder) for folder, name in runs["name"].items()]
+
+
+def _without_curve(runs: list[Run]) -> list[str]:
+    """What is said of runs that are just being trained, and have no curve yet."""
+    named = zip(run_names(runs), runs) if runs else []
+    return [
+        f"{name}: no stage is done yet, so it has no curve."
+        for name, run in named
+        if not run.record.stages_done
+    ]
 
 
 def _loaded(folders: Iterable[Path]) -> tuple[list[Run], list[str]]:
