@@ -191,8 +191,10 @@ class AblationPanel(TrainPanel):
             self.wished = chooser.value
         if list(chooser.options) == names:
             return
-        chooser.options = names
-        chooser.value = self.wished if self.wished in names else None
+        wished = self.wished
+        chooser.options = names  # this chooses the first of them, and shows it
+        chooser.value = wished if wished in names else None
+        self.wished = wished
 
     def _check_ranks(self, ranks: list[Any]) -> None:
         """Refuse a rank that the control of the rank would refuse."""
