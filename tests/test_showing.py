@@ -58,7 +58,8 @@ def make_run(predictions: pd.DataFrame | None = None, **more) -> Run:
     if predictions is None:
         rows = [(1, 1, "k1", "a", "a"), (2, 1, "k1", "a", "b"), (2, 2, "k2", "b", "b")]
         predictions = pd.DataFrame(rows, columns=["stage", "task", "key", "label", "predicted"])
-    run.predictions = predictions
+    if stages:
+        run.predictions = predictions
     return run
 
 
@@ -210,6 +211,7 @@ def test_a_number_above_the_end_of_a_slider_is_taken_as_it_is(bert):
     assert cards.cards.value.count("<mark") == 50
     cards.controls["count"].value = 60
     assert cards.cards.value.count("<mark") == 60
+    assert cards.controls["count"].max == 60
     stream = widgets.StreamPanel(make_corpus(), split_seed=20240501, counts=COUNTS, tasks=2)
     assert "split_seed=20240501" in stream.code
     assert stream.problem == ""
