@@ -95,7 +95,7 @@ def test_an_ablation_stops_and_goes_on(ablation):
         ("values", "0.2, (", "two different values"),
         ("values", "0.2, 2e-1", "two different values"),
         ("values", "0.5, 2", "at most 1"),
-        ("factor", "active", "'static' has no setting 'active'"),
+        ("learner", "vanilla", "'vanilla' has no setting 'new_share'"),
         ("tasks", 9, "cannot be made"),
     ],
 )

@@ -330,7 +330,9 @@ def test_a_cell_of_the_accuracy_matrix_lists_what_was_lost(panel):
 
 def test_runs_are_chosen_and_compared_and_a_recorded_one_plays(panel):
     runs = panel("runs")
-    runs.get_by_role("listbox", name="runs").select_option(["dynamic", "static"])
+    runs.get_by_role("listbox", name="runs").select_option(
+        label=["Dynamic ConPET (dynamic)", "Static ConPET (static)"]
+    )
     expect(runs.get_by_role("img")).to_be_visible()
     runs.get_by_label("only with").fill("static")
     runs.get_by_label("only with").press("Enter")

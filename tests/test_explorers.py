@@ -158,7 +158,7 @@ def test_an_example_explorer_shows_examples_of_its_label_and_keeps_none(bert):
 def test_a_run_browser_filters_chooses_and_draws(panels, learned):
     panel = panels["runs"]
     name = learned["dynamic"].folder.name  # where it lies below the browser's folder
-    assert name in panel.controls["runs"].options
+    assert name in dict(panel.controls["runs"].options).values()
     panel.controls["containing"].value = "no such run"
     assert panel.controls["runs"].options == ()
     panel.controls["containing"].value = "dynamic"

@@ -9,6 +9,8 @@ nothing. No figure uses pyplot or its global state, so widgets may draw from a t
     selector    how good the selector of Dynamic ConPET is
     comparing   several runs beside each other
     streams     what a corpus, a stream and a replay consist of
+    names       what runs are called beside each other, and how each looks
+    lettering   words drawn as they are written
     style       colours, markers, empty Axes, PNG
 
 Start at `forgetting_curves`. To draw a figure of your own, start at `axes` and `titled`.
@@ -19,6 +21,7 @@ from matplotlib.axes import Axes
 from conpet_lib.plots.comparing import ablation, frontier, lost_labels, paired
 from conpet_lib.plots.curves import average_curves, forgetting_curves
 from conpet_lib.plots.matrices import accuracy_heatmaps, heatmap
+from conpet_lib.plots.names import run_looks, run_names
 from conpet_lib.plots.selector import calibration, selector_bound, selector_confusion, selector_map
 from conpet_lib.plots.streams import class_counts, replayed, stream_picture
 from conpet_lib.plots.style import PALETTE, axes, learner_look, looks, png, titled
@@ -41,6 +44,8 @@ __all__ = [
     "paired",
     "png",
     "replayed",
+    "run_looks",
+    "run_names",
     "selector_bound",
     "selector_confusion",
     "selector_map",

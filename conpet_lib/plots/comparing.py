@@ -5,7 +5,7 @@ In: runs, or the tables of `cp.runs_table` and `cp.compare`. Out: Axes, or a Dat
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import seaborn as sns
@@ -14,7 +14,8 @@ from matplotlib.axes import Axes
 from conpet_lib import metrics
 from conpet_lib.core.arguments import check_columns, checked
 from conpet_lib.core.errors import ArgumentError, check_known
-from conpet_lib.plots.style import SOME, axes, looks, titled, write_near
+from conpet_lib.plots.names import as_runs, run_looks, run_names
+from conpet_lib.plots.style import axes, looks, titled, write_near
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
@@ -23,26 +24,27 @@ STANDARD_ERRORS = 1.96  # on each side of a mean: a 95 % interval of the normal 
 
 
 @checked
-def frontier(runs: "Annotated[Sequence[Run], SOME]", cost: str = "trained parameters") -> Axes:
+def frontier(runs: "Sequence[Run] | Run", cost: str = "trained parameters") -> Axes:
     """Average accuracy against a cost, one point per run; better is up and to the left.
 
     Args:
-        runs: The runs.
+        runs: The runs, or one.
         cost: A key of `Run.summary`, such as "seconds" or "operations".
 
     Returns:
         The Axes.
 
     Raises:
-        ConpetError: If the summary has no such cost.
+        ConpetError: If there is no run, no stage of one is done, or no such cost is known.
     """
+    runs = as_runs(runs)
     ax = axes()[0]
-    summaries = [(run.summary(), run) for run in runs]
+    summaries = [(run.summary(), look) for run, look in zip(runs, run_looks(runs))]
     numbers = [name for name in summaries[0][0] if name != "learner"]
     check_known("cost", cost, numbers)
     summaries.sort(key=lambda pair: pair[0][cost])
-    for place, (summary, run) in enumerate(summaries):
-        name, color, marker = looks(run)
+    for place, (summary, look) in enumerate(summaries):
+        name, color, marker = look
         point = (summary[cost], 100 * summary["average accuracy"])
         ax.plot(*point, marker, color=color, markersize=10)
         # Names stand above and below in turn, so that neighbours do not overlap.
@@ -77,7 +79,7 @@ def ablation(table: pd.DataFrame, by: str, pairs: pd.DataFrame | None = None) ->
     if pairs is not None:
         _draw_differences(panels[1], pairs)
     name = by.replace("_", " ")
-    title = f"Does {name} matter? Each point a run, the lines are means"
+    title = f"What changes with {name}? Each point is a run, the lines are means"
     return titled(panels[0], title, name, "average accuracy (%)", legend="seed")
 
 
@@ -149,8 +151,9 @@ def paired(one: "Run", other: "Run") -> Axes:
     other_rows = _after_last_stage(other.predictions).set_index("key")
     if set(one_rows.index) != set(other_rows.index):
         raise ArgumentError(
-            f"paired(other={other.name!r}): other must be tested on the rows of one, after as many "
-            f"stages; {one.folder} and {other.folder} differ."
+            f"paired(other={other.name!r}): other must be tested on the same rows as one. Take "
+            f"runs of one stream, with the same stages done; {one.folder} and {other.folder} were "
+            "not tested on the same rows."
         )
     one_right = metrics.is_right(one_rows).astype(float)
     gain = 100 * one_right.sub(metrics.is_right(other_rows))
@@ -168,7 +171,7 @@ def paired(one: "Run", other: "Run") -> Axes:
     )
     ax.axvline(0, color="0.5", linestyle="--")
     title = "Which tasks gain, which lose?\n(bars: 95% interval over the test rows of one seed)"
-    return titled(ax, title, f"{looks(one).name} minus {looks(other).name} (points)", "task")
+    return titled(ax, title, f"{' minus '.join(run_names([one, other]))} (points)", "task")
 
 
 @checked

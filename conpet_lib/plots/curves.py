@@ -4,8 +4,9 @@ In: runs. Out: Axes with one line per run, or one panel per run. Knows nothing o
 trained. Start at `forgetting_curves`; `draw_lines` is what all figures with stages share.
 """
 
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,13 +15,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from conpet_lib.core.arguments import Positive, checked
-from conpet_lib.plots.style import SOME, Look, axes, looks, titled, write_near
+from conpet_lib.core.errors import ConpetError
+from conpet_lib.plots.names import as_runs, run_looks
+from conpet_lib.plots.style import Look, axes, titled, write_near
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
 
 TOP = 103  # percent; a marker at 100 % is not cut off
 NAMES_THAT_FIT = 16  # above each other at the lines' ends
+LONGEST_NAME = 30  # signs of a line of a name, at a line's end and above a panel
 
 
 class Line(NamedTuple):
@@ -68,13 +72,16 @@ def draw_lines(
 
 def _name_ends(ax: Axes, lines: Sequence[Line], gap: float) -> None:
     """Write each line's name at its end, from the lowest up, no two closer than `gap` percent."""
-    name_height = -np.inf
+    free_from = -np.inf
     for values, look in sorted(lines, key=lambda line: line.values.iloc[-1]):
+        name = _wrapped(look.name)
         last_stage = values.index[-1]
         line_height = 100 * values.iloc[-1]
-        name_height = max(line_height, name_height + gap)
+        half_height = gap * (1 + name.count("\n")) / 2
+        name_height = max(line_height, free_from + half_height)
+        free_from = name_height + half_height
         ax.annotate(
-            look.name,
+            name,
             (last_stage, line_height),
             (last_stage + 0.15, name_height),
             color=look.color,
@@ -84,18 +91,31 @@ def _name_ends(ax: Axes, lines: Sequence[Line], gap: float) -> None:
         )
 
 
+def _wrapped(name: str) -> str:
+    """A name in lines that are short enough to stand beside a curve or above a panel."""
+    return "\n".join(textwrap.wrap(name, LONGEST_NAME))
+
+
 @checked
-def average_curves(runs: "Annotated[Sequence[Run], SOME]", upto: Positive | None = None) -> Axes:
+def average_curves(runs: "Sequence[Run] | Run", upto: Positive | None = None) -> Axes:
     """Average accuracy against the stage, one line per run with its name at its end.
 
     Args:
-        runs: The runs; the x axis has the stages of the longest stream.
+        runs: The runs, or one; the x axis has the stages of the longest stream.
         upto: The last stage to draw, from 1; None draws all that are done.
 
     Returns:
         The Axes.
+
+    Raises:
+        ConpetError: If there is no run, or nothing is there to be drawn of one.
     """
-    lines = [Line(run.average_accuracy.loc[:upto], looks(run)) for run in runs]
+    runs = as_runs(runs)
+    if upto is not None and upto < 1:
+        raise ConpetError(f"upto={upto}: the first stage is 1.")
+    lines = [
+        Line(run.average_accuracy.loc[:upto], look) for run, look in zip(runs, run_looks(runs))
+    ]
     return draw_lines(
         axes()[0],
         lines,
@@ -106,19 +126,23 @@ def average_curves(runs: "Annotated[Sequence[Run], SOME]", upto: Positive | None
 
 
 @checked
-def forgetting_curves(runs: "Annotated[Sequence[Run], SOME]") -> Axes:
+def forgetting_curves(runs: "Sequence[Run] | Run") -> Axes:
     """Accuracy on each task (thin) and their mean (thick) against the stage, one panel per run.
 
     Args:
-        runs: The runs, from left to right.
+        runs: The runs from left to right, or one.
 
     Returns:
         The Axes of the first panel; `.figure` has all of them.
+
+    Raises:
+        ConpetError: If there is no run, or no stage of one is done.
     """
+    runs = as_runs(runs)
     panels = axes(5.2 * len(runs) + 0.8, 4.8, len(runs))
-    for ax, run in zip(panels, runs):
+    for ax, run, look in zip(panels, runs, run_looks(runs)):
         ylabel = "accuracy (%)" if ax is panels[0] else ""
-        _draw_forgetting(ax, run, ylabel)
+        _draw_forgetting(ax, run, look, ylabel)
     legend = [
         "thin lines: each task, numbered where it is learned",
         "thick line: average over the tasks seen",
@@ -129,7 +153,7 @@ def forgetting_curves(runs: "Annotated[Sequence[Run], SOME]") -> Axes:
     return panels[0]
 
 
-def _draw_forgetting(ax: Axes, run: "Run", ylabel: str) -> None:
+def _draw_forgetting(ax: Axes, run: "Run", look: Look, ylabel: str) -> None:
     """Draw one run: a thin line per task, and the average over them."""
     matrix = 100 * run.accuracy_matrix
     shades = sns.color_palette("crest", len(matrix))
@@ -143,11 +167,11 @@ def _draw_forgetting(ax: Axes, run: "Run", ylabel: str) -> None:
             marker=".",
             markersize=6,
         )
-        learned_at = (task, matrix.loc[task, task])  # task k is learned in stage k
-        write_near(ax, str(task), learned_at, 5, color=shade)
-    look = looks(run)
+        learned = matrix.loc[task, task]  # task k is learned in stage k
+        if not np.isnan(learned):  # it is for a task without test rows
+            write_near(ax, str(task), (task, learned), 5, color=shade)
     average = run.average_accuracy
-    title = f"{look.name}\nends at {100 * average.iloc[-1]:.1f} %"
+    title = f"{_wrapped(look.name)}\nends at {100 * average.iloc[-1]:.1f} %"
     if len(matrix) > 1:
         title += f", forgets {100 * run.forgetting:.1f} points"
     if run.tested_in_words:

@@ -3,8 +3,9 @@
 In: runs, or a table. Out: Axes with the numbers in their cells. Start at `accuracy_heatmaps`.
 """
 
+import textwrap
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import seaborn as sns
@@ -13,12 +14,14 @@ from pandas.api.types import is_numeric_dtype
 
 from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ArgumentError
-from conpet_lib.plots.style import SOME, axes, looks, titled
+from conpet_lib.plots.names import as_runs, run_names
+from conpet_lib.plots.style import axes, titled
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
 
 MOST_ROWS_WITH_NUMBERS = 12  # more would not be legible
+LONGEST_NAME = 36  # signs of a line above a panel
 
 
 @checked
@@ -69,23 +72,27 @@ def heatmap(
 
 
 @checked
-def accuracy_heatmaps(runs: "Annotated[Sequence[Run], SOME]") -> Axes:
+def accuracy_heatmaps(runs: "Sequence[Run] | Run") -> Axes:
     """The accuracy matrices `R[k, i]` of runs side by side, their values in the cells.
 
     Args:
-        runs: The runs, from left to right. Values are in percent; the last panel has the colour
-            bar.
+        runs: The runs from left to right, or one. Values are in percent; the last panel has the
+            colour bar.
 
     Returns:
         The Axes of the first panel; `.figure` has all of them.
+
+    Raises:
+        ConpetError: If there is no run, or no stage of one is done.
     """
+    runs = as_runs(runs)
     panels = axes(5.2 * len(runs) + 0.5, 6.0, len(runs))
-    for ax, run in zip(panels, runs):
+    for ax, run, name in zip(panels, runs, run_names(runs)):
         heatmap(
             _with_untested_named(100 * run.accuracy_matrix),
             ax,
             "accuracy (%)",
-            looks(run).name,
+            "\n".join(textwrap.wrap(name, LONGEST_NAME)),
             "task tested",
             "after stage",
             bar=ax is panels[-1],

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from conpet_lib import metrics
 from conpet_lib.core.arguments import check_columns, checked
-from conpet_lib.core.errors import ArgumentError
+from conpet_lib.core.errors import ArgumentError, ConpetError
 from conpet_lib.plots.curves import TOP, Line, draw_lines
 from conpet_lib.plots.matrices import heatmap
 from conpet_lib.plots.style import PALETTE, Look, axes, looks, titled, write_near
@@ -33,7 +33,11 @@ def selector_bound(run: "Run") -> Axes:
 
     Returns:
         The Axes; each line in percent of the test rows.
+
+    Raises:
+        ConpetError: If the run has no selector.
     """
+    _check_selector(run)
     answer = run.average_accuracy
     told = Look("label right, task told", PALETTE[2], "^")
     chosen = Look("task right (selector)", PALETTE[4], "v")
@@ -63,8 +67,11 @@ def selector_confusion(run: "Run", stage: int | None = None) -> Axes:
 
     Returns:
         The Axes; cells are in percent of a row.
+
+    Raises:
+        ConpetError: If the run has no selector, or had none after that stage.
     """
-    stage = run.stage_of(stage)
+    stage = _stage_of_selector(run, stage)
     rows = _predictions_after(run, stage)
     tasks = range(1, stage + 1)
     shares = pd.crosstab(rows["task"], rows["chosen_task"], normalize="index")
@@ -90,8 +97,11 @@ def calibration(run: "Run", stage: int | None = None) -> Axes:
 
     Returns:
         The Axes; one point per bin of confidence, with the number of its test rows.
+
+    Raises:
+        ConpetError: If the run has no selector, or had none after that stage.
     """
-    stage = run.stage_of(stage)
+    stage = _stage_of_selector(run, stage)
     table = metrics.calibration(_predictions_after(run, stage))
     look = looks(run)
     ax = axes(6, 5)[0]
@@ -108,6 +118,29 @@ def calibration(run: "Run", stage: int | None = None) -> Axes:
         "selector's confidence (%)",
         "task chosen rightly (%)",
     )
+
+
+def _stage_of_selector(run: "Run", stage: int | None) -> int:
+    """The stage whose selector is shown; the last one done if none is asked for."""
+    _check_selector(run)
+    done = run.record.stages_done
+    if stage is None:
+        return done
+    if not 2 <= stage <= done:
+        raise ConpetError(
+            f"There is no choice of a selector to show after stage {stage}: choose one from 2 "
+            f"to {done}. After stage 1 there is one task only."
+        )
+    return stage
+
+
+def _check_selector(run: "Run") -> None:
+    """Refuse a run in which nothing chooses among modules."""
+    if not run.record.has_selector:
+        raise ConpetError(
+            f"This run of {looks(run).name!r} has no selector, so there is none to show. A run of "
+            "Dynamic ConPET has one from stage 2 on."
+        )
 
 
 def _predictions_after(run: "Run", stage: int) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from conpet_lib.core.arguments import Positive, checked
 from conpet_lib.core.errors import ArgumentError
 from conpet_lib.core.kinds import Rule
 from conpet_lib.learners.methods import methods
+from conpet_lib.plots.lettering import LetteredFigure, draw_as_written
 
 Color = tuple[float, float, float]  # red, green and blue, each from 0 to 1
 
@@ -79,7 +80,7 @@ def learner_look(learner: str) -> Look:
 
 @checked
 def looks(run: Recorded) -> Look:
-    """Name, colour and marker of a run's learner.
+    """Name, colour and marker of a run's learner; `run_looks` tells several runs apart.
 
     Args:
         run: The run; if its config has a module budget, the budget stands beside the name.
@@ -172,7 +173,7 @@ def axes(width: Inches = 9.0, height: Inches = 5.0, columns: Panels = 1) -> list
         The panels from left to right.
     """
     with sns.axes_style("ticks"), sns.plotting_context("talk", font_scale=0.8):
-        figure = Figure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
+        figure = LetteredFigure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
         grid = figure.subplots(1, columns, squeeze=False, subplot_kw={"axes_class": Shown})
     sns.despine(figure)
     panels: list[Axes] = grid[0].tolist()
@@ -191,8 +192,10 @@ def titled(
 ) -> Axes:
     """Give a panel its title, the labels of its axes, and a place beside it for its legend.
 
+    All words of the panel are drawn as they are written: a dollar sign begins no formula.
+
     Args:
-        ax: The panel.
+        ax: The panel, with all else in it.
         title: What the figure asks or shows; stands above, at the left.
         xlabel: What the x axis shows, with its unit; None leaves it as it is.
         ylabel: The same for the y axis.
@@ -216,6 +219,7 @@ def titled(
         sns.move_legend(
             ax, "center left", title=legend, fontsize=11, bbox_to_anchor=(1, 0.5), frameon=False
         )
+    draw_as_written(ax)
     return ax
 
 

@@ -18,6 +18,7 @@ from conpet_lib.core.files import (
     write_atomically,
     write_json,
 )
+from conpet_lib.core.showing import as_markdown
 from conpet_lib.streams.sentences import MOST_TEXTS, SHORTEST
 
 if TYPE_CHECKING:
@@ -102,10 +103,13 @@ def _card(run: "Run", places: list[str]) -> str:
         counts = " | ".join(str(count) for count in sides)
         learned = _shown(matrix.loc[task, task])
         now = _shown(matrix[task].iloc[-1])
-        rows.append(f"| {task} | {names[task - 1]} | {counts} | {learned} | {now} |")
+        labels = as_markdown(names[task - 1])
+        rows.append(f"| {task} | {labels} | {counts} | {learned} | {now} |")
     base = record.backbone.name
     licences = json.loads((DATA / "licences.json").read_text(encoding="utf-8"))
     values = {"run": run, "record": record, "summary": run.summary(), "tasks": len(names)}
+    values["method"] = as_markdown(run.name)
+    values["corpus"] = as_markdown(record.stream.corpus)
     values["parts"] = ", ".join(places)
     values["rows"] = "\n".join(rows)
     values["tested"] = run.tested_in_words

@@ -18,11 +18,12 @@ from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.runs.run import Run
 from conpet_lib.runs.training import train
-from conpet_lib.widgets.panel import control
+from conpet_lib.widgets.caller import name_of, new_name
+from conpet_lib.widgets.controls import menu, number, text_box
 from conpet_lib.widgets.settings import (
     CodeName,
-    all_setting_names,
     config_code,
+    learner_names,
     make_config,
     setting_names,
 )
@@ -40,7 +41,8 @@ class AblationPanel(TrainPanel):
     Args:
         corpus: Where the stream's labels and examples come from.
         backbone: What carries the modules.
-        factor: The field of the learner's config that is changed.
+        factor: The field of the learner's config that is changed; only those that the learner has
+            can be chosen.
         values: Its values, as code with commas between them.
         seeds: How many seeds each value is trained with; the first is `seed` of `TrainPanel`.
         more: What `TrainPanel` takes besides.
@@ -65,27 +67,58 @@ class AblationPanel(TrainPanel):
         seeds: int = 2,
         **more: Any,
     ):
-        factor_control = control(
-            factor, "factor", "the setting that is changed", all_setting_names()
-        )
-        values_control = control(
-            values, "values", "two or more with commas between them; texts in quotes"
-        )
-        seeds_control = control(seeds, "seeds", "each value is trained with each seed", low=1)
-        controls = {"factor": factor_control, "values": values_control, "seeds": seeds_control}
+        learner = more.get("learner", "static")
+        self.wished = factor
+        names = setting_names(learner) if learner in learner_names() else []
+        known = factor if factor in names else None
+        controls = {
+            "factor": menu(known, "factor", "the setting that is changed", names),
+            "values": text_box(
+                values, "values", "two or more with commas between them; texts in quotes"
+            ),
+            "seeds": number(seeds, "seeds", "each value is trained with each seed", low=1),
+        }
         super().__init__(corpus, backbone, **more, more=controls)
+        # What a single run is asked would be asked of the last one only.
+        self.question.layout.display = "none"
+        self.ask_button.layout.display = "none"
+
+    def refresh(self) -> None:
+        """Offer the settings of the learner, then show what they ask for."""
+        self._offer_factors(setting_names(self.config["learner"]))
+        super().refresh()
+
+    def write_code(self) -> str:
+        """Write the calls that train the same runs and draw the same figure."""
+        factor = self.config["factor"]
+        stream = new_name("stream", self.page)
+        configs = new_name("configs", self.page)
+        table = new_name("table", self.page)
+        pairs = new_name("pairs", self.page)
+        backbone = name_of(self.backbone, "backbone", self.page)
+        settings = {**self._config_settings(), str(factor): CodeName("value")}
+        config = config_code(self.config["learner"], settings)
+        seeds = range(self.seed, self.seed + self.config["seeds"])
+        lines = [f"{stream} = {self.streams.expression()}"]
+        lines.append(f"{configs} = [{config} for value in {self._values()}]")
+        lines.append(f"{table} = cp.grid([{stream}], {backbone}, {configs}, {seeds})")
+        lines.append(f"{pairs} = cp.compare({table}, by={factor!r})")
+        lines.append(f"plots.ablation({table}, {factor!r}, {pairs})")
+        return "\n".join(lines)
 
     def show(self) -> None:
-        """Get ready to train: make a config for each value, and the code of the whole."""
+        """Get ready to train: make a config for each value."""
         super().show()
         self.train_button.disabled = True  # until the values are known to work, too
-        self.results = None
-        self.pairs = None
         learner = self.config["learner"]
         factor = self.config["factor"]
         values = self._values()
-        if factor not in setting_names(learner):
-            raise ValueError(f"The learner {learner!r} has no setting {factor!r}.")
+        if factor is None:
+            raise ValueError(
+                f"The learner {learner!r} has no setting {self.wished!r}. Choose another factor."
+            )
+        if factor == "rank":
+            self._check_ranks(values)
         held = self._config_settings()
         configs = [make_config(learner, {**held, factor: value}) for value in values]
         different = len(set(configs))
@@ -94,10 +127,15 @@ class AblationPanel(TrainPanel):
                 "Write two different values or more, such as 1, 4, 16; texts in quotes."
             )
         seeds = range(self.seed, self.seed + self.config["seeds"])
-        self.code = self._grid_code(values, seeds)
         # Seed by seed, so that there are pairs early.
         self.jobs = [(config, seed) for seed in seeds for config in configs]
         self.train_button.disabled = False
+
+    def clear(self) -> None:
+        """Forget the runs, which were of other settings."""
+        super().clear()
+        self.results = None
+        self.pairs = None
 
     def job(self) -> str:
         """Train what is missing, and show what is done whenever a run ends.
@@ -110,11 +148,11 @@ class AblationPanel(TrainPanel):
         stream = self.stream
         factor = self.config["factor"]
         jobs = self.jobs
-        runs_per_seed = len(jobs) // self.config["seeds"]
+        runs_per_seed = len(jobs) // len({seed for _, seed in jobs})
         runs: list[Run] = []
-        for number, (config, seed) in enumerate(jobs, 1):
+        for place, (config, seed) in enumerate(jobs, 1):
             value = getattr(config, factor)
-            self.status.value = f"Run {number} of {len(jobs)}: {factor} {value}, seed {seed}"
+            self.say(f"Run {place} of {len(jobs)}: {factor} {value}, seed {seed}")
             run = train(
                 stream,
                 self.backbone,
@@ -126,13 +164,13 @@ class AblationPanel(TrainPanel):
             self.run = run
             if not run.finished:
                 return (
-                    f"Stopped in run {number} of {len(jobs)}. What is finished is kept; "
+                    f"Stopped in run {place} of {len(jobs)}. What is finished is kept; "
                     "Train goes on."
                 )
             runs.append(run)
             self.results = runs_table(runs)
-            self.progress.value = number / len(jobs)
-            if number % runs_per_seed == 0:  # a seed has all values
+            self.progress.value = place / len(jobs)
+            if place % runs_per_seed == 0:  # a seed has all values
                 self.pairs = compare(self.results, by=factor)
                 self.tabulate(self.pairs.drop(columns=HIDDEN).round(3))
             self.draw(plots.ablation(self.results, factor, self.pairs))
@@ -146,16 +184,21 @@ class AblationPanel(TrainPanel):
             return []
         return values
 
-    def _grid_code(self, values: list[Any], seeds: range) -> str:
-        """The code that trains the same runs and draws the same figure."""
-        factor = self.config["factor"]
-        settings = {**self._config_settings(), factor: CodeName("value")}
-        config = config_code(self.config["learner"], settings)
-        lines = [
-            self.streams.code,
-            f"configs = [{config} for value in {values}]",
-            f"table = cp.grid([stream], backbone, configs, {seeds})",
-            f"pairs = cp.compare(table, by={factor!r})",
-            f"plots.ablation(table, {factor!r}, pairs)",
-        ]
-        return "\n".join(lines)
+    def _offer_factors(self, names: list[str]) -> None:
+        """Offer these settings; the chosen one stays chosen where it is among them."""
+        chooser = self.controls["factor"]
+        if chooser.value is not None:
+            self.wished = chooser.value
+        if list(chooser.options) == names:
+            return
+        wished = self.wished
+        chooser.options = names  # this chooses the first of them, and shows it
+        chooser.value = wished if wished in names else None
+        self.wished = wished
+
+    def _check_ranks(self, ranks: list[Any]) -> None:
+        """Refuse a rank that the control of the rank would refuse."""
+        highest = self.controls["rank"].highest
+        for rank in ranks:
+            if isinstance(rank, int) and rank > highest:
+                raise ValueError(f"The rank {rank:,} does not work: the highest is {highest:,}.")

@@ -16,7 +16,9 @@ from conpet_lib.learners.dynamic import DynamicConfig
 from conpet_lib.learners.emr import MemoryConfig
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.streams.stream import Stream
-from conpet_lib.widgets.panel import Panel, control
+from conpet_lib.widgets.caller import name_of, new_name
+from conpet_lib.widgets.controls import number
+from conpet_lib.widgets.panel import Panel
 from conpet_lib.widgets.settings import call
 
 
@@ -60,68 +62,129 @@ class BudgetPanel(Panel):
         self.given = backbone
         self.timed: dict[Any, Timing] = {}
         self.chosen: DynamicConfig | MemoryConfig | None = None
-        tasks = len(stream)
-        depth = backbone.exit_layer
+        if modules is None:
+            modules = len(stream)
+        numbers = {
+            "modules": modules,
+            "active": active,
+            "rank": rank,
+            "batch_limit": batch_limit,
+            "memory": memory,
+        }
+        super().__init__(self._make_controls(numbers))
+
+    def _make_controls(self, numbers: dict[str, int]) -> dict[str, Widget]:
+        """Make the controls, with these numbers and the depth of the backbone at first."""
+        tasks = len(self.stream)
+        width = self.given.hidden_size
         controls: dict[str, Widget] = {}
-        controls["modules"] = control(
-            modules or tasks,
+        controls["modules"] = number(
+            numbers["modules"],
             "modules",
             "module budget: 1 is Static ConPET, all is Dynamic",
             low=1,
             high=tasks,
+            slider=tasks,
         )
-        controls["active"] = control(
-            active, "active", "modules that answer an example", low=1, high=tasks
+        controls["active"] = number(
+            numbers["active"],
+            "active",
+            "modules that answer an example",
+            low=1,
+            high=tasks,
+            slider=tasks,
         )
-        controls["rank"] = control(
-            rank, "rank", "of the LoRA matrices: the size of a module", low=1, high=16
+        controls["rank"] = number(
+            numbers["rank"],
+            "rank",
+            "of the LoRA matrices: the size of a module",
+            low=1,
+            high=width,
+            slider=min(16, width),
         )
-        controls["batch_limit"] = control(
-            batch_limit, "batch limit", "training batches an epoch", low=1, high=60
+        controls["batch_limit"] = number(
+            numbers["batch_limit"], "batch limit", "training batches per epoch", low=1, slider=60
         )
-        controls["memory"] = control(
-            memory,
+        controls["memory"] = number(
+            numbers["memory"],
             "memory",
-            "rows kept of a label, with one module (EMR); 0: the full history",
-            high=50,
+            "rows kept of each label, with one module (EMR); 0: the full history",
+            low=0,
+            slider=50,
         )
-        controls["tuned_layers"] = control(
-            backbone.tuned_layers,
+        return {**controls, **self._depth_controls()}
+
+    def _depth_controls(self) -> dict[str, Widget]:
+        """Make the controls of the backbone's layers."""
+        depth = self.given.exit_layer
+        controls: dict[str, Widget] = {}
+        controls["tuned_layers"] = number(
+            self.given.tuned_layers,
             "tuned layers",
             "layers that carry modules, down from the exit",
             low=1,
             high=depth,
+            slider=depth,
         )
-        controls["exit_layer"] = control(
-            depth, "exit layer", "the layer where the answer is read", low=1, high=depth
+        controls["exit_layer"] = number(
+            depth,
+            "exit layer",
+            "the layer where the answer is read",
+            low=1,
+            high=depth,
+            slider=depth,
         )
-        super().__init__(controls)
+        return controls
+
+    def write_code(self) -> str:
+        """Write the calls that give the same forecast."""
+        backbone = new_name("backbone", self.page)
+        config = new_name("config", self.page)
+        stream = name_of(self.stream, "stream", self.page)
+        loading = call("cp.load_backbone", repr(self.given.name), **self._depth())
+        making = call(f"cp.{self._config_class().__name__}", **self._settings())
+        lines = [
+            f"{backbone} = {loading}",
+            f"{config} = {making}",
+            f"cp.forecast({stream}, {backbone}, {config})",
+        ]
+        return "\n".join(lines)
 
     def show(self) -> None:
         """Forecast what a run of these settings costs, and list it."""
         self.chosen = None
         config = self.config
-        depth = {name: config[name] for name in ("tuned_layers", "exit_layer")}
-        config_class = MemoryConfig if config["memory"] else DynamicConfig
-        settings = self._settings()
-        lines = [
-            f"backbone = {call('cp.load_backbone', repr(self.given.name), **depth)}",
-            f"config = {call(f'cp.{config_class.__name__}', **settings)}",
-            "cp.forecast(stream, backbone, config)",
-        ]
-        self.code = "\n".join(lines)
         one_module = config["modules"] == 1 and config["active"] == 1
         if config["memory"] and not one_module:
             raise ValueError(
                 "A fixed memory is for one module (EMR): set modules and active to 1, "
                 "or memory to 0."
             )
-        self.backbone = self._backbone_at(**depth)
-        self.chosen = config_class(**settings)
+        if config["active"] > config["modules"]:
+            raise ValueError(
+                f"{config['active']} modules cannot answer where there are {config['modules']}: "
+                "set active to as many as modules, or fewer."
+            )
+        self.backbone = self._backbone_at(**self._depth())
+        self.chosen = self._config_class()(**self._settings())
         self.forecast = forecast(self.stream, self.backbone, self.chosen, self.timed)
         costs = pd.Series(vars(self.forecast), name="forecast")
-        costs = costs.rename(lambda name: name.replace("_", " "))
-        self.tabulate(costs.map(_readable).to_frame())
+        readable = pd.Series({name: _readable(name, cost) for name, cost in costs.items()})
+        readable = readable.rename(lambda name: name.replace("_", " "))
+        self.tabulate(readable.to_frame("forecast"))
+
+    def clear(self) -> None:
+        """Show no forecast, and have no config that could be trained."""
+        super().clear()
+        self.chosen = None
+
+    def _config_class(self) -> type[DynamicConfig] | type[MemoryConfig]:
+        """The class of the config."""
+        return MemoryConfig if self.config["memory"] else DynamicConfig
+
+    def _depth(self) -> dict[str, int]:
+        """The layers of the backbone."""
+        return {name: self.config[name] for name in ("tuned_layers", "exit_layer")}
 
     def _settings(self) -> dict[str, Any]:
         """The settings of the config; a memory takes the place of a module budget."""
@@ -139,8 +202,11 @@ class BudgetPanel(Panel):
         return load_once(given.name, tuned_layers, exit_layer, given.device.type, dtype)
 
 
-def _readable(cost: float) -> str:
-    """A number over 99 in whole units, a smaller one to three digits."""
+def _readable(name: str, cost: float) -> str:
+    """A number over 99 in whole units, a smaller one to three digits.
+
+    A time is measured, and two measurements agree in two digits at most.
+    """
     if cost > 99:
         return f"{cost:,.0f}"
-    return f"{cost:.3g}"
+    return f"{cost:.2g}" if name == "minutes" else f"{cost:.3g}"

@@ -10,7 +10,9 @@ import seaborn as sns
 from ipywidgets import Button, GridBox, Label
 
 from conpet_lib.runs.run import Run
-from conpet_lib.widgets.panel import Panel, control
+from conpet_lib.widgets.caller import run_code
+from conpet_lib.widgets.controls import number
+from conpet_lib.widgets.panel import Panel
 
 COLOURS = sns.color_palette("cividis", 101).as_hex()  # a colour for each whole percent
 
@@ -29,7 +31,6 @@ class MatrixExplorer(Panel):
         buttons: A button for each cell, by stage and task.
     """
 
-    template = "run.forgotten(task={task}, stage={stage})"
     lost: pd.DataFrame
 
     def __init__(self, run: Run, stage: int = 0, task: int = 1):
@@ -46,8 +47,8 @@ class MatrixExplorer(Panel):
             layout={"grid_gap": "1px", "justify_content": "flex-start"},
         )
         controls = {
-            "stage": control(stage or last, "after stage", "a row", low=1, high=last),
-            "task": control(task, "task", "a column", low=1, high=last),
+            "stage": number(stage or last, "after stage", "a row", low=1, high=last, slider=last),
+            "task": number(task, "task", "a column", low=1, high=last, slider=last),
         }
         super().__init__(controls, grid)
 
@@ -61,6 +62,11 @@ class MatrixExplorer(Panel):
         self.controls["stage"].value = stage
         self.controls["task"].value = task
 
+    def write_code(self) -> str:
+        """Write the call that lists the same examples."""
+        run = run_code(self.run, self.page)
+        return f"{run}.forgotten(task={self.config['task']}, stage={self.config['stage']})"
+
     def show(self) -> None:
         """List what was lost in the chosen cell."""
         stage = self.config["stage"]
@@ -70,9 +76,9 @@ class MatrixExplorer(Panel):
         self.lost = self.run.forgotten(task, stage)
         self.tabulate(self.lost)
         if (stage, task) not in self.buttons:
-            self.status.value = f"Task {task} has no test rows."
+            self.say(f"Task {task} has no test rows.")
             return
-        self.status.value = (
+        self.say(
             f"After stage {stage}, {len(self.lost)} test rows of task {task} "
             "that were right are wrong."
         )

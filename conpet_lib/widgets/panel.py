@@ -4,92 +4,41 @@ In: widgets by the name of the setting. Out: `.config`, `.code`, `.problem`, `.v
 the screen as updates of widgets, never by print or pyplot, so that a panel works in every notebook
 front end, also when a worker thread draws.
 
-May import `plots` and `core.errors`. Knows nothing of what a panel is for. Start at `Panel`.
+May import `plots`, `core.errors` and `core.showing`. Knows nothing of what a panel is for. Its
+controls are made by `controls`. Start at `Panel`.
 """
 
-import html
-from collections.abc import Sequence
+import numbers
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from ipywidgets import (
-    HTML,
-    BoundedIntText,
-    Dropdown,
-    HBox,
-    Image,
-    IntSlider,
-    SelectMultiple,
-    Text,
-    VBox,
-    Widget,
-)
+from ipywidgets import HTML, HBox, Image, VBox, Widget
 from matplotlib.axes import Axes
 
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.showing import as_cell, as_html
 from conpet_lib.plots import png
-
-LARGEST_NUMBER = 10_000  # of a number box, which has no end of its own
-
-
-def control(
-    value: Any,
-    name: str,
-    tip: str,
-    options: Sequence[Any] = (),
-    low: int = 0,
-    high: int = 0,
-) -> Widget:
-    """Make the widget that fits a value: a list, a menu, a text box, a slider or a number box.
-
-    Args:
-        value: What is chosen at first. A tuple makes a list from which several can be chosen; a
-            text or a number makes a menu if there are `options`, otherwise a box or a slider.
-        name: The label beside the widget.
-        tip: What the mouse shows over it.
-        options: What can be chosen; an option may be a pair of what is shown and its value.
-        low: The smallest number.
-        high: The largest number, which makes a slider; 0 makes a number box.
-
-    Returns:
-        A widget with the trait `value`.
-    """
-    looks = {
-        "value": value,
-        "description": name,
-        "tooltip": tip,
-        "style": {"description_width": "9em"},
-        "layout": {"width": "26em"},
-    }
-    if isinstance(value, tuple):
-        return SelectMultiple(options=options, rows=6, **looks)
-    if options:
-        return Dropdown(options=options, **looks)
-    # A value is taken when it is final, because a panel computes at each change.
-    if isinstance(value, str):
-        return Text(continuous_update=False, **looks)
-    if high:
-        return IntSlider(min=low, max=high, continuous_update=False, **looks)
-    return BoundedIntText(min=low, max=LARGEST_NUMBER, continuous_update=False, **looks)
+from conpet_lib.widgets.caller import page_names
+from conpet_lib.widgets.controls import check_number
 
 
 class Panel:
     """Controls beside what they show.
 
-    A subclass overrides `show`, which computes and shows what the settings ask for. `show` runs
-    once when the panel is made, and again whenever a control changes.
+    A subclass overrides `write_code` and `show`, which computes and shows what the settings ask
+    for. Both run once when the panel is made, and again whenever a control changes.
 
     Args:
         controls: Widgets by the setting that they choose, in the order in which they are shown.
         below: Further widgets, which are shown below the controls.
 
     Attributes:
-        template: The code of the panel, with the names of settings in braces; a subclass for which
-            this is not enough sets `code` in `show`.
         controls: Widgets by setting.
+        page: The variables of the page that made the panel, for the names in its code.
         config: Their plain values by setting.
-        code: The calls that do the same without the panel, on what it was made with under the same
-            names.
+        code: The calls that do the same without the panel, with the names that the page has for
+            what the panel was made with.
         problem: What is wrong with the settings, in words; "" if nothing is.
         status: A line of words about what was done.
         table: The table that is shown, as HTML.
@@ -98,9 +47,10 @@ class Panel:
         view: The box that holds all of them.
     """
 
-    template = ""
+    page: Mapping[str, Any]
 
     def __init__(self, controls: dict[str, Widget], *below: Widget):
+        self.page = page_names()
         self.controls = controls
         self.problem = ""
         self.code = ""
@@ -121,6 +71,14 @@ class Panel:
         """The present settings, as plain values by name."""
         return {name: widget.value for name, widget in self.controls.items()}
 
+    def write_code(self) -> str:
+        """Write the code of the present settings; a subclass may set `code` in `show` instead.
+
+        Returns:
+            Lines of code.
+        """
+        return ""
+
     def show(self) -> None:
         """Compute and show what the settings ask for.
 
@@ -130,17 +88,36 @@ class Panel:
             TypeError: If a config has no such setting, or cannot compare its value.
         """
 
+    def clear(self) -> None:
+        """Show no result, because the last one was of other settings."""
+        self.table.value = ""
+        self.hide_picture()
+
     def refresh(self) -> None:
         """Show what the present settings ask for, or say in words why they do not work."""
         self.problem = ""
-        self.status.value = ""
-        self.code = self.template.format(**self.config)
+        self.say("")
+        self.code = ""
         try:
+            for widget in self.controls.values():
+                check_number(widget)
+            self.code = self.write_code()
             self.show()
         except (ConpetError, TypeError, ValueError) as error:
-            self._show_problem(str(error))
-        code = html.escape(self.code)
-        self.text.value = f"<b>The code of these settings</b><pre>{code}</pre>"
+            self.problem = str(error)
+            self.clear()
+            self.say(self.problem, "These settings do not work.")
+        self.text.value = f"<b>The code of these settings</b><pre>{as_html(self.code)}</pre>"
+
+    def say(self, words: str, first: str = "") -> None:
+        """Show a line of words.
+
+        Args:
+            words: The line, shown as it is written.
+            first: Bold words in front of it.
+        """
+        bold = f"<b>{as_html(first)}</b> " if first else ""
+        self.status.value = bold + as_html(words)
 
     def draw(self, ax: Axes) -> None:
         """Show a figure.
@@ -151,6 +128,10 @@ class Panel:
         self.picture.value = png(ax, 1)
         self.picture.layout.display = ""
 
+    def hide_picture(self) -> None:
+        """Show no figure until the next one is drawn."""
+        self.picture.layout.display = "none"
+
     def tabulate(self, table: pd.DataFrame) -> None:
         """Show a table.
 
@@ -158,24 +139,37 @@ class Panel:
             table: Its index is shown too, with the index's name at the head of the column.
         """
         table = table.rename_axis(index=None, columns=table.index.name)
-        self.table.value = table.to_html(border=0, justify="left", col_space=70)
-
-    def _show_problem(self, problem: str) -> None:
-        """Say what is wrong, and show no result, because the last one was of other settings."""
-        self.problem = problem
-        self.table.value = ""
-        self._hide_picture()
-        self.status.value = f"<b>These settings do not work.</b> {html.escape(problem)}"
-
-    def _hide_picture(self) -> None:
-        """Show no figure until the next one is drawn."""
-        self.picture.layout.display = "none"
+        self.table.value = table_html(table, justify="left", col_space=70)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, Any]:
         """The live panel; without a kernel, tables of its settings and results, and its code."""
-        settings = pd.DataFrame([self.config]).astype(str).to_html(index=False, border=0)
+        settings = table_html(pd.DataFrame([self.config]).astype(str), index=False)
         return {
             **self.view._repr_mimebundle_(),
             "text/html": settings + self.table.value + self.text.value,
             "text/plain": self.code,
         }
+
+
+def table_html(table: pd.DataFrame, **form: Any) -> str:
+    """Write a table as HTML; its texts are shown as they are written, and whole.
+
+    Args:
+        table: Numbers stay as pandas writes them.
+        **form: Passed on to `DataFrame.to_html`.
+
+    Returns:
+        HTML.
+    """
+    shown = table.map(_shown_value).rename(index=_shown_value, columns=_shown_value)
+    shown = shown.rename_axis(columns=_shown_value(shown.columns.name))
+    with pd.option_context("display.max_colwidth", None):  # a cut would part a sign's HTML
+        html: str = shown.to_html(border=0, escape=False, **form)
+    return html
+
+
+def _shown_value(value: Any) -> Any:
+    """A cell or a heading: numbers and gaps as they are, all else as escaped text."""
+    if value is None or isinstance(value, numbers.Number) or value is pd.NA:
+        return value
+    return as_cell(value)

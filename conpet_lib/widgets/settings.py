@@ -58,18 +58,6 @@ def setting_names(learner: str) -> list[str]:
     return [field.name for field in fields(CONFIGS[learner])]
 
 
-def all_setting_names() -> list[str]:
-    """List the settings that at least one learner has.
-
-    Returns:
-        Each name once, in the order in which the configs bring them.
-    """
-    names: dict[str, None] = {}  # a dict keeps the order, a set does not
-    for learner in learner_names():
-        names.update(dict.fromkeys(setting_names(learner)))
-    return list(names)
-
-
 def make_config(learner: str, settings: dict[str, Any]) -> LearnerConfig:
     """Make the config of a learner.
 

@@ -7,7 +7,6 @@ May import `runs` and the rooms before it, and `plots`. Start at `TrainPanel`; i
 worker does.
 """
 
-import html
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +23,9 @@ from conpet_lib.plots import average_curves
 from conpet_lib.runs.run import Run, load_run
 from conpet_lib.runs.training import train
 from conpet_lib.streams.stream import Stream
-from conpet_lib.widgets.panel import Panel, control
+from conpet_lib.widgets.caller import name_of, new_name
+from conpet_lib.widgets.controls import menu, number, text_box
+from conpet_lib.widgets.panel import Panel
 from conpet_lib.widgets.settings import (
     call,
     config_code,
@@ -43,18 +44,19 @@ class TrainPanel(Panel):
         learner: Name of the learner at first.
         rank: Rank of the LoRA matrices at first.
         seed: Seed of the training.
-        settings: Other fields of the config.
+        settings: Other fields of the config; a rank among them is the one at first.
         more: Further controls by setting, which a subclass adds.
         stream: What `StreamPanel` takes besides the corpus.
 
     Attributes:
         turn: A lock that all panels share, so that one job runs at a time.
-        run: The run as far as it got; None before the first.
+        run: The run of these settings as far as it got; None before it is trained.
         stream: The stream of the last settings that worked.
         chosen: The config of the last settings that worked.
         streams: The `StreamPanel` whose controls come first.
         worker: The thread of the last job.
         stopping: Set when Stop is pressed; the job looks at it after each step.
+        changed: Whether a setting was changed while the last job was at work.
     """
 
     turn = threading.Lock()
@@ -74,16 +76,22 @@ class TrainPanel(Panel):
     ):
         self.backbone = backbone
         self.seed = seed
-        self.settings = {} if settings is None else settings
+        self.settings = {} if settings is None else dict(settings)
+        rank = self.settings.pop("rank", rank)
         self.run: Run | None = None
         self.streams = StreamPanel(corpus, **stream)
         self.worker = threading.Thread()  # never started, so it is not alive
         self.stopping = threading.Event()
+        self.changed = False
         self._make_buttons()
         controls = dict(self.streams.controls)
-        controls["learner"] = control(learner, "learner", "how a stage is trained", learner_names())
-        controls["rank"] = control(
-            rank, "rank", "of the LoRA matrices: the size of a PET module", low=1
+        controls["learner"] = menu(learner, "learner", "how a stage is trained", learner_names())
+        controls["rank"] = number(
+            rank,
+            "rank",
+            "of the LoRA matrices: the size of a PET module",
+            low=1,
+            high=backbone.hidden_size,
         )
         if more is not None:
             controls.update(more)
@@ -95,24 +103,40 @@ class TrainPanel(Panel):
         self.train_button.on_click(lambda button: self.start())
         self.stop_button.on_click(lambda button: self.stopping.set())
         self.ask_button.on_click(lambda button: self.ask(self.question.value))
+        # Enter changes the value of a box whose text is taken when it is final.
+        self.question.observe(lambda change: self.ask(change.new) if change.new else None, "value")
+
+    def write_code(self) -> str:
+        """Write the calls that train the same run."""
+        stream = new_name("stream", self.page)
+        backbone = name_of(self.backbone, "backbone", self.page)
+        config = config_code(self.config["learner"], self._config_settings())
+        training = call("cp.train", stream, backbone, config, seed=self.seed)
+        run = new_name("run", self.page)
+        return f"{stream} = {self.streams.expression()}\n{run} = {training}"
 
     def show(self) -> None:
         """Get ready to train: make the config and the code, and show the tasks."""
-        self.train_button.disabled = True
-        learner = self.config["learner"]
-        settings = self._config_settings()
-        self.chosen = make_config(learner, settings)
-        config = config_code(learner, settings)
-        training = call("cp.train", "stream", "backbone", config, seed=self.seed)
-        self.code = f"{self.streams.code}\nrun = {training}"
+        self.clear()  # of what was trained with other settings
+        self.chosen = make_config(self.config["learner"], self._config_settings())
         # The stream panel observes these controls too, and was told first.
         stream = self.streams.stream
         if stream is None:
             raise ConpetError(self.streams.problem)
         self.stream = stream
         self.table.value = self.streams.table.value
-        self.status.value = "Ready."
+        self.say("Ready.")
         self.train_button.disabled = False
+
+    def clear(self) -> None:
+        """Forget the run, which was of other settings, with its curve and its answers."""
+        super().clear()
+        self.train_button.disabled = True
+        if self.worker.is_alive():
+            self.changed = True
+        else:
+            self.run = None
+            self.progress.value = 0
 
     def start(self) -> None:
         """Start a worker and return, unless one is at work or the settings are wrong."""
@@ -120,6 +144,7 @@ class TrainPanel(Panel):
             return
         self._lock_controls(True)
         self.stopping.clear()
+        self.changed = False
         self.run = None
         self.progress.value = 0
         self.worker = threading.Thread(target=self._work, daemon=True)
@@ -144,11 +169,14 @@ class TrainPanel(Panel):
         Returns:
             What came out, in words.
         """
-        stages = len(self.stream)
+        # Kept here, because a change of the settings while this runs is for the next job.
+        stream = self.stream
+        chosen = self.chosen
+        stages = len(stream)
         # Stopped at its first step, `train` only opens the run: what is trained already is drawn at
         # once, and `told` knows how many stages are done.
-        self._train_until(lambda step: True)
-        run = self._train_until(self.told)
+        self._train_until(lambda step: True, stream, chosen)
+        run = self._train_until(self.told, stream, chosen)
         done = run.record.stages_done
         self.progress.value = done / stages
         if run.finished:
@@ -177,9 +205,7 @@ class TrainPanel(Panel):
         share = (step.stage - 1 + share_of_stage) / step.stages
         # Where a stage trains a selector and a module each counts from 0; the bar never goes back.
         self.progress.value = max(self.progress.value, share)
-        self.status.value = (
-            f"Stage {step.stage} of {step.stages}: {step.doing}, {step.done} of {step.total}"
-        )
+        self.say(f"Stage {step.stage} of {step.stages}: {step.doing}, {step.done} of {step.total}")
         return self.stopping.is_set()
 
     def ask(self, text: str) -> pd.DataFrame | None:
@@ -196,12 +222,12 @@ class TrainPanel(Panel):
             run = self._run_to_ask()
             answer = run.predict([text])
         except ConpetError as error:
-            self.status.value = html.escape(str(error))
+            self.say(str(error))
             return None
         self.tabulate(answer.T.rename(columns={0: text}))
         tasks = range(1, run.record.stages_done + 1)
         lost = sum(len(run.forgotten(task)) for task in tasks)
-        self.status.value = f"{lost} test rows were right once and are wrong now."
+        self.say(f"{lost} test rows were right once and are wrong now.")
         return answer
 
     def _make_buttons(self) -> None:
@@ -213,7 +239,7 @@ class TrainPanel(Panel):
             description="Stop", icon="stop", tooltip="what is finished is kept", disabled=True
         )
         self.progress = FloatProgress(max=1, description="progress", layout={"width": "26em"})
-        self.question = control("", "ask", "a text to label, such as noun: definition")
+        self.question = text_box("", "ask", "a text to label, such as noun: definition")
         self.question.layout.width = "44em"
         self.ask_button = Button(
             description="Ask", icon="question", tooltip="what the run so far says to it"
@@ -225,22 +251,29 @@ class TrainPanel(Panel):
 
     def _work(self) -> None:
         """The worker: do the job when its turn comes, and say what came out or went wrong."""
-        waiting = ""
         if self.turn.locked():
-            waiting = "Waiting for the job of another panel."
-        self.status.value = waiting
+            self.say("Waiting for the job of another panel.")
+        else:
+            self.say("")
         try:
             with self.turn:
-                self.status.value = self.job()
+                self.changed = False  # while this waited for its turn
+                if self.problem:
+                    raise ConpetError(self.problem)
+                said = self.job()
+                if self.changed:
+                    said += " All this is of the settings before they were changed."
+                self.say(said)
         except Exception as error:  # nobody sees what a thread raises
-            fault = html.escape(f"{type(error).__name__}: {error}")
-            self.status.value = f"<b>It did not work.</b> {fault}"
+            self.say(f"{type(error).__name__}: {error}", "It did not work.")
         finally:
             self._lock_controls(False)
 
-    def _train_until(self, on_step: Callable[[Step], object]) -> Run:
-        """Train the run on until a call of `on_step` is true, or to its end, and keep it."""
-        run = train(self.stream, self.backbone, self.chosen, self.seed, on_step=on_step, bar=False)
+    def _train_until(
+        self, on_step: Callable[[Step], object], stream: Stream, chosen: LearnerConfig
+    ) -> Run:
+        """Train a run on until a call of `on_step` is true, or to its end, and keep it."""
+        run = train(stream, self.backbone, chosen, self.seed, on_step=on_step, bar=False)
         self._keep_run(run)
         return run
 
@@ -255,6 +288,8 @@ class TrainPanel(Panel):
         run = self.run
         if run is None or self.worker.is_alive() or run.record.stages_done == 0:
             raise ConpetError("Train a stage first, and press Stop before you ask.")
+        if self.changed:
+            raise ConpetError("What was trained is of other settings. Press Train, then ask.")
         return run
 
     def _lock_controls(self, locked: bool) -> None:
