@@ -107,7 +107,7 @@ def tested_tasks(R: Matrix) -> npt.NDArray[np.int64]:
     Returns:
         `(stages,)`; k after stage k where each task has test rows.
     """
-    matrix = np.asarray(R, dtype=float)
+    matrix = _matrix(R)
     counts = [np.count_nonzero(~np.isnan(row[:stage])) for stage, row in enumerate(matrix, 1)]
     return np.array(counts, dtype=np.int64)
 

@@ -210,9 +210,12 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "plots.selector_confusion": lambda things: {"run": things.run},
     "plots.selector_map": lambda things: {"points": things.points},
     "plots.stream_picture": lambda things: {"stream": things.stream},
+    "plots.run_looks": lambda things: {"runs": things.runs},
+    "plots.run_names": lambda things: {"runs": things.runs},
     "plots.titled": lambda things: {"ax": things.ax, "title": "title"},
     "metrics.is_right": lambda things: {"predictions": things.ledger},
     "metrics.accuracy_matrix": lambda things: {"predictions": things.ledger},
+    "metrics.tested_tasks": lambda things: {"R": things.matrix},
     "metrics.average_accuracy": lambda things: {"R": things.matrix},
     "metrics.whole_accuracy": lambda things: {"predictions": things.ledger},
     "metrics.forgetting": lambda things: {"R": things.matrix},
@@ -368,10 +371,10 @@ def test_label_lists_may_be_generators_arrays_and_series(things):
     [
         ({"tasks": 2.0}, r"make_stream\(tasks=2\.0\): tasks must be a whole number"),
         ({"tasks": True}, "tasks must be a whole number"),
-        ({"train": -1}, r"train=-1\): train must be a whole number of rows per label, 1 or more"),
-        ({"train": 0.6}, r"train=0\.6\): train must be .*no share"),
-        ({"test": 0}, r"test=0\): test must be a whole number of rows per label, 1 or more"),
-        ({"valid": -1}, "valid must be a whole number of 0 or more, or None"),
+        ({"train": -1}, "train=-1: train is a number of examples per label, a whole number from 1"),
+        ({"train": 0.6}, r"train=0\.6: train is a number of examples .*Shares are not taken"),
+        ({"test": 0}, "test=0: test is a number of examples per label, a whole number from 1"),
+        ({"valid": -1}, "valid=-1: valid is a number of examples per label, a whole number from 0"),
         ({"split_seed": float("nan")}, "split_seed must be a whole number"),
         ({"labels": [[1, 2], [3, 4]]}, r"labels\[0\]\[0\]=1\): .* must be a text"),
         ({"labels": [["a", ("b",)]]}, r"labels\[0\]\[1\]=\('b',\)\): .* must be a text"),
@@ -414,7 +417,7 @@ def test_one_where_a_list_is_asked_goes_into_brackets(things):
     said = refused(lambda: cp.grid([stream], backbone, [config], 3))
     assert "seeds=3): seeds must be a list of whole numbers, such as range(3)." in said
     assert "runs=[...]" in refused(lambda: cp.runs_table(things.run))
-    assert "one run or more" in refused(lambda: cp.plots.forgetting_curves(things.run))
+    assert cp.plots.forgetting_curves(things.run).lines  # one alone is a list of one
     assert "one run or more" in refused(lambda: cp.plots.forgetting_curves([]))
 
 

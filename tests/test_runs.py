@@ -411,7 +411,7 @@ def test_a_mark_is_taken_by_its_place_and_other_brackets_stay():
     relation = marked("{Oslo} is where (so [Ann] says) it rains", "relation")
     assert relation.text == "Oslo is where (so Ann says) it rains"
     assert relation.span_texts() == ("Ann", "Oslo")
-    with pytest.raises(cp.ConpetError, match=r"\[span\], once; it has \[1\], \[Oslo\]"):
+    with pytest.raises(cp.ConpetError, match=r"\[span\], once; it has '\[1\]', '\[Oslo\]'"):
         marked("see [1] for the map of [Oslo]", "typing")
 
 
@@ -471,10 +471,11 @@ def test_every_number_belongs_to_its_task_whichever_tasks_have_no_test_rows(
             then, now = (f"{wanted.loc[stage, number]:.3f}" for stage in (number, 4))
         test = len(task.test)
         assert f"| {number} | {task.labels[0]} | 6 | 3 | {test} | {then} | {now} |" in card
-    cells = cp.plots.selector_confusion(run).collections[0].get_array().reshape(4, 4)
-    assert [bool(row.mask.all()) for row in np.ma.array(cells)] == [
-        number in untested for number in (1, 2, 3, 4)
-    ]
+    if kind == "dynamic":
+        cells = cp.plots.selector_confusion(run).collections[0].get_array().reshape(4, 4)
+        assert [bool(row.mask.all()) for row in np.ma.array(cells)] == [
+            number in untested for number in (1, 2, 3, 4)
+        ]
     ticks = cp.plots.accuracy_heatmaps([run]).get_xticklabels()
     assert ["no rows" in tick.get_text() for tick in ticks] == [
         number in untested for number in (1, 2, 3, 4)

@@ -102,7 +102,7 @@ def _name_and_path(name: object, path: object) -> tuple[str, object]:
 
 @checked
 def load_corpus(
-    name: str | Path | pd.DataFrame | object,
+    name: object,
     path: str | Path | pd.DataFrame | object | None = None,
     **options: object,
 ) -> Corpus:

@@ -5,6 +5,7 @@ over the prefix cache; scores of a frozen module come out of the logit cache. Jo
 `prefix`, `backbone` and `modules`. Knows nothing of tasks or learners. Start at `Features.top`.
 """
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +28,8 @@ INFERENCE_ROWS = 64  # rows of one pass without gradients
 PREFIX_BYTES = 8 * 2**30  # limits of the caches on disk
 LOGIT_BYTES = 2**30
 WORDS_SAMPLE = 200  # rows whose words are looked up before anything is trained
-MOST_UNKNOWN = 0.5  # share of a sample's words
+MANY_UNKNOWN = 0.5  # share of a sample's words that is told
+MOST_UNKNOWN = 0.95  # and that is refused
 STORE_COUNTS = ("hits", "misses", "written", "damaged", "evicted")
 
 Rows = Sequence[int] | np.ndarray
@@ -121,7 +123,8 @@ class Features:
             rows: Numbers of examples; some of them, evenly spread, are looked at.
 
         Raises:
-            ConpetError: If most words of their texts are unknown to it, and so look alike.
+            ConpetError: If nearly all words of their texts are unknown to it, and so look alike;
+                where half of them are, a warning says so.
         """
         tokenizer = self.prompt.tokenizer
         step = max(1, len(rows) // WORDS_SAMPLE)
@@ -131,12 +134,16 @@ class Features:
         encoded = tokenizer(texts, add_special_tokens=False, split_special_tokens=True)
         tokens = [token for text in encoded["input_ids"] for token in text]
         unknown = tokens.count(tokenizer.unk_token_id) / max(1, len(tokens))
-        if unknown > MOST_UNKNOWN:
-            raise ConpetError(
-                f"{unknown:.0%} of the words of these texts are unknown to the tokenizer of "
-                f"{self.backbone.name!r}, such as in {self.examples[rows[0]].key}. Take a backbone "
-                "that was trained on texts of this language."
-            )
+        if unknown < MANY_UNKNOWN:
+            return
+        told = (
+            f"{unknown:.0%} of the words of these texts are unknown to the tokenizer of "
+            f"{self.backbone.name!r}, such as in {self.examples[rows[0]].key}. Take a backbone "
+            "that was trained on texts of this language."
+        )
+        if unknown >= MOST_UNKNOWN:
+            raise ConpetError(told)
+        warnings.warn(told, stacklevel=2)
 
     def fill(self, rows: Rows, on_group: Progress = silent) -> None:
         """Compute the prefixes of rows that the cache lacks.

@@ -125,7 +125,7 @@ def read_model(name: str) -> PreTrainedModel:
 def _read_pretrained(auto_class: Any, name: str, **settings: Any) -> Any:
     """What a class of transformers reads under a name; its errors are said in words."""
     folder = asset_folder(name, convert_gguf) if name in ASSETS else os.path.expanduser(name)
-    if Path(folder).is_dir():
+    if os.path.isdir(folder):
         _check_folder(name, Path(folder))
     logging.disable_progress_bar()
     is_on_hub = not os.path.isdir(folder)
@@ -166,10 +166,11 @@ def _check_folder(name: str, folder: Path) -> None:
 def _read_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model; transformers makes one of no words where its files are missing."""
     tokenizer: PreTrainedTokenizerBase = _read_pretrained(AutoTokenizer, name)
-    folder = Path(name).expanduser()
+    folder = os.path.expanduser(name)
     files = {*type(tokenizer).vocab_files_names.values(), "tokenizer.json"}
     reads_files = bool(type(tokenizer).vocab_files_names)
-    if folder.is_dir() and reads_files and not any((folder / file).is_file() for file in files):
+    is_there = [os.path.isfile(os.path.join(folder, file)) for file in sorted(files)]
+    if os.path.isdir(folder) and reads_files and not any(is_there):
         raise ConpetError(
             f"The backbone {name!r} has no tokenizer: its folder has none of "
             f"{', '.join(sorted(files))}. Save it beside the model: "

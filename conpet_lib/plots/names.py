@@ -5,10 +5,11 @@ by the settings in which they differ. Knows nothing of figures. Start at `run_lo
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.plots.style import PALETTE, Color, Look, looks
 
@@ -41,7 +42,8 @@ def as_runs(runs: "Iterable[Run] | Run") -> "list[Run]":
     return listed
 
 
-def run_names(runs: "Iterable[Run] | Run") -> list[str]:
+@checked
+def run_names(runs: "Sequence[Run] | Run") -> list[str]:
     """What each run is called: its learner, and how it differs from other runs of that learner.
 
     Args:
@@ -62,7 +64,8 @@ def run_names(runs: "Iterable[Run] | Run") -> list[str]:
     return _numbered(names)
 
 
-def run_looks(runs: "Iterable[Run] | Run") -> list[Look]:
+@checked
+def run_looks(runs: "Sequence[Run] | Run") -> list[Look]:
     """Name, colour and marker of each run, no two alike.
 
     Args:

@@ -123,15 +123,13 @@ def calibration(run: "Run", stage: int | None = None) -> Axes:
 def _stage_of_selector(run: "Run", stage: int | None) -> int:
     """The stage whose selector is shown; the last one done if none is asked for."""
     _check_selector(run)
-    done = run.record.stages_done
-    if stage is None:
-        return done
-    if not 2 <= stage <= done:
+    done = run.stage_of(None)
+    if stage is not None and run.stage_of(stage) < 2:
         raise ConpetError(
             f"There is no choice of a selector to show after stage {stage}: choose one from 2 "
             f"to {done}. After stage 1 there is one task only."
         )
-    return stage
+    return done if stage is None else stage
 
 
 def _check_selector(run: "Run") -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import numpy as np
 
-from conpet_lib.core.arguments import NotNegative, checked
+from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.kinds import Rule
 from conpet_lib.core.seeds import numpy_generator
@@ -21,9 +21,9 @@ from conpet_lib.streams.rows import DrawnRows, Wanted, draw_rows
 from conpet_lib.streams.sentences import sentence_of
 from conpet_lib.streams.stream import SIDES, Report, RowsOfLabels, Stream, Task
 
-RowCount = Annotated[
-    int, Rule(lambda rows: rows >= 1, "a whole number of rows per label, 1 or more, and no share")
-]
+# A number that is no whole one is told which counts it would come to.
+Count = Annotated[float, Rule(lambda count: True, "a whole number of examples per label")]
+LEAST = {"train": 1, "valid": 0, "test": 1}  # examples of a label; what is not tested has no curve
 
 # The shape of a stream as `make_stream` has it by default; `split=` brings its own.
 DEFAULT_SHAPE = {
@@ -42,9 +42,9 @@ def make_stream(
     corpus: Corpus,
     tasks: int = 8,
     labels_per_task: int = 4,
-    train: RowCount | None = 60,
-    valid: NotNegative | None = 20,
-    test: RowCount | None = 40,
+    train: Count | None = 60,
+    valid: Count | None = 20,
+    test: Count | None = 40,
     split_seed: int = 0,
     order_seed: int | None = 0,
     grouping: str = "mixed",
@@ -79,8 +79,8 @@ def make_stream(
         ConpetError: If there are too few labels or examples, or `train`, `valid` or `test` is no
             count; the message lists what there is.
     """
-    _check_counts(corpus, {"train": train, "valid": valid, "test": test})
-    wanted = {"test": test, "valid": valid, "train": train}  # the scarce sides choose first
+    # the scarce sides choose first
+    wanted = _checked_counts(corpus, {"test": test, "valid": valid, "train": train})
     label_lists: LabelLists
     if split is not None:
         shape = {"tasks": tasks, "labels_per_task": labels_per_task, **wanted}
@@ -100,17 +100,19 @@ def make_stream(
     return Stream(corpus.name, corpus.kind, corpus.examples, made, report)
 
 
-def _check_counts(corpus: Corpus, counts: Mapping[str, object]) -> None:
-    """Refuse what is no count of examples, such as shares, and say which counts those would be."""
+def _checked_counts(corpus: Corpus, counts: Mapping[str, float | None]) -> Wanted:
+    """The counts, once none is something else, such as a share, whose counts are told."""
+    checked_counts: dict[str, int | None] = {}
     for side, count in counts.items():
-        if count is None:
-            continue
-        if isinstance(count, int | np.integer) and not isinstance(count, bool) and count >= 0:
+        least = LEAST[side]
+        if count is None or (isinstance(count, int) and count >= least):
+            checked_counts[side] = count
             continue
         raise ConpetError(
-            f"{side}={count!r}: {side} is a number of examples per label, a whole number from 0, "
-            f"or None for all.{_counts_of_shares(corpus, counts)}"
+            f"{side}={count!r}: {side} is a number of examples per label, a whole number from "
+            f"{least}, or None for all.{_counts_of_shares(corpus, counts)}"
         )
+    return checked_counts
 
 
 def _counts_of_shares(corpus: Corpus, given: Mapping[str, object]) -> str:
