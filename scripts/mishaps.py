@@ -81,10 +81,10 @@ class RawFeatures(DynamicConPET):
         super().__init__(*args, **kwargs)
         backbone = self.features.backbone
 
-        def top(hidden, real, answer, adapter=None, config=None):
+        def top(hidden, real, answer, adapter=None, config=None, ids=None):
             # What `Backbone.top` does, but for the scale.
             call = _Call(real=real, hidden=hidden, answer=answer)
-            return backbone._run(call, adapter=adapter, config=config).squeeze(1).float()
+            return backbone._run(call, ids, adapter, config).squeeze(1).float()
 
         backbone.top = top
 

@@ -1,6 +1,8 @@
 """The table of methods: every learner by name, methods of one's own, and what is asked of them."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -252,7 +254,11 @@ def test_a_learner_of_a_notebooks_cell_trains_in_the_worker_processes_of_a_grid(
 
 @pytest.mark.parametrize("corpus, tokens", [("fewrel", 128), ("fewnerd", 256)])
 def test_the_papers_settings_can_be_forecast_and_gridded(corpus, tokens, tiny_models, tmp_path):
-    backbone = cp.load_backbone(tiny_models["llama"], tuned_layers="all", device="cpu")
+    folder = shutil.copytree(tiny_models["llama"], tmp_path / "llama")
+    settings = json.loads((folder / "config.json").read_text())
+    settings["max_position_embeddings"] = 256
+    (folder / "config.json").write_text(json.dumps(settings))
+    backbone = cp.load_backbone(str(folder), tuned_layers="all", device="cpu")
     config = cp.paper(cp.StaticConfig, corpus, epochs=1, batch_limit=2)
     assert config.max_tokens == tokens
     assert cp.forecast(make_stream(2), backbone, config, calibrate=False).steps > 0

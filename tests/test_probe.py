@@ -297,7 +297,7 @@ def take_another_tokenizer(folder):
         (drop_the_tokenizer, r"has no tokenizer.*save_pretrained"),
         (drop_a_layer, r"lacks 16 of its weights, such as encoder.layer.2"),
         (tear_the_config, r"could not be loaded"),
-        (make_an_adapter, r"folder of an adapter.*merge_and_unload"),
+        (make_an_adapter, r"is an adapter.*merge_and_unload"),
         (take_another_tokenizer, r"tokenizer has \d+ words, .* beyond the model's 110 embeddings"),
     ],
 )

@@ -281,7 +281,7 @@ def test_shares_and_what_else_is_no_count_are_refused_with_the_remedy(side, shar
     counts = {"train": 6, "valid": 3, "test": 3, side: share}
     with pytest.raises(cp.ConpetError) as error:
         cp.make_stream(make_corpus(4, 40), 2, 2, **counts)
-    assert f"{side}=" in str(error.value) and "whole number" in str(error.value)
+    assert f"{side}=" in str(error.value) and "number" in str(error.value)
     if 0 < float(share) < 1:
         assert f"these shares of 40 are {side}={int(float(share) * 40)}." in str(error.value)
 

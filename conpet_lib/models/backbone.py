@@ -31,9 +31,7 @@ from conpet_lib.models.adapters import (
 )
 from conpet_lib.models.answer_rows import ANSWER_ROW, AnswerRow, pick
 from conpet_lib.models.layers import checked_depth, fingerprint_of, name_of_layers, positions_of
-from conpet_lib.models.observing import Observed, Reached, observe
-
-TINY = 1e-6  # keeps the scale of a feature finite
+from conpet_lib.models.observing import Observed, Reached, observe, unit
 
 Layer = Callable[..., Tensor | tuple[Tensor, ...]]
 
@@ -248,9 +246,7 @@ class Backbone:
             call = _Call(real=real, answer=answer)
             ids = hidden
         state = self._run(call, ids, adapter, config)
-        feature = state.squeeze(1).float()
-        mean_square = feature.square().mean(-1, keepdim=True)
-        return feature * mean_square.add(TINY).rsqrt()
+        return unit(state.squeeze(1).float())
 
     def pet(
         self, kind: str, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS

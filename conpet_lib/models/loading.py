@@ -113,6 +113,8 @@ def read_model(name: str) -> PreTrainedModel:
     """
     settings = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
     model, found = _read_pretrained(AutoModel, name, **settings)
+    if getattr(model, "peft_config", None):  # of a name on the hub; of a folder it is seen before
+        raise _is_an_adapter(name)
     lacking = sorted(key for key in found["missing_keys"] if not key.startswith(NEVER_READ))
     if lacking:  # transformers draws them at random
         raise ConpetError(
@@ -132,6 +134,8 @@ def _read_pretrained(auto_class: Any, name: str, **settings: Any) -> Any:
     is_offline = is_on_hub and not _hub_answers()
     if is_offline:
         settings["local_files_only"] = True  # else it is tried again for most of a minute
+        if auto_class is AutoModel:  # which looks for an adapter first, by settings of its own
+            settings["adapter_kwargs"] = {"local_files_only": True}
     try:
         return auto_class.from_pretrained(folder, **settings)
     except Exception as error:  # of any kind: files and their readers are foreign
@@ -149,11 +153,7 @@ def _read_pretrained(auto_class: Any, name: str, **settings: Any) -> Any:
 def _check_folder(name: str, folder: Path) -> None:
     """Refuse a folder that transformers would read as something else than a whole model."""
     if (folder / "adapter_config.json").is_file():
-        raise ConpetError(
-            f"The backbone {name!r} is the folder of an adapter, not of a model. Put the adapter "
-            "into its base model first: AutoPeftModel.from_pretrained(folder).merge_and_unload()"
-            ".save_pretrained(another_folder); save the tokenizer there as well."
-        )
+        raise _is_an_adapter(name)
     for file in sorted(folder.glob("*.safetensors")):
         with file.open("rb") as opened:
             if opened.read(len(POINTER)) == POINTER:
@@ -161,6 +161,15 @@ def _check_folder(name: str, folder: Path) -> None:
                     f"The backbone {name!r}: {file.name} is a pointer of Git LFS and not the "
                     "weights. Run `git lfs pull` in the folder."
                 )
+
+
+def _is_an_adapter(name: str) -> ConpetError:
+    """What is said of an adapter in a model's place."""
+    return ConpetError(
+        f"The backbone {name!r} is an adapter and not a model. Put the adapter into its base model "
+        "first: AutoPeftModel.from_pretrained(name).merge_and_unload().save_pretrained(folder); "
+        "save the tokenizer there as well, and load the folder."
+    )
 
 
 def _read_tokenizer(name: str) -> PreTrainedTokenizerBase:

@@ -17,6 +17,7 @@ from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.seeds import torch_generator
 from conpet_lib.models.layers import positions_of
 
+TINY = 1e-6  # keeps the scale of a feature finite
 LENGTHS = (13, 9)  # tokens of the two prompts, at least
 PADDING = 5  # tokens of padding that the probe adds to them
 LONGEST_WINDOW = 256  # no prompt is made to reach over the edge of a wider attention window
@@ -152,4 +153,5 @@ def unit(state: Tensor) -> Tensor:
     Returns:
         As large.
     """
-    return state / state.square().mean(-1, keepdim=True).sqrt()
+    mean_square = state.square().mean(-1, keepdim=True)
+    return state * mean_square.add(TINY).rsqrt()
