@@ -171,6 +171,9 @@ def test_a_mixture_of_experts_trains_and_writes_what_it_learned(tiny_models, tmp
     folder = save_family("mixtral", tiny_models["llama"], tmp_path / "model", **more)
     run = cp.train(make_stream(2), load(folder), quick(), bar=False, folder=tmp_path / "run")
     assert run.finished
+    tuned = {name.split(".")[-1] for name in run.record.tuned_modules}
+    assert tuned == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert len(run.record.tuned_modules) == 2 * len(tuned)
     settings = json.loads(
         (run.export(tmp_path / "out") / "module-0/adapter_config.json").read_text()
     )

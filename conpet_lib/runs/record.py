@@ -90,6 +90,8 @@ class Record:
         environment: Versions and system; no names of people, hosts or paths.
         trained_weights: Of all modules so far, heads included.
         backbone_weights: Of the whole backbone.
+        tuned_modules: Names of the backbone's Linear modules that carry the weights of PET modules;
+            empty in a run of a version that did not list them, and where there is no PET module.
         sentences_on_two_sides: Of the stream, as `Stream.sentences_on_two_sides` counts them; None
             in a run of a version that did not count them.
     """
@@ -107,6 +109,7 @@ class Record:
     environment: dict[str, Any] = field(default_factory=dict)
     trained_weights: int = 0
     backbone_weights: int = 0
+    tuned_modules: list[str] = field(default_factory=list)
     sentences_on_two_sides: int | None = None
 
     @property

@@ -194,7 +194,16 @@ def _bring_up_to_date(
     weights = [weight for module in modules for weight in module.parameters()]
     record.trained_weights = sum(weight.numel() for weight in weights)
     record.backbone_weights = learner.features.backbone.weights
+    record.tuned_modules = _tuned_modules(modules)
     record.ledgers = {name: list(part.ledger) for name, part in learner.parts.items()}
+
+
+def _tuned_modules(modules: list[PetModule]) -> list[str]:
+    """Names of the Linear modules that carry PET modules; the usual targets may find a part."""
+    names: set[str] = set()
+    for module in modules:
+        names.update(getattr(module.config, "target_modules", ()))
+    return sorted(names)
 
 
 def write_record(folder: Path, record: Record) -> None:
