@@ -325,7 +325,7 @@ def test_a_cell_of_the_accuracy_matrix_lists_what_was_lost(panel):
         and below["y"] == beside["y"] > one["y"]
     )
     panel("matrix").get_by_title("after stage 2, task 1:").click()
-    expect(panel("matrix").get_by_text("run.forgotten(task=1, stage=2)")).to_be_visible()
+    expect(panel("matrix").get_by_text("dynamic.forgotten(task=1, stage=2)")).to_be_visible()
 
 
 def test_runs_are_chosen_and_compared_and_a_recorded_one_plays(panel):
