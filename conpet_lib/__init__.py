@@ -17,11 +17,16 @@ backbone's width), `layers`, `tasks`, `seen_labels` (all labels of stages 1..k, 
 `stages`, `seeds`.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from conpet_lib.former import FORMER, install
+
+# Threads that wait should sleep: where other programs are busy, spinning ones take ten times as
+# long. OpenMP reads this when torch is loaded; what the user has set stands.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:  # the same names for type checkers and editors, which do not run `__getattr__`
     from conpet_lib import metrics as metrics

@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import os
 import subprocess
 import sys
 from collections.abc import Container, Iterator
@@ -197,6 +198,17 @@ def test_looking_at_runs_loads_neither_torch_nor_transformers_nor_peft():
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(("chosen", "wanted"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_that_wait_sleep_unless_the_user_has_chosen(chosen, wanted):
+    code = "import conpet_lib, os; print(os.environ['OMP_WAIT_POLICY'])"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    if chosen:
+        environment["OMP_WAIT_POLICY"] = chosen
+    call = [sys.executable, "-c", code]
+    ended = subprocess.run(call, capture_output=True, text=True, check=True, env=environment)
+    assert ended.stdout.split() == [wanted]
 
 
 def test_panels_without_the_packages_of_the_pages_say_what_to_install():
