@@ -240,7 +240,7 @@ def make_module(backbone, seed: int = 0, rank: int = 4, labels: int = 2, trained
     """
     from conpet_lib.models.modules import PetModule
 
-    module = PetModule(backbone, backbone.lora(rank, 8.0), seed, "test")
+    module = PetModule(backbone, backbone.pet("lora", rank, 8.0), seed, "test")
     module.grow(list(range(labels)))
     generator = torch.Generator().manual_seed(seed)
     for name, weight in module.adapter.items():

@@ -51,7 +51,7 @@ def test_every_stage_records_seconds_memory_passes_and_operations(learned):
 
 def adapter_size(backbone, **more) -> int:
     """Weights of one adapter of rank 4."""
-    shapes = backbone.register(backbone.lora(4, 1.0, **more))
+    shapes = backbone.register(backbone.pet("lora", 4, 1.0, **more))
     return sum(shape.numel() for shape in shapes.values())
 
 

@@ -345,5 +345,12 @@ class Learner(Planned):
         Returns:
             The table that `answer_table` describes.
         """
-        logits = self.features.scores_of(rows.tolist(), self.modules[0])
-        return answer_table(self.stream, self.module_of_task, logits, known_tasks)
+        return answer_table(self.stream, self.module_of_task, self.scores_of(rows), known_tasks)
+
+    def scores_of(self, rows: Rows) -> Tensor:
+        """Scores without gradients, `(rows, seen_labels)`, on the CPU.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        return self.features.scores_of(rows.tolist(), self.modules[0])

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from conpet_lib.learners import settings
 from conpet_lib.learners.answers import answer_table, sum_by
 from conpet_lib.learners.base import Learner
+from conpet_lib.learners.exact import ExactSelector
 from conpet_lib.learners.fitting import StagePlan, Step, say_nothing
 from conpet_lib.learners.replay import Rows
 from conpet_lib.learners.selector import Selector, choose_active
@@ -24,6 +25,11 @@ from conpet_lib.models.features import Features
 from conpet_lib.models.modules import PetModule
 from conpet_lib.streams.stream import Stream, Task
 
+SELECTORS: dict[str, type[Selector] | type[ExactSelector]] = {
+    "tasks": Selector,
+    "labels": Selector,
+    "exact": ExactSelector,
+}
 FLOOR = -100.0  # the score of labels whose module is not active, as in the official code
 
 
@@ -51,7 +57,8 @@ class DynamicConPET(StaticConPET):
         tell: Callable[[Step], None] = say_nothing,
     ):
         super().__init__(stream, features, config, seed, tell)
-        self.selector = Selector(stream, features, config, seed, tell)
+        self.selector = SELECTORS[self.config.selector](stream, features, config, seed, tell)
+        self.selector.kept = self.kept  # an exact selector's sums are written with the run
         self.budget = self.config.modules or len(self.stream)
         self.means: list[Tensor] = []
 
@@ -68,9 +75,20 @@ class DynamicConPET(StaticConPET):
         Args:
             stage: The stage, from 1.
         """
-        if stage > 1 and self.budget > 1:
+        if stage >= self.selector.first_stage and self.budget > 1:
             self.selector.fit(stage)
         super().fit(stage)
+
+    def fill(self, rows: Rows, stage: int) -> None:
+        """Compute what the caches lack of some rows.
+
+        Args:
+            rows: `(rows,)` int64.
+            stage: The stage, from 1.
+        """
+        if self.selector.reads_states and self.selector.modules:
+            self.selector.fill(rows, stage)  # gives the prefix of a row as well
+        super().fill(rows, stage)
 
     def module_for(self, stage: int) -> int:
         """A new one as long as the budget lasts; then that of the most similar tasks, or in turn.
@@ -256,7 +274,7 @@ class DynamicConPET(StaticConPET):
             stage: The stage, from 1.
         """
         plans = super().plan(stage)
-        if stage == 1 or not self.selects:
+        if stage < self.selector.first_stage or not self.selects:
             return plans
         own = plans[self.name]
         if self.trains_on_own_rows:
@@ -272,6 +290,9 @@ class DynamicConfig(StaticConfig):
     learner: ClassVar[str] = "dynamic"
     learner_class: ClassVar[type[Learner]] = DynamicConPET
 
+    head: str = settings.one_of(
+        ("trained",), "Each module trains its own; see selector for the choice between them."
+    )
     active: int = settings.whole(
         1, "Modules that answer an example, chosen by the selector (the paper: 1)."
     )
@@ -282,5 +303,10 @@ class DynamicConfig(StaticConfig):
     )
     teacher_forcing: bool = True  # in training the true task's module is always active
     selector: str = settings.one_of(
-        ("tasks", "labels"), "What the selector is trained on: tasks (the paper) or labels."
+        ("tasks", "labels", "exact"),
+        "What the selector is trained on: tasks (the paper) or labels; exact: it is solved.",
     )
+    joined_layers: int = settings.whole(
+        4, "The last layers of the frozen backbone that an exact selector reads, side by side."
+    )
+    balance: bool = False  # whether labels, and not rows, weigh alike in an exact selector

@@ -34,6 +34,8 @@ class Selector(StaticConPET):
     """Static ConPET with tasks as labels; or on labels, whose sum is a task's score."""
 
     name = "selector"
+    first_stage = 2  # in stage 1 there is nothing to select
+    reads_states = False
 
     @property
     def on_labels(self) -> bool:

@@ -3,17 +3,91 @@
 Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
 """
 
+import os
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
+from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners import settings
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.exact_head import ExactHead, best_solution
+from conpet_lib.learners.fitting import Fitting
+from conpet_lib.learners.replay import Rows, spread
 from conpet_lib.streams.stream import Task
+
+HEAD_START = os.environ.get("HEAD_START", "own")
+TRAINED = "trained."  # before the names of the head's weights in `kept`
 
 
 class StaticConPET(Learner):
-    """One module whose head grows; half of each batch is replayed from all that was seen."""
+    """One module whose head grows; half of each batch is replayed from all that was seen.
+
+    With `head="exact"` the head is solved after a stage's training, over rows of all labels, under
+    the module as it then is. `kept` has the head that was trained, with which the next stage goes
+    on.
+    """
+
+    def begin(self, stage: int) -> Fitting:
+        """A stage that goes on with the head that was trained, if an exact one answers.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        for name in ("head", "bias"):
+            if TRAINED + name in self.kept and HEAD_START == "own":
+                weight = getattr(self.modules[0], name)
+                weight.data = self.kept[TRAINED + name].to(weight)
+        return super().begin(stage)
+
+    def close(self, stage: int) -> None:
+        """End a stage, and solve the head if it is to be exact.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        super().close(stage)
+        if self.config.head == "exact":
+            self.solve_head(stage)
+
+    def solve_head(self, stage: int) -> None:
+        """Put the exact head in the place of the one that was trained.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        module = self.working.module
+        rows = self.head_history(stage)
+        self.fill(rows, stage)
+        head = ExactHead(module.head.shape[1])
+        head.add(self.features.features_of(rows, module), self.targets(rows).cpu())
+        valid = self.valid_rows(stage)
+        features = self.features.features_of(valid, module)
+        solution, _ = best_solution(head, features, self.targets(valid).cpu())
+        for name, solved in (("head", solution.weight), ("bias", solution.bias)):
+            weight = getattr(module, name)
+            self.kept[TRAINED + name] = weight.detach().cpu().clone()
+            weight.data = solved.to(weight)
+
+    def head_history(self, stage: int) -> Rows:
+        """The rows on which an exact head is solved: those seen, or as many of each label.
+
+        Args:
+            stage: The stage, from 1.
+
+        Returns:
+            `(rows,)` int64, at most `head_rows` if that is a number.
+        """
+        tasks = [*self.past(stage), self.stream[stage - 1]]
+        rows = np.concatenate([task.train for task in tasks])
+        if self.config.head_rows is None:
+            return rows
+        numbers = self.stream.label_numbers(rows)
+        by_label = [rows[numbers == number] for number in np.unique(numbers)]
+        generator = numpy_generator(self.seed, self.name, "head", stage)
+        return spread(by_label, self.config.head_rows, generator)
 
     def past(self, stage: int) -> list[Task]:
         """All tasks before the stage.
@@ -47,7 +121,19 @@ class StaticConPET(Learner):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StaticConfig(LearnerConfig):
+class HistoryConfig(LearnerConfig):
+    """What learners share that read rows of earlier tasks again."""
+
+    head: str = settings.one_of(
+        ("trained", "exact"), "Exact: it is solved over the history after a stage's training."
+    )
+    head_rows: int | None = settings.whole_or_none(
+        None, "Rows on which an exact head is solved, evenly over the labels; None: all."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StaticConfig(HistoryConfig):
     """Static ConPET: one module, dynamic replay."""
 
     learner: ClassVar[str] = "static"

@@ -19,12 +19,11 @@ from peft import PeftConfig
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path
 from conpet_lib.models.adapters import (
     TARGETS,
     file_names,
-    own_linears,
+    full_names,
     pet_kind,
     put_in,
     take_out,
@@ -43,6 +42,7 @@ class _Call:
     real: Tensor  # (batch, tokens) bool
     hidden: Tensor | None = None  # states at the boundary; None: the layers from 0 on make them
     answer: Tensor | None = None  # (batch,) int64; None: the call is a prefix
+    states: list[Tensor] | None = None  # of each layer; a call that notes them runs all layers
     result: Tensor | None = None
 
 
@@ -140,6 +140,8 @@ class Backbone:
         call = self._call
         assert call is not None, "a layer runs within `_run` only"
         in_top = call.answer is not None
+        if call.states is not None:
+            return self._note(call, call.states, number, whole, hidden, *args, **kwargs)
         if in_top and number < self.boundary:
             return self._skipped(number, hidden)
         if number == self.boundary:
@@ -167,6 +169,27 @@ class Backbone:
             return self.answer_row(layer, hidden, call.answer, call.real, **kwargs)
         out = whole(hidden, *args, **kwargs)
         return pick(out[0] if isinstance(out, tuple) else out, call.answer)
+
+    def _note(
+        self,
+        call: _Call,
+        states: list[Tensor],
+        number: int,
+        whole: Layer,
+        hidden: Tensor,
+        *args: object,
+        **kwargs: object,
+    ) -> Tensor | tuple[Tensor | None, ...]:
+        """What a layer gives in a call that notes the states at the answer positions."""
+        assert call.answer is not None
+        if number == self.boundary:
+            call.hidden = hidden
+        out = whole(hidden, *args, **kwargs)
+        states.append(pick(out[0] if isinstance(out, tuple) else out, call.answer))
+        if number < self.exit_layer - 1:
+            return out
+        call.result = torch.cat(states, dim=1)
+        raise Reached
 
     def _skipped(self, number: int, hidden: Tensor) -> Tensor | tuple[Tensor | None, ...]:
         """What a layer that is not run gives: its input, in the form of its own answer."""
@@ -212,6 +235,25 @@ class Backbone:
             `(batch, tokens, hidden)`; they mean nothing where `real` is False.
         """
         return self._run(_Call(real=real.to(self.device)), ids.to(self.device))
+
+    @torch.no_grad()
+    def states(self, ids: Tensor, real: Tensor, answer: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the state at the answer position after each layer, and the prefix on the way.
+
+        Args:
+            ids: `(batch, tokens)` int64, token numbers, padded.
+            real: `(batch, tokens)` bool, False for padding.
+            answer: `(batch,)` int64, the answer positions.
+
+        Returns:
+            `(batch, exit_layer, hidden)` float32, each scaled to unit root mean square; and what
+            `prefix` gives.
+        """
+        device = self.device
+        call = _Call(real=real.to(device), answer=answer.to(device), states=[])
+        states = unit(self._run(call, ids.to(device)).float())
+        assert call.hidden is not None, "the call passes the boundary"
+        return states, call.hidden
 
     def top(
         self,
@@ -268,38 +310,7 @@ class Backbone:
         make_config = pet_kind(kind).make_config
         is_folder = user_path(self.name).is_dir()
         base = Path(self.name).name if is_folder else self.name  # no path of this machine
-        return make_config(rank, alpha, self._full_names(targets), base)
-
-    def lora(self, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS) -> PeftConfig:
-        """Make PEFT's config of a LoRA module.
-
-        Args:
-            rank: Of LoRA's matrices.
-            alpha: LoRA's scale is alpha / rank.
-            targets: As for `pet`.
-
-        Returns:
-            A new config.
-        """
-        return self.pet("lora", rank, alpha, targets)
-
-    def _full_names(self, targets: tuple[str, ...]) -> list[str]:
-        """The model's names for the Linear modules of the tuned layers that are targets."""
-        # In full: PEFT's `layers_to_transform` does not match a bare LlamaModel, whose layer names
-        # have no prefix.
-        ends = tuple(f".{target}" for target in targets)
-        names: list[str] = []
-        for number in range(self.boundary, self.exit_layer):
-            prefix = f"{self.layers_name}.{number}."
-            linears = own_linears(self.layers[number], prefix)
-            names.extend(name for name, _ in linears if name.endswith(ends))
-        if not names:
-            there = ", ".join(sorted(name for name, _ in own_linears(self.layers[-1])))
-            raise ConpetError(
-                f"No Linear module is named {', '.join(targets)}; the layers of {self.name} have: "
-                f"{there}. Say which with targets=."
-            )
-        return names
+        return make_config(rank, alpha, full_names(self, targets), base)
 
     def register(self, config: PeftConfig | None, seed: int | None = None) -> dict[str, Tensor]:
         """Put PEFT's layers for a config into the model, in place of those that are there.

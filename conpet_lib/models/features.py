@@ -27,6 +27,7 @@ from conpet_lib.models.prompts import Encoded, Prompt
 INFERENCE_ROWS = 64  # rows of one pass without gradients
 PREFIX_BYTES = 8 * 2**30  # limits of the caches on disk
 LOGIT_BYTES = 2**30
+STATE_BYTES = 2**31
 WORDS_SAMPLE = 200  # rows whose words are looked up before anything is trained
 MANY_UNKNOWN = 0.5  # share of a sample's words that is told
 MOST_UNKNOWN = 0.95  # and that is refused
@@ -52,6 +53,7 @@ class Features:
         prompt: It encodes an example.
         prefixes: The prefix cache.
         logits: The store of the logit cache.
+        states: The store of the state cache.
         passes: The part of `counts` that is counted here.
         encoded: By row, what `encode` gave.
     """
@@ -72,6 +74,7 @@ class Features:
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens, backbone.encoder)
         self.prefixes = PrefixCache(backbone, Store(folder / "prefix.sqlite", PREFIX_BYTES, keep))
         self.logits = Store(folder / "logits.sqlite", LOGIT_BYTES, keep)
+        self.states = Store(folder / "states.sqlite", STATE_BYTES, keep)
         self.passes: Counter[str] = Counter()
         self.encoded: dict[int, Encoded] = {}
 
@@ -236,6 +239,46 @@ class Features:
                 scores |= zip(group, group_scores[:, None])  # the store keeps tables: (1, labels)
             self.logits.put({key: scores[key] for key in lacking})
         return torch.cat([scores[key] for key in keys])
+
+    @torch.no_grad()
+    def joined_of(self, rows: Rows, layers: int, on_group: Progress = silent) -> Tensor:
+        """Give the states of the frozen backbone's last layers, side by side, through a cache.
+
+        One layer gives what `features_of` gives without a module.
+
+        Args:
+            rows: Numbers of examples.
+            layers: How many, counted from the exit layer down.
+            on_group: Called as `on_group(done, total)` with prompts done and prompts missing.
+
+        Returns:
+            `(rows, layers * hidden)`, on the CPU; each layer is scaled to unit root mean square.
+        """
+        prompts = {self._state_key(row, layers): self.encode(row) for row in rows}
+        states = self.states.get(list(prompts))
+        lacking = {key: prompt.tokens for key, prompt in prompts.items() if key not in states}
+        done = 0
+        for length, keys in groups(lacking):
+            tokens = [lacking[key] for key in keys]
+            ids, real = padded(tokens, length)
+            answers = torch.tensor([prompts[key].answer for key in keys])
+            self.passes["state_tokens"] += ids.numel()
+            computed, prefix = self.backbone.states(ids, real, answers)
+            self.prefixes.take(tokens, prefix, real)  # it need not be computed again
+            fresh = dict(zip(keys, computed[:, -layers:].cpu()))
+            self.states.put(fresh)
+            states |= fresh
+            done += len(fresh)
+            on_group(done, len(lacking))
+        if not len(rows):
+            return torch.zeros(0, layers * self.backbone.hidden_size)
+        return torch.stack([states[self._state_key(row, layers)].flatten() for row in rows])
+
+    def _state_key(self, row: int, layers: int) -> str:
+        """The name of a row's states: a hash of all that they depend on."""
+        prompt = self.encode(row)
+        exit_layer = self.backbone.exit_layer
+        return digest(layers, exit_layer, self.prefixes.key(prompt.tokens), prompt.answer)
 
     def _score_keys(self, rows: Rows, module: PetModule) -> list[str]:
         """The name of each row's scores: a hash of all that they depend on."""

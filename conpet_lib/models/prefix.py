@@ -156,7 +156,24 @@ class PrefixCache:
         """
         ids, real = padded(prompts, length)
         self.tokens += ids.numel()
-        states = self.backbone.prefix(ids, real).float().cpu()
+        return self._to_keep(prompts, self.backbone.prefix(ids, real), real)
+
+    def take(self, prompts: Sequence[Tokens], states: Tensor, real: Tensor) -> None:
+        """Keep states that a pass through all layers has computed on its way, if they are missing.
+
+        Args:
+            prompts: Token numbers.
+            states: `(batch, tokens, hidden)`, the states at the boundary.
+            real: `(batch, tokens)` bool, False for padding.
+        """
+        computed = dict(zip(map(self.key, prompts), self._to_keep(prompts, states, real)))
+        missing = self.store.missing(computed)
+        if missing:
+            self.store.put({key: computed[key] for key in missing})
+
+    def _to_keep(self, prompts: Sequence[Tokens], states: Tensor, real: Tensor) -> list[Tensor]:
+        """The states of each prompt as they are kept; refused if they are infinite or undefined."""
+        states = states.float().cpu()
         if not states[real].isfinite().all():
             raise ConpetError(
                 f"The backbone {self.backbone.name!r} gives infinite or undefined hidden states at "

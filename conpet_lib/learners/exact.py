@@ -1,0 +1,261 @@
+"""Exact: learners whose head is solved and not trained, on features of the backbone as it is.
+
+A stage costs one pass over the new rows, takes no step, and reads no row of an earlier task. Start
+at `Ridge`.
+
+Source: Zhuang et al. 2022 (ACIL); McDonnell et al. 2023 (RanPAC).
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from conpet_lib.core.seeds import numpy_generator, torch_generator
+from conpet_lib.learners import settings
+from conpet_lib.learners.answers import sum_by
+from conpet_lib.learners.base import Learner
+from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.exact_head import ExactHead, best_solution
+from conpet_lib.learners.fitting import Fitting, Step
+from conpet_lib.learners.replay import Rows
+from conpet_lib.models.modules import PetModule
+
+
+class Ridge(Learner):
+    """Ridge regression of one-hot labels on the frozen backbone's last layers, side by side.
+
+    `kept` has the head's sums, and the features of a few validation rows, on which the strength and
+    the temperature are chosen after each stage: at most `valid_examples`, evenly over the labels.
+    """
+
+    def features_for(self, rows: Rows) -> Tensor:
+        """What the head reads, `(rows, width)`.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        return self.features.joined_of(rows.tolist(), self.config.joined_layers)
+
+    def width(self) -> int:
+        """Numbers of a feature that the head reads."""
+        hidden: int = self.features.backbone.hidden_size
+        return hidden * int(self.config.joined_layers)
+
+    def new_module(self, number: int) -> PetModule:
+        """A head alone.
+
+        Args:
+            number: Its place in `modules`.
+        """
+        backbone = self.features.backbone
+        return PetModule(backbone, None, self.seed, self.name, number, width=self.width())
+
+    def begin(self, stage: int) -> Fitting:
+        """A stage whose head is solved: the new rows are seen, and that is all.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        fitting = super().begin(stage)
+        task = self.stream[stage - 1]
+        head = self._kept_head()
+        balance = bool(self.config.balance)
+        head.add(self._told(task.train, stage), self._labels(task.train), balance)
+        self.kept["gram"] = head.gram
+        self.kept["targets"] = head.targets
+        self._told(task.valid, stage)
+        self._keep_valid(task.valid)
+        features, labels = self._valid()
+        last = int(self.kept.get("strength", torch.tensor(-2)))
+        solution, strength = best_solution(head, features, labels, last)
+        self.kept["strength"] = torch.tensor(strength)
+        module = fitting.module
+        module.head.data = solution.weight.to(module.head)
+        module.bias.data = solution.bias.to(module.bias)
+        return fitting
+
+    def _told(self, rows: Rows, stage: int) -> Tensor:
+        """Features of rows, while it is told how many are done."""
+
+        def on_group(done: int, total: int) -> None:
+            self.tell(Step(stage, len(self.stream), "prefix", done, total))
+
+        self.features.joined_of(rows.tolist(), self.config.joined_layers, on_group)
+        return self.features_for(rows)
+
+    def _labels(self, rows: Rows) -> Tensor:
+        """The right columns of rows, on the CPU."""
+        return self.targets(rows).cpu()
+
+    def _kept_head(self) -> ExactHead:
+        """The head as the last stage left it."""
+        head = ExactHead(self.width())
+        head.gram = self.kept.get("gram", head.gram)
+        head.targets = self.kept.get("targets", head.targets)
+        return head
+
+    def _valid(self) -> tuple[Tensor, Tensor]:
+        """Features and labels of the validation rows that are kept."""
+        none = torch.zeros(0, self.width()), torch.zeros(0, dtype=torch.int64)
+        return self.kept.get("valid_features", none[0]), self.kept.get("valid_labels", none[1])
+
+    def _keep_valid(self, rows: Rows) -> None:
+        """Keep features of a task's validation rows, and fewer of each earlier label."""
+        drawn = numpy_generator(self.seed, self.name, "validation", len(self.module_of_task))
+        rows = drawn.permutation(rows)
+        features, labels = self._valid()
+        features = torch.cat([features, self.features_for(rows)])
+        labels = torch.cat([labels, self._labels(rows)])
+        per_label = max(1, int(self.config.valid_examples) // max(1, len(labels.unique())))
+        places = [(labels == label).nonzero()[:per_label, 0] for label in labels.unique()]
+        stay = torch.cat([labels[:0], *places])
+        self.kept["valid_features"] = features[stay]
+        self.kept["valid_labels"] = labels[stay]
+
+    def valid_rows(self, stage: int) -> Rows:
+        """None: there are no epochs to choose from.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        return self.stream[stage - 1].valid[:0]
+
+    def batches(self, stage: int, epoch: int) -> list[Rows]:
+        """One batch without a row: no step is taken.
+
+        Args:
+            stage: The stage, from 1.
+            epoch: The epoch, from 0.
+        """
+        return [self.stream[stage - 1].train[:0]]
+
+    def score(self, rows: Rows, stage: int) -> tuple[float, float]:
+        """(accuracy, minus cross entropy) on the validation rows that are kept.
+
+        Args:
+            rows: Not used: they are kept as features.
+            stage: The stage, from 1.
+        """
+        features, labels = self._valid()
+        if not len(labels):
+            return 0.0, 0.0
+        scores = self._scores(features)
+        accuracy = (scores.argmax(1) == labels).float().mean().item()
+        return accuracy, -nn.functional.cross_entropy(scores, labels).item()
+
+    def fill(self, rows: Rows, stage: int) -> None:
+        """Compute what the state cache lacks of some rows.
+
+        Args:
+            rows: `(rows,)` int64.
+            stage: The stage, from 1.
+        """
+        self._told(rows, stage)
+
+    def scores_of(self, rows: Rows) -> Tensor:
+        """Scores, `(rows, seen_labels)`, on the CPU.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        return self._scores(self.features_for(rows))
+
+    @torch.no_grad()
+    def _scores(self, features: Tensor) -> Tensor:
+        """Scores of features."""
+        module = self.modules[0]
+        return module.scores(features.to(module.head)).float().cpu()
+
+    # --- what a run will cost ---------------------------------------------------------------------
+
+    def adapter_size(self) -> int:
+        """No weight beside the head."""
+        return 0
+
+    def trained_parameters(self) -> int:
+        """Weights of the head."""
+        return self.head_rows() * (self.width() + 1)
+
+    def batches_per_epoch(self, stage: int) -> int:
+        """No batch is trained on.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        return 0
+
+    def extra_passes(self, stage: int, steps: int) -> int:
+        """One pass over the new rows.
+
+        Args:
+            stage: The stage, from 1.
+            steps: Its optimiser steps.
+        """
+        return len(self.stream[stage - 1].train)
+
+
+class RanPAC(Ridge):
+    """The same on a random projection of the features, cut off at zero.
+
+    Source: McDonnell et al. 2023, equation 5.
+    """
+
+    def width(self) -> int:
+        """Numbers of a projected feature."""
+        return int(self.config.projection)
+
+    def features_for(self, rows: Rows) -> Tensor:
+        """Projected features, `(rows, projection)`, none below zero.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        features = super().features_for(rows)
+        size = (features.shape[1], self.width())
+        generator = torch_generator(self.seed, self.name, "projection")
+        projection = torch.randn(size, generator=generator) / features.shape[1] ** 0.5
+        return (features @ projection).relu()
+
+
+class ExactSelector(Ridge):
+    """The selector of Dynamic ConPET as an exact head: a task's score is that of its labels."""
+
+    name = "selector"
+    on_labels = True
+    first_stage = 1
+    reads_states = True
+
+    def task_scores(self, rows: Rows) -> Tensor:
+        """`(rows, tasks)` probabilities of the tasks seen.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        likely = self.scores_of(rows).softmax(1)
+        return sum_by(likely, self.stream.task_of_label[: likely.shape[1]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RidgeConfig(LearnerConfig):
+    """An exact head on the frozen backbone's last layers."""
+
+    learner: ClassVar[str] = "ridge"
+    learner_class: ClassVar[type[Learner]] = Ridge
+
+    tunes: str = settings.one_of(("module",), "A head alone: no layer is tuned.")
+    joined_layers: int = settings.whole(
+        4, "The last layers of the frozen backbone that the head reads, side by side."
+    )
+    balance: bool = False  # whether labels weigh alike, and not rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class RanPACConfig(RidgeConfig):
+    """An exact head on a random projection of the frozen backbone's last layers."""
+
+    learner: ClassVar[str] = "ranpac"
+    learner_class: ClassVar[type[Learner]] = RanPAC
+
+    projection: int = settings.whole(2000, "Numbers of a projected feature.")
