@@ -267,6 +267,42 @@ def error_split(predictions: pd.DataFrame) -> pd.DataFrame:
     return all_fates.reindex(_stages(predictions))
 
 
+def forgetting_split(predictions: pd.DataFrame, recovered: pd.Series | None = None) -> pd.DataFrame:
+    """What became of the test rows that were right at some stage and are wrong after a later one.
+
+    A lost row is the first of these that holds: `misrouted`, the module of its task was not active;
+    `outvoted`, it is right among the labels of its own task, but a label of another task scores
+    higher; `confused`, the features still tell it apart, but the head does not; `gone`, not even
+    that. Without `recovered` the last two are one column, `wrong within its task`.
+
+    Args:
+        predictions: The ledger; uses `stage`, `key`, `task`, `label`, `predicted`, `within_task`
+            and `true_module_active`.
+        recovered: For each row of the ledger, whether an exact head on the features of the modules
+            as they are after its stage gives the right label within the true task.
+
+    Returns:
+        A row per stage and task seen, in the index: parts of the task's test rows, `lost` first,
+        then what it is the sum of.
+    """
+    names = ("stage", "key", "task", "within_task", "true_module_active")
+    ledger = _columns(predictions, *names)
+    right = is_right(ledger)
+    in_order = ledger.assign(right=right).sort_values("stage", kind="stable")
+    once = in_order.groupby(["task", "key"])["right"].cummax().reindex(ledger.index)
+    lost = once & ~right
+    misrouted = lost & ~ledger["true_module_active"]
+    outvoted = lost & ~misrouted & is_right(ledger, "within_task")
+    rest = lost & ~misrouted & ~outvoted
+    parts = {"lost": lost, "outvoted": outvoted, "misrouted": misrouted}
+    if recovered is None:
+        parts["wrong within its task"] = rest
+    else:
+        parts |= {"confused": rest & recovered, "gone": rest & ~recovered}
+    shares = pd.DataFrame(parts).groupby([ledger["stage"], ledger["task"]])
+    return shares.mean()
+
+
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     """How often the chosen task is right, beside how sure the selector was.
 

@@ -65,7 +65,6 @@ class LearnerConfig(metaclass=_ByOldSpelling):
 
     learner: ClassVar[str]
     learner_class: ClassVar[type["Learner"]]
-    head: ClassVar[str] = "trained"  # a setting of those that read rows of earlier tasks again
 
     tunes: str = settings.one_of(
         ("module", "all"), "A PET module, or every weight of the backbone."

@@ -36,12 +36,17 @@ class Ridge(Learner):
         Args:
             rows: `(rows,)` int64.
         """
-        return self.features.joined_of(rows.tolist(), self.config.joined_layers)
+        return self.features.joined_of(rows.tolist(), self.layers())
+
+    def layers(self) -> int:
+        """How many layers are read: no more than run."""
+        backbone = self.features.backbone
+        return min(int(self.config.joined_layers), backbone.exit_layer)
 
     def width(self) -> int:
         """Numbers of a feature that the head reads."""
         hidden: int = self.features.backbone.hidden_size
-        return hidden * int(self.config.joined_layers)
+        return hidden * self.layers()
 
     def new_module(self, number: int) -> PetModule:
         """A head alone.
@@ -66,7 +71,7 @@ class Ridge(Learner):
         self.kept["gram"] = head.gram
         self.kept["targets"] = head.targets
         self._told(task.valid, stage)
-        self._keep_valid(task.valid)
+        self._keep_valid(task.valid, stage)
         features, labels = self._valid()
         last = int(self.kept.get("strength", torch.tensor(-2)))
         solution, strength = best_solution(head, features, labels, last)
@@ -82,7 +87,7 @@ class Ridge(Learner):
         def on_group(done: int, total: int) -> None:
             self.tell(Step(stage, len(self.stream), "prefix", done, total))
 
-        self.features.joined_of(rows.tolist(), self.config.joined_layers, on_group)
+        self.features.joined_of(rows.tolist(), self.layers(), on_group)
         return self.features_for(rows)
 
     def _labels(self, rows: Rows) -> Tensor:
@@ -101,15 +106,16 @@ class Ridge(Learner):
         none = torch.zeros(0, self.width()), torch.zeros(0, dtype=torch.int64)
         return self.kept.get("valid_features", none[0]), self.kept.get("valid_labels", none[1])
 
-    def _keep_valid(self, rows: Rows) -> None:
+    def _keep_valid(self, rows: Rows, stage: int) -> None:
         """Keep features of a task's validation rows, and fewer of each earlier label."""
-        drawn = numpy_generator(self.seed, self.name, "validation", len(self.module_of_task))
+        drawn = numpy_generator(self.seed, self.name, "validation", stage)
         rows = drawn.permutation(rows)
         features, labels = self._valid()
         features = torch.cat([features, self.features_for(rows)])
         labels = torch.cat([labels, self._labels(rows)])
-        per_label = max(1, int(self.config.valid_examples) // max(1, len(labels.unique())))
-        places = [(labels == label).nonzero()[:per_label, 0] for label in labels.unique()]
+        seen = sorted(set(labels.tolist()))
+        per_label = max(1, int(self.config.valid_examples) // max(1, len(seen)))
+        places = [(labels == label).nonzero()[:per_label, 0] for label in seen]
         stay = torch.cat([labels[:0], *places])
         self.kept["valid_features"] = features[stay]
         self.kept["valid_labels"] = labels[stay]
@@ -216,7 +222,8 @@ class RanPAC(Ridge):
         size = (features.shape[1], self.width())
         generator = torch_generator(self.seed, self.name, "projection")
         projection = torch.randn(size, generator=generator) / features.shape[1] ** 0.5
-        return (features @ projection).relu()
+        projected: Tensor = features @ projection
+        return projected.relu()
 
 
 class ExactSelector(Ridge):

@@ -37,7 +37,7 @@ class StaticConPET(Learner):
             stage: The stage, from 1.
         """
         for name in ("head", "bias"):
-            if TRAINED + name in self.kept and HEAD_START == "own":
+            if self.modules and TRAINED + name in self.kept and HEAD_START == "own":
                 weight = getattr(self.modules[0], name)
                 weight.data = self.kept[TRAINED + name].to(weight)
         return super().begin(stage)
@@ -49,7 +49,7 @@ class StaticConPET(Learner):
             stage: The stage, from 1.
         """
         super().close(stage)
-        if self.config.head == "exact":
+        if isinstance(self.config, HistoryConfig) and self.config.head == "exact":
             self.solve_head(stage)
 
     def solve_head(self, stage: int) -> None:

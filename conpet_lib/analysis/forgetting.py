@@ -1,0 +1,82 @@
+"""Forgetting taken apart: is what was lost outvoted, misrouted, confused or gone?
+
+In: a run and its stream. Out: a table. Start at `forgetting_split`.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from conpet_lib import metrics
+from conpet_lib.core.arguments import checked
+from conpet_lib.core.errors import ConpetError
+from conpet_lib.learners.base import Learner
+from conpet_lib.learners.exact_head import ExactHead, best_solution
+from conpet_lib.learners.replay import Rows
+from conpet_lib.runs.run import Run
+from conpet_lib.streams.stream import Stream
+
+
+@checked
+def forgetting_split(run: Run, stream: Stream) -> pd.DataFrame:
+    """What became of the rows that were right once and are wrong after the last stage.
+
+    The features of each task's module, as it is after the last stage, are given to an exact head
+    over the training rows of all tasks of that module. A lost row that is wrong within its own
+    task is `confused` if this head gets it right there, and `gone` if it does not.
+
+    Args:
+        run: Any run.
+        stream: What it was trained on.
+
+    Returns:
+        A row per task: parts of its test rows, as `metrics.forgetting_split` gives them.
+
+    Raises:
+        ConpetError: If it is another stream.
+    """
+    if run.record.stream.fingerprint != stream.fingerprint:
+        raise ConpetError(
+            f"{run.folder} was trained on another stream. Give the one that `train` was given."
+        )
+    learner = run.reading(stream.examples)
+    ledger = run.predictions
+    last = ledger["stage"] == run.record.stages_done
+    recovered = pd.Series(False, ledger.index)
+    keys = {stream.examples[row].key: row for task in stream for row in task.test}
+    rows = np.array([keys[key] for key in ledger.loc[last, "key"]], dtype=np.int64)
+    recovered[last] = _recovered(learner, stream, rows)
+    split = metrics.forgetting_split(ledger, recovered)
+    return split.loc[run.record.stages_done]
+
+
+def _recovered(learner: Learner, stream: Stream, rows: Rows) -> np.ndarray:
+    """Whether an exact head under the module of a row's task is right within that task."""
+    task_of_row = stream.task_of_label[stream.label_numbers(rows)]
+    module_of_row = np.array(learner.module_of_task)[task_of_row]
+    result = np.zeros(len(rows), dtype=bool)
+    for number in np.unique(module_of_row):
+        mine = np.flatnonzero(module_of_row == number)
+        scores = _exact_scores(learner, stream, int(number), rows[mine])
+        other_task = torch.from_numpy(stream.task_of_label[None] != task_of_row[mine][:, None])
+        scores = scores.masked_fill(other_task[:, : scores.shape[1]], -torch.inf)
+        result[mine] = scores.argmax(1).numpy() == stream.label_numbers(rows[mine])
+    return result
+
+
+def _exact_scores(learner: Learner, stream: Stream, number: int, rows: Rows) -> Tensor:
+    """`(rows, seen_labels)`: an exact head on the features under a module of all its tasks."""
+    features = learner.features
+    module = learner.modules[number]
+    tasks = [task for task, owner in zip(stream, learner.module_of_task) if owner == number]
+    train = np.concatenate([task.train for task in tasks])
+    valid = np.concatenate([task.valid for task in tasks])
+    head = ExactHead(features.backbone.hidden_size)
+    labels = {
+        name: torch.from_numpy(stream.label_numbers(part))
+        for name, part in (("train", train), ("valid", valid))
+    }
+    head.add(features.features_of(train, module), labels["train"])
+    solution, _ = best_solution(head, features.features_of(valid, module), labels["valid"])
+    return solution.scores(features.features_of(rows, module))
