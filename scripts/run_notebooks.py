@@ -31,7 +31,7 @@ NEEDED_MINUTES = re.compile(r"needs\*\*: (\d+\.\d) minutes")
 # A row of the map on page 00: the page's number, what it is about, its minutes.
 ROW = re.compile(r"^(\| (\d\d) [^|]+\|[^|]+\|) [\d.]+ \|$", re.MULTILINE)
 # A line of a bar: the first word of what it is of, if there is one, percents, drawing and times.
-BAR_LINE = re.compile(r"^(?:(\w+) .*)?\s*\d+%\|.*\[.*\]$")
+BAR_LINE = re.compile(r"^(?:(\S+) .*)?\s*\d+%\|.*\[.*\]$")
 HIDDEN = "no-output"  # tag of cells that show corpus text: not kept
 # A view of a widget without the widget's state breaks a page on code hosts.
 WIDGET = "application/vnd.jupyter.widget-view+json"

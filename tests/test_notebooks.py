@@ -149,10 +149,12 @@ def test_only_the_last_state_of_each_bar_is_kept():
         "dynamic 8/8 prefix:       100%|##########| [02:05<00:00]",
         "0%|          | [00:00<?]",
         "static 8/8 module:        100%|##########| [00:47<00:00]",
+        "runs: 0 of 4 were there:  25%|##5       | 1/4 [01:57<05:52, 117.45s/it]",
+        "runs: 0 of 4 were there: 100%|##########| 4/4 [03:47<00:00, 56.89s/it]",
         "12% of the rows | [of two tasks] are here",
     ]
     text = "\n".join(states)
-    assert ended_bars(text).splitlines() == [states[0], states[3], states[5], states[6]]
+    assert ended_bars(text).splitlines() == [states[number] for number in (0, 3, 5, 7, 8)]
     assert ended_bars("") == ""
 
 
