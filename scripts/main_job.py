@@ -124,7 +124,8 @@ def report(runs: list[cp.runs.Run], folder: Path) -> None:
 
 def summary_table(runs: list[cp.runs.Run]) -> pd.DataFrame:
     """The numbers of each run as text, one column per run; "-" where a run has none."""
-    numbers = pd.DataFrame({cp.plots.looks(run).name: run.summary() for run in runs})
+    numbers = pd.DataFrame([run.summary() for run in runs]).T
+    numbers.columns = pd.Index([cp.plots.looks(run).name for run in runs])
     rows = numbers.loc[list(FORMS)]
     texts = rows.apply(lambda row: row.map(FORMS[row.name], na_action="ignore"), axis=1)
     return texts.fillna("-")

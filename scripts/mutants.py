@@ -48,9 +48,12 @@ streams/authors    conpet_split
 streams/drawing    tasks conpet_split
 streams/labels     tasks
 streams/rows       tasks
+streams/sentences  sentences
 streams/stream     tasks
 models/features    features
+models/observing   probe
 models/prefix      features
+models/probe       probe
 models/prompts     prompts
 learners/answers   answers costs learners dynamic
 learners/base      costs learners dynamic

@@ -30,6 +30,8 @@ NEEDS = re.compile(r"\*\*What it needs\*\*.*")
 NEEDED_MINUTES = re.compile(r"needs\*\*: (\d+\.\d) minutes")
 # A row of the map on page 00: the page's number, what it is about, its minutes.
 ROW = re.compile(r"^(\| (\d\d) [^|]+\|[^|]+\|) [\d.]+ \|$", re.MULTILINE)
+# A line of a bar: the first word of what it is of, if there is one, percents, drawing and times.
+BAR_LINE = re.compile(r"^(?:(\S+) .*)?\s*\d+%\|.*\[.*\]$")
 HIDDEN = "no-output"  # tag of cells that show corpus text: not kept
 # A view of a widget without the widget's state breaks a page on code hosts.
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -140,12 +142,25 @@ def tidy_output(output: NotebookNode, names: dict[str, str]) -> None:
     """Do the same for one output of a cell."""
     if output.output_type == "stream":
         output.name = "stdout"  # a progress bar is no error
+        output.text = ended_bars(output.text)
     output.get("data", {}).pop(WIDGET, None)
     texts = output.get("data", output)  # a stream has its text beside its type
     for kind in texts:
         if kind.startswith("text"):
             for path, name in names.items():
                 texts[kind] = texts[kind].replace(path, name)
+
+
+def ended_bars(text: str) -> str:
+    """A text in which only the last state of each bar is left."""
+    left: list[str] = []
+    for line in text.splitlines(keepends=True):
+        bar = BAR_LINE.match(line.rstrip())
+        before = BAR_LINE.match(left[-1].rstrip()) if left else None
+        if bar and before and before[1] in (None, bar[1]):
+            left.pop()
+        left.append(line)
+    return "".join(left)
 
 
 def needed(folder: Path = FOLDER) -> dict[str, str]:

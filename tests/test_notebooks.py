@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from run_notebooks import FOLDER, HIDDEN, ROW, WIDGET, execute, needed, tidy, write_map
+from run_notebooks import FOLDER, HIDDEN, ROW, WIDGET, ended_bars, execute, needed, tidy, write_map
 
 PAGES = sorted(FOLDER.glob("*.ipynb"))
 SAME = "same-output"  # tag of cells whose outputs every run must repeat
@@ -139,6 +139,23 @@ def test_tidy_drops_views_timings_paths_and_hidden_outputs(tmp_path):
         and page.cells[0].outputs[1].name == "stdout"
     )
     assert page.cells[1].outputs == []
+
+
+def test_only_the_last_state_of_each_bar_is_kept():
+    states = [
+        "task modules: 0-stage-1",
+        "0%|          | [00:00<?]",
+        "dynamic 5/8 prefix:        50%|#####     | [01:00<01:00]",
+        "dynamic 8/8 prefix:       100%|##########| [02:05<00:00]",
+        "0%|          | [00:00<?]",
+        "static 8/8 module:        100%|##########| [00:47<00:00]",
+        "runs: 0 of 4 were there:  25%|##5       | 1/4 [01:57<05:52, 117.45s/it]",
+        "runs: 0 of 4 were there: 100%|##########| 4/4 [03:47<00:00, 56.89s/it]",
+        "12% of the rows | [of two tasks] are here",
+    ]
+    text = "\n".join(states)
+    assert ended_bars(text).splitlines() == [states[number] for number in (0, 3, 5, 7, 8)]
+    assert ended_bars("") == ""
 
 
 def test_every_page_has_outputs_that_must_not_change_or_shows_what_is_recorded():

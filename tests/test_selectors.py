@@ -1,8 +1,10 @@
 """Ways to choose: what the run itself answered, bounds, and a map, on a tiny backbone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from conftest import make_stream
+from conftest import make_stream, quick
 
 import conpet_lib as cp
 from conpet_lib import metrics
@@ -71,3 +73,13 @@ def test_another_stream_and_a_run_without_a_selector_are_refused(learned, learna
         inspect(learned["dynamic"], make_stream(2))
     with pytest.raises(cp.ConpetError, match="no selector"):
         inspect(learned["static"], learnable)
+
+
+@pytest.mark.parametrize("inspect", [cp.compare_selectors, cp.selector_points])
+def test_a_stream_without_test_rows_is_refused_in_words(inspect, bert, tmp_path):
+    stream = make_stream(2)
+    untested = tuple(replace(task, test=task.test[:0]) for task in stream)
+    stream = replace(stream, tasks=untested)
+    run = cp.train(stream, bert, quick("dynamic"), folder=tmp_path / "run", bar=False)
+    with pytest.raises(cp.ConpetError, match="no test rows"):
+        inspect(run, stream)

@@ -41,7 +41,7 @@ def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
         stream: What it was trained on.
 
     Raises:
-        ConpetError: If it is another stream, or the run has no selector.
+        ConpetError: If it is another stream, the run has no selector, or there are no test rows.
     """
     if run.record.stream.fingerprint != stream.fingerprint:
         raise ConpetError(
@@ -54,6 +54,8 @@ def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
     learner = run.reading(stream.examples)
     assert isinstance(learner, DynamicConPET)
     rows = np.concatenate([task.test for task in stream[: run.record.stages_done]])
+    if not len(rows):
+        raise ConpetError("The tasks of this stream have no test rows: make it with test=1 or more.")
     return learner, rows
 
 
