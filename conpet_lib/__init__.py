@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib.analysis.comparing import compare as compare
     from conpet_lib.analysis.comparing import compare_costs as compare_costs
     from conpet_lib.analysis.forecast import forecast as forecast
+    from conpet_lib.analysis.forgetting import forgetting_split as forgetting_split
     from conpet_lib.analysis.grid import grid as grid
     from conpet_lib.analysis.selectors import compare_selectors as compare_selectors
     from conpet_lib.analysis.selectors import selector_points as selector_points
@@ -134,6 +135,7 @@ _RUNS = {
     "load_run": "runs.run",
 }
 _ANALYSIS = {
+    "forgetting_split": "analysis.forgetting",
     "grid": "analysis.grid",
     "runs_table": "analysis.tables",
     "compare": "analysis.comparing",

@@ -27,14 +27,7 @@ from torch import Tensor, nn
 
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners.answers import answer_table
-from conpet_lib.learners.fitting import (
-    Fitting,
-    Step,
-    checked_loss,
-    optimiser_of,
-    say_nothing,
-    trainable,
-)
+from conpet_lib.learners.fitting import Fitting, Step, checked_loss, optimiser_of, say_nothing
 from conpet_lib.learners.planning import Planned
 from conpet_lib.learners.replay import Rows, dynamic_replay, validation_rows
 from conpet_lib.models.features import INFERENCE_ROWS, Features
@@ -247,8 +240,7 @@ class Learner(Planned):
             stage: The stage, from 1.
         """
         active = self.prepare(rows, stage)
-        self.working.active.update(zip(rows.tolist(), active))
-        return trainable(rows, active, self.module_of_task[-1])
+        return self.working.take_in(rows, active, self.module_of_task[-1])
 
     def prepare(self, rows: Rows, stage: int) -> Tensor:
         """Which modules are active for each row of a stage, all: there is one. May fill caches.

@@ -3,7 +3,6 @@
 Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
 """
 
-import os
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,7 +17,6 @@ from conpet_lib.learners.fitting import Fitting
 from conpet_lib.learners.replay import Rows, spread
 from conpet_lib.streams.stream import Task
 
-HEAD_START = os.environ.get("HEAD_START", "own")
 TRAINED = "trained."  # before the names of the head's weights in `kept`
 
 
@@ -37,7 +35,7 @@ class StaticConPET(Learner):
             stage: The stage, from 1.
         """
         for name in ("head", "bias"):
-            if self.modules and TRAINED + name in self.kept and HEAD_START == "own":
+            if self.modules and TRAINED + name in self.kept:
                 weight = getattr(self.modules[0], name)
                 weight.data = self.kept[TRAINED + name].to(weight)
         return super().begin(stage)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftConfig
@@ -141,7 +142,7 @@ class Backbone:
         assert call is not None, "a layer runs within `_run` only"
         in_top = call.answer is not None
         if call.states is not None:
-            return self._note(call, call.states, number, whole, hidden, *args, **kwargs)
+            return self._note(number, whole, hidden, *args, **kwargs)
         if in_top and number < self.boundary:
             return self._skipped(number, hidden)
         if number == self.boundary:
@@ -170,25 +171,17 @@ class Backbone:
         out = whole(hidden, *args, **kwargs)
         return pick(out[0] if isinstance(out, tuple) else out, call.answer)
 
-    def _note(
-        self,
-        call: _Call,
-        states: list[Tensor],
-        number: int,
-        whole: Layer,
-        hidden: Tensor,
-        *args: object,
-        **kwargs: object,
-    ) -> Tensor | tuple[Tensor | None, ...]:
+    def _note(self, number: int, whole: Layer, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
         """What a layer gives in a call that notes the states at the answer positions."""
-        assert call.answer is not None
+        call = self._call
+        assert call is not None and call.answer is not None and call.states is not None
         if number == self.boundary:
             call.hidden = hidden
         out = whole(hidden, *args, **kwargs)
-        states.append(pick(out[0] if isinstance(out, tuple) else out, call.answer))
+        call.states.append(pick(out[0] if isinstance(out, tuple) else out, call.answer))
         if number < self.exit_layer - 1:
             return out
-        call.result = torch.cat(states, dim=1)
+        call.result = torch.cat(call.states, dim=1)
         raise Reached
 
     def _skipped(self, number: int, hidden: Tensor) -> Tensor | tuple[Tensor | None, ...]:
