@@ -179,6 +179,7 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "compare_costs": lambda things: {"one": things.runs[0], "other": things.runs[1]},
     "forecast": lambda things: {**streaming(things), "calibrate": False},
     "compare_selectors": lambda things: {"run": things.run, "stream": things.stream},
+    "forgetting_split": lambda things: {"run": things.run, "stream": things.stream},
     "selector_points": lambda things: {"run": things.run, "stream": things.stream},
     "Run.predict": lambda things: {"self": things.run, "texts": [TEXT]},
     "Run.forgotten": lambda things: {"self": things.run, "task": 1},
@@ -189,6 +190,7 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "plots.ablation": lambda things: {"table": things.table, "by": "learner"},
     "plots.average_curves": lambda things: {"runs": things.runs},
     "plots.forgetting_curves": lambda things: {"runs": things.runs},
+    "plots.forgetting_causes": lambda things: {"runs": things.runs},
     "plots.accuracy_heatmaps": lambda things: {"runs": things.runs},
     "plots.frontier": lambda things: {"runs": things.runs},
     "plots.axes": lambda things: {},
@@ -223,6 +225,7 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "metrics.intransigence": lambda things: {"R": things.matrix, "joint": things.matrix},
     "metrics.selector_accuracy": lambda things: {"predictions": things.ledger},
     "metrics.oracle_accuracy": lambda things: {"predictions": things.ledger},
+    "metrics.forgetting_split": lambda things: {"predictions": things.ledger},
     "metrics.error_split": lambda things: {"predictions": things.ledger},
     "metrics.calibration": lambda things: {"predictions": things.ledger},
 }

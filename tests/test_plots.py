@@ -24,6 +24,10 @@ FIGURES = {  # what is drawn -> (how, words that an axis, colour bar or caption 
         lambda runs, _: plots.forgetting_curves(list(runs.values())),
         "accuracy (%)",
     ),
+    "forgetting_causes": (
+        lambda runs, _: plots.forgetting_causes(list(runs.values())),
+        "test rows lost (%)",
+    ),
     "accuracy_heatmaps": (
         lambda runs, _: plots.accuracy_heatmaps(list(runs.values())),
         "accuracy (%)",

@@ -5,6 +5,7 @@ themselves. May import the rooms before it (`metrics`, `streams`, `learners`, `r
 nothing. No figure uses pyplot or its global state, so widgets may draw from a thread.
 
     curves      accuracy against the stage
+    forgetting  why what was lost was lost
     matrices    the accuracy matrix as a heat map
     selector    how good the selector of Dynamic ConPET is
     comparing   several runs beside each other
@@ -20,6 +21,7 @@ from matplotlib.axes import Axes
 
 from conpet_lib.plots.comparing import ablation, frontier, lost_labels, paired
 from conpet_lib.plots.curves import average_curves, forgetting_curves
+from conpet_lib.plots.forgetting import forgetting_causes
 from conpet_lib.plots.matrices import accuracy_heatmaps, heatmap
 from conpet_lib.plots.names import run_looks, run_names
 from conpet_lib.plots.selector import calibration, selector_bound, selector_confusion, selector_map
@@ -35,6 +37,7 @@ __all__ = [
     "axes",
     "calibration",
     "class_counts",
+    "forgetting_causes",
     "forgetting_curves",
     "frontier",
     "heatmap",
