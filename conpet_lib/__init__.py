@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib.analysis.forecast import forecast as forecast
     from conpet_lib.analysis.forgetting import forgetting_split as forgetting_split
     from conpet_lib.analysis.grid import grid as grid
+    from conpet_lib.analysis.repair import selector_bench as selector_bench
     from conpet_lib.analysis.selectors import compare_selectors as compare_selectors
     from conpet_lib.analysis.selectors import selector_points as selector_points
     from conpet_lib.analysis.tables import runs_table as runs_table
@@ -141,6 +142,7 @@ _ANALYSIS = {
     "compare": "analysis.comparing",
     "compare_costs": "analysis.comparing",
     "forecast": "analysis.forecast",
+    "selector_bench": "analysis.repair",
     "compare_selectors": "analysis.selectors",
     "selector_points": "analysis.selectors",
 }

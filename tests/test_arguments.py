@@ -19,6 +19,7 @@ from conftest import make_corpus, make_stream, quick
 from matplotlib.axes import Axes
 
 import conpet_lib as cp
+from conpet_lib.analysis.repair import SelectorBench
 from conpet_lib.core.arguments import checked
 from conpet_lib.corpora import READERS, Corpus, Example, ReadReport
 from conpet_lib.learners import StaticConPET
@@ -60,6 +61,7 @@ def things(tiny_models, tmp_path_factory) -> SimpleNamespace:
         runs=runs,
         table=cp.runs_table(runs),
         points=cp.selector_points(runs[0], stream),
+        bench=cp.selector_bench(runs[0], stream),
         matrix=runs[0].accuracy_matrix,
         ledger=runs[0].predictions,
         grid=grid,
@@ -179,6 +181,9 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "compare_costs": lambda things: {"one": things.runs[0], "other": things.runs[1]},
     "forecast": lambda things: {**streaming(things), "calibrate": False},
     "compare_selectors": lambda things: {"run": things.run, "stream": things.stream},
+    "selector_bench": lambda things: {"run": things.run, "stream": things.stream},
+    "SelectorBench.try_out": lambda things: {"self": things.bench},
+    "SelectorBench.frontier": lambda things: {"self": things.bench, "points": 3},
     "forgetting_split": lambda things: {"run": things.run, "stream": things.stream},
     "selector_points": lambda things: {"run": things.run, "stream": things.stream},
     "Run.predict": lambda things: {"self": things.run, "texts": [TEXT]},
@@ -244,9 +249,10 @@ def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, value in inspect.getmembers(cp.metrics, inspect.isfunction):
         if not name.startswith("_"):
             yield f"metrics.{name}", value
-    for name, value in inspect.getmembers(Run, inspect.isfunction):
-        if not name.startswith("_"):
-            yield f"Run.{name}", value
+    for kind in (Run, SelectorBench):
+        for name, value in inspect.getmembers(kind, inspect.isfunction):
+            if not name.startswith("_"):
+                yield f"{kind.__name__}.{name}", value
 
 
 CALLABLES = dict(public_callables())
