@@ -298,9 +298,17 @@ def forgetting_split(predictions: pd.DataFrame, recovered: pd.Series | None = No
     if recovered is None:
         parts["wrong within its task"] = rest
     else:
+        _check_recovered(recovered, ledger)
         parts |= {"confused": rest & recovered, "gone": rest & ~recovered}
     shares = pd.DataFrame(parts).groupby([ledger["stage"], ledger["task"]])
     return shares.mean()
+
+
+def _check_recovered(recovered: pd.Series, ledger: pd.DataFrame) -> None:
+    """Refuse what does not say true or false of each row of the ledger."""
+    is_series = isinstance(recovered, pd.Series) and recovered.dtype == bool
+    if not is_series or not recovered.index.equals(ledger.index):
+        raise ValueError("recovered must be a Series of true or false, one for each ledger row.")
 
 
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:

@@ -58,9 +58,14 @@ def test_what_an_exact_head_recovers_is_confused_and_the_rest_gone():
 
 def test_the_order_of_the_ledgers_rows_does_not_matter():
     mixed = LEDGER.sample(frac=1, random_state=3)
-    pd.testing.assert_frame_equal(
-        metrics.forgetting_split(mixed, RECOVERED), metrics.forgetting_split(LEDGER, RECOVERED)
-    )
+    split = metrics.forgetting_split(mixed, RECOVERED[mixed.index])
+    pd.testing.assert_frame_equal(split, metrics.forgetting_split(LEDGER, RECOVERED))
+
+
+@pytest.mark.parametrize("wrong", [True, RECOVERED[:3], RECOVERED.astype(float), list(RECOVERED)])
+def test_what_does_not_say_true_or_false_of_each_row_is_refused(wrong):
+    with pytest.raises(ValueError, match="recovered"):
+        metrics.forgetting_split(LEDGER, wrong)
 
 
 def test_a_run_forgets_what_run_forgotten_lists(learned, learnable):

@@ -25,7 +25,8 @@ from conpet_lib.learners.replay import Rows
 from conpet_lib.runs.run import Run
 from conpet_lib.streams.stream import Stream
 
-AboveZero = Annotated[float, Rule(lambda value: value > 0, "above 0")]
+Temperature = Annotated[float, Rule(lambda value: 0 < value <= 1e6, "above 0, at most a million")]
+Points = Annotated[int, Rule(lambda count: 2 <= count <= 1001, "from 2 to 1,001")]
 Share = Annotated[float, Rule(lambda part: 0 <= part <= 1, "from 0 to 1")]
 LEAST = 1e-12  # a probability that is smaller counts as this one
 
@@ -52,7 +53,7 @@ class SelectorBench:
     def try_out(
         self,
         prior: Sequence[float] = (),
-        temperature: AboveZero = 1.0,
+        temperature: Temperature = 1.0,
         reach: Share = 0.0,
         least: Share = 0.0,
     ) -> dict[str, float]:
@@ -89,9 +90,9 @@ class SelectorBench:
     @checked
     def frontier(
         self,
-        points: Annotated[int, Rule(lambda count: count >= 2, "2 or more")] = 11,
+        points: Points = 11,
         prior: Sequence[float] = (),
-        temperature: AboveZero = 1.0,
+        temperature: Temperature = 1.0,
     ) -> pd.DataFrame:
         """Accuracy against modules that are active, from the best one alone to all of them.
 
