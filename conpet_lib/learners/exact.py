@@ -9,6 +9,7 @@ Source: Zhuang et al. 2022 (ACIL); McDonnell et al. 2023 (RanPAC).
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -71,7 +72,7 @@ class Ridge(Learner):
         self.kept["gram"] = head.gram
         self.kept["targets"] = head.targets
         self._told(task.valid, stage)
-        self._keep_valid(task.valid, stage)
+        self._keep_valid(task.valid)
         features, labels = self._valid()
         last = int(self.kept.get("strength", torch.tensor(-2)))
         solution, strength = best_solution(head, features, labels, last)
@@ -106,10 +107,11 @@ class Ridge(Learner):
         none = torch.zeros(0, self.width()), torch.zeros(0, dtype=torch.int64)
         return self.kept.get("valid_features", none[0]), self.kept.get("valid_labels", none[1])
 
-    def _keep_valid(self, rows: Rows, stage: int) -> None:
+    def _keep_valid(self, rows: Rows) -> None:
         """Keep features of a task's validation rows, and fewer of each earlier label."""
-        drawn = numpy_generator(self.seed, self.name, "validation", stage)
-        rows = drawn.permutation(rows)
+        # A number for each row of the corpus: what is kept does not depend on the tasks' order.
+        keys = numpy_generator(self.seed, self.name, "validation").random(len(self.stream.examples))
+        rows = rows[np.argsort(keys[rows], kind="stable")]
         features, labels = self._valid()
         features = torch.cat([features, self.features_for(rows)])
         labels = torch.cat([labels, self._labels(rows)])
