@@ -1,4 +1,4 @@
-"""The main job: vanilla, Static and Dynamic ConPET, both with an exact part, too: a table, pictures.
+"""The main job: vanilla, Static and Dynamic ConPET, the latter two also with an exact part.
 
 Usage: `make run [BACKBONE=minilm-l6|smollm2-135m] [SEED=0] [DEVICE=cpu|cuda|mps]`, or
 `python scripts/main_job.py --help`. What is done is loaded, what is missing is trained.
