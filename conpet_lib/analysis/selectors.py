@@ -55,7 +55,9 @@ def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
     assert isinstance(learner, DynamicConPET)
     rows = np.concatenate([task.test for task in stream[: run.record.stages_done]])
     if not len(rows):
-        raise ConpetError("The tasks of this stream have no test rows: make it with test=1 or more.")
+        raise ConpetError(
+            "The tasks of this stream have no test rows: make it with test=1 or more."
+        )
     return learner, rows
 
 
