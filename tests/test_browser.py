@@ -21,7 +21,8 @@ try:
 except ImportError:
     sync_playwright = None
 
-pytestmark = pytest.mark.long
+# With test_notebooks.py in one process: what is trained here is there for it.
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("pages")]
 ROOT = FOLDER.parent
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 START = """
