@@ -21,8 +21,7 @@ try:
 except ImportError:
     sync_playwright = None
 
-# With test_notebooks.py in one process: what is trained here is there for it.
-pytestmark = [pytest.mark.long, pytest.mark.xdist_group("pages")]
+pytestmark = pytest.mark.long
 ROOT = FOLDER.parent
 NOTEBOOK = "window.jupyterapp.shell.currentWidget"
 START = """

@@ -6,7 +6,6 @@ import nbformat
 import pytest
 from run_notebooks import FOLDER, HIDDEN, ROW, WIDGET, ended_bars, execute, needed, tidy, write_map
 
-pytestmark = pytest.mark.xdist_group("pages")  # with test_browser.py, which trains what is shown
 PAGES = sorted(FOLDER.glob("*.ipynb"))
 SAME = "same-output"  # tag of cells whose outputs every run must repeat
 TIME = re.compile(
