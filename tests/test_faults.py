@@ -222,9 +222,8 @@ def test_a_folder_that_nobody_may_write_is_told_in_words(
     given = cp.load_run(run.folder, bert)
     assert given.learner
     argument = bert if "train" in call.__code__.co_names else given
-    with closed(
-        tmp_path / "closed"
-    ):  # whoever owns a folder may replace it where its parent is open
+    # The parent, too: whoever may write there may replace the folder.
+    with closed(tmp_path / "closed"):
         said = told_to_nobody(lambda: call(argument, place))
     assert "Permission denied" in said and "written" in said
 
