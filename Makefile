@@ -38,7 +38,7 @@ test: setup
 	$(BIN)/python -m conpet_lib test
 
 test-all: setup
-	$(BIN)/python -m pytest -m long --numprocesses 2 --dist loadfile --durations 30
+	$(BIN)/python -m pytest -m long --numprocesses 2 --dist loadscope --durations 30
 
 lab: setup
 	$(BIN)/python -m conpet_lib lab

@@ -7,7 +7,6 @@ Start at `main`.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -116,13 +115,11 @@ def what_is_missing(command: Command, checkout: Path) -> str:
 
 def _run(command: Command, more: list[str]) -> int:
     """Run all steps, also after one that failed; `more` goes to the last."""
-    # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     status = 0
     for step in command.steps:
         is_last = step is command.steps[-1]
         call = [sys.executable, *step, *(more if is_last else [])]
-        ended = subprocess.run(call, cwd=CHECKOUT, env=environment)
+        ended = subprocess.run(call, cwd=CHECKOUT)
         status = status or ended.returncode
     return status
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaModel, PreTrainedTokenizerFast
+from xdist.scheduler import LoadScopeScheduling
 
 import conpet_lib as cp
 from conpet_lib.core.assets import asset_folder, cache_folder
@@ -72,6 +73,22 @@ PROMPT_WORDS = [
     ":",
     "number",
 ]
+
+
+class _PagesTogether(LoadScopeScheduling):
+    """Tests go where there is room, but those of the pages into one process.
+
+    What a page trains in the browser is there for the test that runs it without one.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::")[0]
+        return "pages" if file.endswith(("test_browser.py", "test_notebooks.py")) else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """What shares out the long tests (`make test-all`), which ask for it by --dist loadscope."""
+    return _PagesTogether(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
 @pytest.fixture(autouse=True)

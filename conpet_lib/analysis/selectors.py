@@ -51,13 +51,13 @@ def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
         raise ConpetError(
             f"{run.folder} has no selector: it takes DynamicConfig, and two stages or more."
         )
-    learner = run.reading(stream.examples)
-    assert isinstance(learner, DynamicConPET)
     rows = np.concatenate([task.test for task in stream[: run.record.stages_done]])
     if not len(rows):
         raise ConpetError(
             "The tasks of this stream have no test rows: make it with test=1 or more."
         )
+    learner = run.reading(stream.examples)
+    assert isinstance(learner, DynamicConPET)
     return learner, rows
 
 
@@ -74,7 +74,7 @@ def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
         main directions `x`, `y` of the features under the selector.
 
     Raises:
-        ConpetError: If it is another stream, or the run has no selector.
+        ConpetError: If it is another stream, the run has no selector, or there are no test rows.
     """
     learner, rows = tested(run, stream)
     features = learner.features.features_of(rows.tolist(), learner.selector.modules[0])
@@ -102,7 +102,7 @@ def compare_selectors(run: Run, stream: Stream, seed: ClusterSeed = 0) -> pd.Dat
         module surest among its own labels; `random`; `oracle`, the true task's.
 
     Raises:
-        ConpetError: If it is another stream, or the run has no selector.
+        ConpetError: If it is another stream, the run has no selector, or there are no test rows.
     """
     learner, rows = tested(run, stream)
     answers = _answers_of_all(learner, rows, stream)
