@@ -168,8 +168,6 @@ def backward_transfer(R: Matrix) -> float:
     """
     matrix = _matrix(R)
     last = len(matrix) - 1
-    if last == 0:
-        return float("nan")
     own_stage = np.diag(matrix)[:last]
     return _mean_of_tested(matrix[last, :last] - own_stage)
 
@@ -297,18 +295,13 @@ def forgetting_split(predictions: pd.DataFrame, recovered: pd.Series | None = No
     parts = {"lost": lost, "outvoted": outvoted, "misrouted": misrouted}
     if recovered is None:
         parts["wrong within its task"] = rest
-    else:
-        _check_recovered(recovered, ledger)
+    elif isinstance(recovered, pd.Series) and recovered.dtype == bool:
+        if not recovered.index.equals(ledger.index):
+            raise ValueError("recovered must have the index of the ledger.")
         parts |= {"confused": rest & recovered, "gone": rest & ~recovered}
-    shares = pd.DataFrame(parts).groupby([ledger["stage"], ledger["task"]])
-    return shares.mean()
-
-
-def _check_recovered(recovered: pd.Series, ledger: pd.DataFrame) -> None:
-    """Refuse what does not say true or false of each row of the ledger."""
-    is_series = isinstance(recovered, pd.Series) and recovered.dtype == bool
-    if not is_series or not recovered.index.equals(ledger.index):
+    else:
         raise ValueError("recovered must be a Series of true or false, one for each ledger row.")
+    return pd.DataFrame(parts).groupby([ledger["stage"], ledger["task"]]).mean()
 
 
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> pd.DataFrame:

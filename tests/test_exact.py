@@ -219,6 +219,27 @@ def test_training_goes_on_with_the_head_that_was_trained(bert):
             assert torch.equal(exact.modules[0].adapter[name], weight)
 
 
+def test_an_exact_head_may_read_frozen_layers_beside_the_module(bert, tmp_path):
+    stream = make_stream(3)
+    config = quick("static", head="exact", head_layers=2)
+    run = cp.train(stream, bert, config, folder=tmp_path / "run", bar=False)
+    learner = cp.load_run(tmp_path / "run", bert).reading(stream.examples)
+    rows = union(stream, "test")
+    module = learner.modules[0]
+    features = torch.cat(
+        [
+            learner.features.features_of(rows, module),
+            learner.features.joined_of(rows, 2),
+        ],
+        dim=1,
+    )
+    assert module.head.shape == (len(stream.labels), 3 * bert.hidden_size)
+    wanted = (features @ module.head.T + module.bias).argmax(1)
+    last = run.predictions[run.predictions["stage"] == 3]
+    assert [stream.labels[number] for number in wanted] == last["predicted"].tolist()
+    assert learner.kept["trained.head"].shape[1] == bert.hidden_size
+
+
 def test_head_rows_are_drawn_evenly_over_the_labels(bert):
     stream = make_stream(3, 2, rows=12)
     learner = trained("static", stream, bert, head="exact", head_rows=12)

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import conpet_lib as cp
-from conpet_lib.analysis.repair import SelectorBench, choose_by_doubt, fitted_prior
+from conpet_lib.analysis.chances import fitted_prior
+from conpet_lib.analysis.repair import SelectorBench, choose_by_doubt
 from conpet_lib.learners.dynamic import FLOOR
 
 CHANCES = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]])

@@ -38,6 +38,7 @@ class Forecast:
         full_tuning_ratio: Times fewer than full tuning would train.
         bytes_per_task: Weights on disk, float32, a selector shared out over the tasks.
         history_rows: Training rows kept for replay at the end.
+        sums_bytes: Sums that an exact head keeps, whatever the number of tasks; 0 without one.
         passes_per_answer: Top passes, the selector's and those of the active modules; plus one
             prefix.
         cache_bytes: Prefix cache of all rows, if no other run has filled it.
@@ -49,6 +50,7 @@ class Forecast:
     full_tuning_ratio: float
     bytes_per_task: float
     history_rows: int
+    sums_bytes: int
     passes_per_answer: int
     cache_bytes: int
     steps: int
@@ -140,6 +142,7 @@ def _forecast(learner: Learner, timing: Timing | None) -> Forecast:
         full_tuning_ratio=backbone.weights / trained,
         bytes_per_task=bytes_per_task,
         history_rows=learner.history_rows(),
+        sums_bytes=learner.sums_bytes(),
         passes_per_answer=learner.passes_per_answer(),
         cache_bytes=int(cache_bytes),
         steps=steps,
@@ -199,16 +202,16 @@ def calibration(learner: Learner, sizes: list[int]) -> Timing:
     rows = learner.stream[0].train[:CALIBRATION_ROWS]
     features = learner.features
     with cpu_threads(1):
-        fitting = learner.fitting = learner.begin(1)
         features.fill(rows[:2].tolist())
         seconds = timeit(lambda: features.fill(rows[2:].tolist()), number=1)
         prefix = seconds / max(1, len(rows) - 2)
+        fitting = learner.fitting = learner.begin(1)
         learner.take_in(rows, 1)
         steps = {}
         for size in sizes:
             step = partial(learner.train_on, np.resize(rows, size), fitting)
             steps[size] = min(repeat(step, number=1))
         answered = np.resize(rows, ANSWERED_ROWS).tolist()
-        seconds = timeit(lambda: features.scores_of(answered, fitting.module), number=1)
+        seconds = timeit(lambda: features.features_of(answered, fitting.module), number=1)
     tokens = [len(features.encode(row).tokens) for row in rows.tolist()]
     return Timing(float(np.mean(tokens)), prefix, seconds / ANSWERED_ROWS, steps)

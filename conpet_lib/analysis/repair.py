@@ -12,23 +12,19 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import torch
-from scipy.optimize import minimize
-from torch import Tensor, nn
+from torch import Tensor
 
-from conpet_lib.analysis.selectors import tested
+from conpet_lib.analysis.chances import log_chances, module_chances, prior_of, tested
 from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ArgumentError
 from conpet_lib.core.kinds import Rule
-from conpet_lib.learners.answers import sum_by
-from conpet_lib.learners.dynamic import FLOOR, DynamicConPET
-from conpet_lib.learners.replay import Rows
+from conpet_lib.learners.dynamic import FLOOR
 from conpet_lib.runs.run import Run
 from conpet_lib.streams.stream import Stream
 
 Temperature = Annotated[float, Rule(lambda value: 0 < value <= 1e6, "above 0, at most a million")]
 Points = Annotated[int, Rule(lambda count: 2 <= count <= 1001, "from 2 to 1,001")]
 Share = Annotated[float, Rule(lambda part: 0 <= part <= 1, "from 0 to 1")]
-LEAST = 1e-12  # a probability that is smaller counts as this one
 
 
 @dataclass(frozen=True)
@@ -116,7 +112,7 @@ class SelectorBench:
         weights = torch.tensor(list(prior) or [1.0] * modules)
         if len(weights) != modules or not (weights > 0).all():
             raise ArgumentError(f"prior: give {modules} weights above 0, one for each module.")
-        return (_log(self.chances) / temperature + weights.log()).softmax(1)
+        return (log_chances(self.chances) / temperature + weights.log()).softmax(1)
 
 
 def choose_by_doubt(chances: Tensor, reach: float) -> Tensor:
@@ -157,54 +153,10 @@ def selector_bench(run: Run, stream: Stream) -> SelectorBench:
     scores = learner.scores_of_active(rows, every).cpu()
     task_of_label = stream.task_of_label[: scores.shape[1]]
     module_of_label = torch.from_numpy(np.array(learner.module_of_task)[task_of_label])
-    valid = np.concatenate([task.valid for task in stream[: run.record.stages_done]])
-    right = module_of_label[torch.from_numpy(stream.label_numbers(valid))]
     return SelectorBench(
         module_chances(learner, rows),
         scores,
         torch.from_numpy(stream.label_numbers(rows)),
         module_of_label,
-        fitted_prior(module_chances(learner, valid), right),
+        prior_of(learner, stream),
     )
-
-
-def module_chances(learner: DynamicConPET, rows: Rows) -> Tensor:
-    """`(rows, modules)`: the selector's probabilities, tasks summed into their modules.
-
-    Args:
-        learner: Trained for two stages or more.
-        rows: `(rows,)` int64.
-    """
-    return sum_by(learner.selector.task_scores(rows), np.array(learner.module_of_task))
-
-
-def fitted_prior(chances: Tensor, right: Tensor) -> tuple[float, ...]:
-    """The weight of each module that gives validation rows the lowest cross entropy.
-
-    Args:
-        chances: `(rows, modules)` probabilities.
-        right: `(rows,)` int64, each row's own module.
-
-    Returns:
-        `modules` weights whose mean is 1; all 1 without rows.
-    """
-    modules = chances.shape[1]
-    if not len(right):
-        return (1.0,) * modules
-    logarithms = _log(chances).double()
-
-    def loss_at(offsets: np.ndarray) -> tuple[float, np.ndarray]:
-        shift = torch.from_numpy(offsets).requires_grad_()
-        loss = nn.functional.cross_entropy(logarithms + shift, right)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-        assert shift.grad is not None
-        return loss.item(), shift.grad.numpy()
-
-    found = minimize(loss_at, np.zeros(modules), jac=True, method="L-BFGS-B")
-    weights = np.exp(found.x)
-    return tuple((weights / weights.mean()).tolist())
-
-
-def _log(chances: Tensor) -> Tensor:
-    """Logarithms of probabilities, also of 0."""
-    return chances.clamp(min=LEAST).log()

@@ -267,6 +267,16 @@ class DynamicConPET(StaticConPET):
             return 0
         return super().replayable_rows(stage)
 
+    def history_rows(self) -> int:
+        """All training rows; none if modules and an exact selector see their own rows alone."""
+        if self.replayable_rows(len(self.stream)) == 0 and self.selector.reads_states:
+            return 0
+        return super().history_rows()
+
+    def sums_bytes(self) -> int:
+        """Those of an exact selector."""
+        return self.selector.sums_bytes() if self.selects else 0
+
     def plan(self, stage: int) -> dict[str, StagePlan]:
         """What the selector and the module will do in a stage.
 

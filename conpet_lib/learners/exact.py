@@ -19,7 +19,7 @@ from conpet_lib.learners.answers import sum_by
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.exact_head import ExactHead, best_solution
-from conpet_lib.learners.fitting import Fitting, Step
+from conpet_lib.learners.fitting import Fitting, StagePlan, Step
 from conpet_lib.learners.replay import Rows
 from conpet_lib.models.modules import PetModule
 
@@ -44,7 +44,7 @@ class Ridge(Learner):
         backbone = self.features.backbone
         return min(int(self.config.joined_layers), backbone.exit_layer)
 
-    def width(self) -> int:
+    def head_width(self) -> int:
         """Numbers of a feature that the head reads."""
         hidden: int = self.features.backbone.hidden_size
         return hidden * self.layers()
@@ -56,7 +56,7 @@ class Ridge(Learner):
             number: Its place in `modules`.
         """
         backbone = self.features.backbone
-        return PetModule(backbone, None, self.seed, self.name, number, width=self.width())
+        return PetModule(backbone, None, self.seed, self.name, number, width=self.head_width())
 
     def begin(self, stage: int) -> Fitting:
         """A stage whose head is solved: the new rows are seen, and that is all.
@@ -97,14 +97,14 @@ class Ridge(Learner):
 
     def _kept_head(self) -> ExactHead:
         """The head as the last stage left it."""
-        head = ExactHead(self.width())
+        head = ExactHead(self.head_width())
         head.gram = self.kept.get("gram", head.gram)
         head.targets = self.kept.get("targets", head.targets)
         return head
 
     def _valid(self) -> tuple[Tensor, Tensor]:
         """Features and labels of the validation rows that are kept."""
-        none = torch.zeros(0, self.width()), torch.zeros(0, dtype=torch.int64)
+        none = torch.zeros(0, self.head_width()), torch.zeros(0, dtype=torch.int64)
         return self.kept.get("valid_features", none[0]), self.kept.get("valid_labels", none[1])
 
     def _keep_valid(self, rows: Rows) -> None:
@@ -182,26 +182,19 @@ class Ridge(Learner):
         """No weight beside the head."""
         return 0
 
-    def trained_parameters(self) -> int:
-        """Weights of the head."""
-        return self.head_rows() * (self.width() + 1)
+    def sums_bytes(self) -> int:
+        """Those of `gram` and `targets`, in double precision."""
+        width = self.head_width() + 1
+        return 8 * width * (width + self.head_rows())
 
-    def batches_per_epoch(self, stage: int) -> int:
-        """No batch is trained on.
+    def plan(self, stage: int) -> dict[str, StagePlan]:
+        """One pass over the new rows, and no step.
 
         Args:
             stage: The stage, from 1.
         """
-        return 0
-
-    def extra_passes(self, stage: int, steps: int) -> int:
-        """One pass over the new rows.
-
-        Args:
-            stage: The stage, from 1.
-            steps: Its optimiser steps.
-        """
-        return len(self.stream[stage - 1].train)
+        task = self.stream[stage - 1]
+        return {self.name: StagePlan(0, 0, len(task.train) + len(task.valid))}
 
 
 class RanPAC(Ridge):
@@ -210,7 +203,7 @@ class RanPAC(Ridge):
     Source: McDonnell et al. 2023, equation 5.
     """
 
-    def width(self) -> int:
+    def head_width(self) -> int:
         """Numbers of a projected feature."""
         return int(self.config.projection)
 
@@ -221,7 +214,7 @@ class RanPAC(Ridge):
             rows: `(rows,)` int64.
         """
         features = super().features_for(rows)
-        size = (features.shape[1], self.width())
+        size = (features.shape[1], self.head_width())
         generator = torch_generator(self.seed, self.name, "projection")
         projection = torch.randn(size, generator=generator) / features.shape[1] ** 0.5
         projected: Tensor = features @ projection

@@ -64,6 +64,14 @@ class Selector(StaticConPET):
             return labels
         return torch.from_numpy(self.stream.task_of_label).to(labels.device)[labels]
 
+    def features_for(self, rows: Rows) -> Tensor:
+        """What its head reads, `(rows, hidden)`, on the CPU.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        return self.features.features_of(rows.tolist(), self.modules[0])
+
     def task_scores(self, rows: Rows) -> Tensor:
         """`(rows, tasks)` probabilities of the tasks seen.
 

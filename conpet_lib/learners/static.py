@@ -3,18 +3,21 @@
 Source: ConPET (arXiv 2309.14763), Static ConPET; it is the official code's EMR with dynamic replay.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners import settings
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.exact_head import ExactHead, best_solution
-from conpet_lib.learners.fitting import Fitting
+from conpet_lib.learners.fitting import Fitting, StagePlan
 from conpet_lib.learners.replay import Rows, spread
+from conpet_lib.models.modules import PetModule
 from conpet_lib.streams.stream import Task
 
 TRAINED = "trained."  # before the names of the head's weights in `kept`
@@ -47,7 +50,7 @@ class StaticConPET(Learner):
             stage: The stage, from 1.
         """
         super().close(stage)
-        if isinstance(self.config, HistoryConfig) and self.config.head == "exact":
+        if self.solves_head:
             self.solve_head(stage)
 
     def solve_head(self, stage: int) -> None:
@@ -59,15 +62,53 @@ class StaticConPET(Learner):
         module = self.working.module
         rows = self.head_history(stage)
         self.fill(rows, stage)
-        head = ExactHead(module.head.shape[1])
-        head.add(self.features.features_of(rows, module), self.targets(rows).cpu())
+        features = self.head_features(rows, module)
+        head = ExactHead(features.shape[1])
+        head.add(features, self.targets(rows).cpu())
         valid = self.valid_rows(stage)
-        features = self.features.features_of(valid, module)
+        features = self.head_features(valid, module)
         solution, _ = best_solution(head, features, self.targets(valid).cpu())
         for name, solved in (("head", solution.weight), ("bias", solution.bias)):
             weight = getattr(module, name)
             self.kept[TRAINED + name] = weight.detach().cpu().clone()
             weight.data = solved.to(weight)
+
+    def head_features(self, rows: Rows, module: PetModule) -> Tensor:
+        """What an exact head reads: the module's feature, and the frozen layers beside it.
+
+        Args:
+            rows: `(rows,)` int64.
+            module: Its weights are used.
+
+        Returns:
+            `(rows, hidden * (1 + head_layers))`, on the CPU.
+        """
+        feature = self.features.features_of(rows, module)
+        layers = self.layers_beside()
+        if not layers:
+            return feature
+        return torch.cat([feature, self.features.joined_of(rows, layers)], dim=1)
+
+    def layers_beside(self) -> int:
+        """How many frozen layers an exact head reads beside the module: no more than run."""
+        return min(self.config.head_layers or 0, self.features.backbone.exit_layer)
+
+    @property
+    def solves_head(self) -> bool:
+        """Whether an exact head answers."""
+        return isinstance(self.config, HistoryConfig) and self.config.head == "exact"
+
+    @torch.no_grad()
+    def scores_of(self, rows: Rows) -> Tensor:
+        """Scores without gradients, `(rows, seen_labels)`, on the CPU.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        if not self.solves_head or not self.layers_beside():
+            return super().scores_of(rows)
+        module = self.modules[0]
+        return module.scores(self.head_features(rows, module).to(module.head)).float().cpu()
 
     def head_history(self, stage: int) -> Rows:
         """The rows on which an exact head is solved: those seen, or as many of each label.
@@ -117,6 +158,25 @@ class StaticConPET(Learner):
         """All training rows of the stream."""
         return sum(len(task.train) for task in self.stream)
 
+    def head_width(self) -> int:
+        """Numbers of a feature that the head reads in the end."""
+        hidden = super().head_width()
+        return hidden * (1 + self.layers_beside()) if self.solves_head else hidden
+
+    def plan(self, stage: int) -> dict[str, StagePlan]:
+        """What will be done in a stage; an exact head needs a pass over the rows it is solved on.
+
+        Args:
+            stage: The stage, from 1.
+        """
+        plans = super().plan(stage)
+        if not self.solves_head:
+            return plans
+        solved = self.replayable_rows(stage) + len(self.stream[stage - 1].train)
+        solved = min(solved, self.config.head_rows or solved)
+        own = plans[self.name]
+        return {**plans, self.name: replace(own, passes=own.passes + solved)}
+
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryConfig(LearnerConfig):
@@ -127,6 +187,9 @@ class HistoryConfig(LearnerConfig):
     )
     head_rows: int | None = settings.whole_or_none(
         None, "Rows on which an exact head is solved, evenly over the labels; None: all."
+    )
+    head_layers: int | None = settings.whole_or_none(
+        None, "The last frozen layers that an exact head reads beside the module; None: none."
     )
 
 

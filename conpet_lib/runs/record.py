@@ -30,6 +30,7 @@ VERSIONED = ("torch", "transformers", "peft", "numpy", "pandas")
 BEFORE: dict[str, Any] = {
     "config.head": "trained",
     "config.head_rows": None,
+    "config.head_layers": None,
     "config.joined_layers": 4,
     "config.balance": False,
 }
