@@ -1,0 +1,172 @@
+"""What is solved beside what is trained: exact heads and selectors on four streams, five seeds.
+
+Usage: `make exact [DATA=folder] [STREAMS='wordnet fewrel']`, or `python scripts/exact.py --help`.
+
+The streams are WordNet in 8 tasks of 4 types and in 32 of 2, and FewRel in 8 tasks of 2 relations
+with two tuned layers and in 40 of 2. Runs are kept under --folder and resumed by the same command;
+the table is written beside them and printed. Start at `report`.
+"""
+
+import argparse
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import conpet_lib as cp
+from conpet_lib.core.files import write_json
+
+VARIANTS = {
+    "static": cp.StaticConfig(),
+    "static, exact head": cp.StaticConfig(head="exact"),
+    "static, exact head, frozen layers": cp.StaticConfig(head="exact", head_layers=4),
+    "dynamic": cp.DynamicConfig(),
+    "dynamic, on labels": cp.DynamicConfig(selector="labels"),
+    "dynamic, exact selector": cp.DynamicConfig(selector="exact"),
+    "ridge": cp.method("ridge"),
+    "ranpac": cp.method("ranpac"),
+    "joint": cp.JointConfig(),
+    "joint, exact head": cp.JointConfig(head="exact"),
+}
+# What is asked of them: the first minus the second.
+PAIRS = [
+    ("dynamic, exact selector", "dynamic"),
+    ("dynamic, exact selector", "static"),
+    ("static, exact head", "static"),
+    ("static, exact head, frozen layers", "static, exact head"),
+    ("dynamic, exact selector", "joint, exact head"),
+    ("static, exact head", "joint, exact head"),
+    ("static, exact head, frozen layers", "joint, exact head"),
+    ("ridge", "static"),
+    ("ridge", "ranpac"),
+    ("joint, exact head", "joint"),
+]
+NUMBERS = ["average accuracy", "selector accuracy", "forgetting", "seconds", "operations"]
+BATCH_LIMIT = 30  # the default of a stage
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A stream on which all variants are trained.
+
+    Attributes:
+        corpus: Its name.
+        file: In the data folder, of a corpus that is not embedded.
+        shape: Arguments of `make_stream`.
+        depth: Arguments of `load_backbone`.
+        is_long: Whether joint training is done once, for the last stage alone.
+    """
+
+    corpus: str
+    file: str
+    shape: dict[str, int]
+    depth: dict[str, int] = field(default_factory=dict)
+    is_long: bool = False
+
+
+LONG_WORDNET = {"tasks": 32, "labels_per_task": 2, "train": 60, "valid": 5, "test": 25}
+LONG_FEWREL = {"tasks": 40, "labels_per_task": 2, "train": 40, "valid": 8, "test": 20}
+BENCHES = {
+    "wordnet": Bench("wordnet", "", {"tasks": 8, "labels_per_task": 4}),
+    "fewrel": Bench("fewrel", "fewrel16", {"tasks": 8, "labels_per_task": 2}, {"tuned_layers": 2}),
+    "wordnet-long": Bench("wordnet", "", LONG_WORDNET, is_long=True),
+    "fewrel-long": Bench("fewrel", "fewrel80", LONG_FEWREL, is_long=True),
+}
+
+
+def main() -> int:
+    """Train what is missing, print and keep the tables; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "data",
+        type=Path,
+        nargs="?",
+        help="folder that has FewRel in the folders fewrel16 and fewrel80; else WordNet alone",
+    )
+    parser.add_argument("--streams", nargs="*", choices=BENCHES, default=list(BENCHES))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--processes", type=int, default=-1, help="runs at a time; -1: one a core")
+    parser.add_argument("--folder", type=Path, default=Path("runs/exact"))
+    options = parser.parse_args()
+    try:
+        for name in options.streams:
+            if options.data or not BENCHES[name].file:
+                report(name, options)
+    except cp.ConpetError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def report(name: str, options: argparse.Namespace) -> None:
+    """Do one stream: its runs, the numbers of each variant, and their differences."""
+    folder = options.folder / name
+    table = train_all(BENCHES[name], folder, options)
+    runs = table.groupby("variant", sort=False)
+    means = runs[NUMBERS].mean().assign(deviation=runs["average accuracy"].std())
+    print(f"\n{name}, mean over {options.seeds} seeds:\n{means.round(3).to_string()}")
+    record: dict[str, Any] = {
+        "command": f"make exact DATA=folder STREAMS={name}",
+        "seeds": options.seeds,
+        "variants": means.reset_index().to_dict("records"),
+    }
+    if options.seeds > 1:
+        pairs = differences(table)
+        print(f"\nAverage accuracy, paired by seed, 95 % intervals:\n{pairs.round(3).to_string()}")
+        record["pairs"] = pairs.to_dict("records")
+    write_json(folder / "exact.json", record)
+
+
+def train_all(bench: Bench, folder: Path, options: argparse.Namespace) -> pd.DataFrame:
+    """Train or load each variant with each seed; returns one row per run."""
+    corpus = cp.load_corpus(bench.corpus, options.data / bench.file if bench.file else None)
+    backbone = cp.load_backbone("minilm-l6", **bench.depth)
+    at_once = [name for name in VARIANTS if bench.is_long and name.startswith("joint")]
+    in_stages = [name for name in VARIANTS if name not in at_once]
+    tables = []
+    for seed in range(options.seeds):  # rows, order and training all change with the seed
+        stream = cp.make_stream(corpus, **bench.shape, split_seed=seed, order_seed=seed)
+        configs: list[Any] = [VARIANTS[name] for name in in_stages]
+        trained = cp.grid([stream], backbone, configs, [seed], folder, options.processes)
+        tables.append(trained.assign(variant=in_stages))
+        if at_once:
+            union = union_of(corpus, stream, bench, seed)
+            batches = BATCH_LIMIT * len(stream)  # those of the last stage
+            heads = [VARIANTS[name].head for name in at_once]
+            configs = [cp.JointConfig(head=head, batch_limit=batches) for head in heads]
+            trained = cp.grid([union], backbone, configs, [seed], folder, options.processes)
+            # The rows are the same, be they one task or many, so that runs can be paired.
+            tables.append(trained.assign(variant=at_once, stream=stream.fingerprint))
+    return pd.concat(tables, ignore_index=True)
+
+
+def union_of(corpus: cp.Corpus, stream: cp.Stream, bench: Bench, seed: int) -> cp.Stream:
+    """The stream's rows as a single task."""
+    sizes = {name: bench.shape[name] for name in ("train", "valid", "test")}
+    return cp.make_stream(corpus, labels=[sorted(stream.labels)], **sizes, split_seed=seed)
+
+
+def differences(table: pd.DataFrame) -> pd.DataFrame:
+    """The pairs that are asked for, each the first minus the second, with its interval."""
+    rows = []
+    for one, other in PAIRS:
+        both = table[table["variant"].isin([one, other])]
+        compared = cp.compare(both, by="variant").iloc[0]
+        if compared["one"] != one:
+            compared = turned(compared)
+        rows.append(compared)
+    columns = ["one", "other", "difference", "low", "high", "agree", "pairs"]
+    return pd.DataFrame(rows)[columns]
+
+
+def turned(compared: pd.Series) -> pd.Series:
+    """The same comparison the other way round."""
+    low, high = -compared["high"], -compared["low"]
+    ends = {"one": compared["other"], "other": compared["one"], "low": low, "high": high}
+    return pd.Series({**compared, **ends, "difference": -compared["difference"]})
+
+
+if __name__ == "__main__":
+    sys.exit(main())
