@@ -9,7 +9,7 @@ the table is written beside them and printed. Start at `report`.
 
 import argparse
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,21 @@ import pandas as pd
 
 import conpet_lib as cp
 from conpet_lib.core.files import write_json
+from conpet_lib.corpora import Corpus
+from conpet_lib.streams.stream import Stream
 
-VARIANTS = {
+STATIC = {
     "static": cp.StaticConfig(),
     "static, exact head": cp.StaticConfig(head="exact"),
     "static, exact head, frozen layers": cp.StaticConfig(head="exact", head_layers=4),
+}
+DYNAMIC = {
     "dynamic": cp.DynamicConfig(),
     "dynamic, on labels": cp.DynamicConfig(selector="labels"),
     "dynamic, exact selector": cp.DynamicConfig(selector="exact"),
-    "ridge": cp.method("ridge"),
-    "ranpac": cp.method("ranpac"),
-    "joint": cp.JointConfig(),
-    "joint, exact head": cp.JointConfig(head="exact"),
 }
+UNTRAINED = {"ridge": cp.method("ridge"), "ranpac": cp.method("ranpac")}
+JOINT = {"joint": cp.JointConfig(), "joint, exact head": cp.JointConfig(head="exact")}
 # What is asked of them: the first minus the second.
 PAIRS = [
     ("dynamic, exact selector", "dynamic"),
@@ -123,26 +125,32 @@ def train_all(bench: Bench, folder: Path, options: argparse.Namespace) -> pd.Dat
     """Train or load each variant with each seed; returns one row per run."""
     corpus = cp.load_corpus(bench.corpus, options.data / bench.file if bench.file else None)
     backbone = cp.load_backbone("minilm-l6", **bench.depth)
-    at_once = [name for name in VARIANTS if bench.is_long and name.startswith("joint")]
-    in_stages = [name for name in VARIANTS if name not in at_once]
+
+    def trained(stream: Stream, variants: dict[str, Any], seed: int) -> pd.DataFrame:
+        configs = list(variants.values())
+        table = cp.grid([stream], backbone, configs, [seed], folder, options.processes)
+        return table.assign(variant=list(variants))
+
     tables = []
     for seed in range(options.seeds):  # rows, order and training all change with the seed
         stream = cp.make_stream(corpus, **bench.shape, split_seed=seed, order_seed=seed)
-        configs: list[Any] = [VARIANTS[name] for name in in_stages]
-        trained = cp.grid([stream], backbone, configs, [seed], folder, options.processes)
-        tables.append(trained.assign(variant=in_stages))
-        if at_once:
-            union = union_of(corpus, stream, bench, seed)
-            batches = BATCH_LIMIT * len(stream)  # those of the last stage
-            heads = [VARIANTS[name].head for name in at_once]
-            configs = [cp.JointConfig(head=head, batch_limit=batches) for head in heads]
-            trained = cp.grid([union], backbone, configs, [seed], folder, options.processes)
-            # The rows are the same, be they one task or many, so that runs can be paired.
-            tables.append(trained.assign(variant=at_once, stream=stream.fingerprint))
+        tables.append(trained(stream, STATIC | DYNAMIC | UNTRAINED, seed))
+        if not bench.is_long:
+            tables.append(trained(stream, JOINT, seed))
+            continue
+        joint = trained(union_of(corpus, stream, bench, seed), at_once(stream), seed)
+        # The rows are the same, be they one task or many, so that runs can be paired.
+        tables.append(joint.assign(stream=stream.fingerprint))
     return pd.concat(tables, ignore_index=True)
 
 
-def union_of(corpus: cp.Corpus, stream: cp.Stream, bench: Bench, seed: int) -> cp.Stream:
+def at_once(stream: Stream) -> dict[str, Any]:
+    """Joint training of all tasks in one stage, with the batches that its last stage has."""
+    batches = BATCH_LIMIT * len(stream)
+    return {name: replace(config, batch_limit=batches) for name, config in JOINT.items()}
+
+
+def union_of(corpus: Corpus, stream: Stream, bench: Bench, seed: int) -> Stream:
     """The stream's rows as a single task."""
     sizes = {name: bench.shape[name] for name in ("train", "valid", "test")}
     return cp.make_stream(corpus, labels=[sorted(stream.labels)], **sizes, split_seed=seed)
