@@ -74,6 +74,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib.models.checks import check_adapter as check_adapter
     from conpet_lib.models.checks import check_answer_row as check_answer_row
     from conpet_lib.models.loading import load_backbone as load_backbone
+    from conpet_lib.runs.dropping import drop_task as drop_task
     from conpet_lib.runs.run import load_run as load_run
     from conpet_lib.runs.training import train as train
     from conpet_lib.streams.drawing import make_stream as make_stream
@@ -134,6 +135,7 @@ _LEARNERS = {
 _RUNS = {
     "train": "runs.training",
     "load_run": "runs.run",
+    "drop_task": "runs.dropping",
 }
 _ANALYSIS = {
     "forgetting_split": "analysis.forgetting",

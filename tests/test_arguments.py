@@ -1,5 +1,6 @@
 """Arguments: whatever is given to a public function is refused in words of ours, or it works."""
 
+import itertools
 import inspect
 import json
 import signal
@@ -37,7 +38,7 @@ def things(tiny_models, tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("things")
     stream = make_stream(2, 2, rows=8)
     bert = cp.load_backbone(tiny_models["bert"], tuned_layers=1, device="cpu")
-    configs = [quick("dynamic", **SMALL), quick("static", **SMALL)]
+    configs = [quick("dynamic", **SMALL), quick("static", **SMALL), quick("ridge", **SMALL)]
     options = {"bar": False, "cache": folder / "cache"}
     runs = []
     for config in configs:
@@ -64,6 +65,7 @@ def things(tiny_models, tmp_path_factory) -> SimpleNamespace:
         bench=cp.selector_bench(runs[0], stream),
         matrix=runs[0].accuracy_matrix,
         ledger=runs[0].predictions,
+        places=(folder / f"dropped-{number}" for number in itertools.count()),
         grid=grid,
         ax=ax,
         numbers=pd.DataFrame({"a": [1.0]}),
@@ -168,6 +170,12 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
         "backbone": things.backbone,
     },
     "train": lambda things: {**streaming(things), "folder": things.run.folder, "bar": False},
+    "drop_task": lambda things: {
+        "run": things.runs[2],
+        "stream": things.stream,
+        "task": 1,
+        "folder": next(things.places),
+    },
     "load_run": lambda things: {"folder": things.run.folder},
     "grid": lambda things: {
         "streams": [things.stream],

@@ -73,14 +73,38 @@ class Ridge(Learner):
         self.kept["targets"] = head.targets
         self._told(task.valid, stage)
         self._keep_valid(task.valid)
+        self.solve()
+        return fitting
+
+    def solve(self) -> None:
+        """Put the solution of the sums that are kept into the head."""
         features, labels = self._valid()
         last = int(self.kept.get("strength", torch.tensor(-2)))
-        solution, strength = best_solution(head, features, labels, last)
+        solution, strength = best_solution(self._kept_head(), features, labels, last)
         self.kept["strength"] = torch.tensor(strength)
-        module = fitting.module
+        module = self.modules[0]
         module.head.data = solution.weight.to(module.head)
         module.bias.data = solution.bias.to(module.bias)
-        return fitting
+
+    def kept_without(self, task: int) -> dict[str, Tensor]:
+        """What is kept, as if a task had never been seen; its training rows are read once more.
+
+        Args:
+            task: The task, from 1.
+        """
+        rows = self.stream[task - 1].train
+        head = self._kept_head()
+        head.remove(self.features_for(rows), self._labels(rows), bool(self.config.balance))
+        stays = torch.from_numpy(self.stream.task_of_label != task - 1)
+        new_number = stays.cumsum(0) - 1  # by the old number of a label
+        features, labels = self._valid()
+        return {
+            "gram": head.gram,
+            "targets": head.targets[:, stays],
+            "valid_features": features[stays[labels]],
+            "valid_labels": new_number[labels[stays[labels]]],
+            "strength": self.kept["strength"],
+        }
 
     def _told(self, rows: Rows, stage: int) -> Tensor:
         """Features of rows, while it is told how many are done."""

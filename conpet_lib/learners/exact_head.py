@@ -90,24 +90,21 @@ class ExactHead:
             return
         lacking = int(labels.max()) + 1 - self.targets.shape[1]
         self.targets = nn.functional.pad(self.targets, (0, max(0, lacking)))
-        counts = labels.bincount(minlength=self.targets.shape[1]).double()
-        if balance and (self.targets[-1][counts > 0] > 0).any():
+        if balance and (self.targets[-1][labels] > 0).any():
             raise ConpetError(
                 "All rows of a label must be added at once where labels weigh alike (balance=True)."
             )
-        weights = torch.ones(len(labels), dtype=torch.float64)
-        if balance:
-            weights = 1 / counts[labels]
-        self._change(features, labels, weights)
+        self._change(features, labels, _weights(labels, balance))
 
-    def remove(self, features: Tensor, labels: Tensor) -> None:
-        """Take rows out again that were added; rows must weigh alike.
+    def remove(self, features: Tensor, labels: Tensor, balance: bool = False) -> None:
+        """Take rows out again that were added.
 
         Args:
             features: `(rows, width)`, as they were added.
             labels: `(rows,)` int64.
+            balance: As when they were added.
         """
-        self._change(features, labels, -torch.ones(len(labels), dtype=torch.float64))
+        self._change(features, labels, -_weights(labels, balance))
 
     def _change(self, features: Tensor, labels: Tensor, weights: Tensor) -> None:
         """Add rows by their weights."""
@@ -141,6 +138,12 @@ class ExactHead:
         squares = self.gram[:-1, :-1].diagonal()
         means = self.gram[-1, :-1].square() / self.gram[-1, -1]
         return (squares - means).mean().item()
+
+
+def _weights(labels: Tensor, balance: bool) -> Tensor:
+    """`(rows,)` float64: 1 each, or so that each label's rows together weigh 1."""
+    weights = torch.ones(len(labels), dtype=torch.float64)
+    return weights / labels.bincount()[labels] if balance else weights
 
 
 def best_solution(
