@@ -1,6 +1,5 @@
 """Arguments: whatever is given to a public function is refused in words of ours, or it works."""
 
-import itertools
 import inspect
 import json
 import signal
@@ -65,7 +64,7 @@ def things(tiny_models, tmp_path_factory) -> SimpleNamespace:
         bench=cp.selector_bench(runs[0], stream),
         matrix=runs[0].accuracy_matrix,
         ledger=runs[0].predictions,
-        places=(folder / f"dropped-{number}" for number in itertools.count()),
+        places=(folder / f"dropped-{number}" for number in count()),
         grid=grid,
         ax=ax,
         numbers=pd.DataFrame({"a": [1.0]}),
