@@ -47,7 +47,7 @@ lab: setup
 check: setup
 	$(BIN)/python -m conpet_lib check
 
-ROOMS := core corpora streams models learners runs plots analysis widgets
+ROOMS := metrics core corpora streams models learners runs plots analysis widgets
 api: setup
 	$(BIN)/python -m pdoc --docformat google --output-directory docs/api conpet_lib $(ROOMS:%=conpet_lib.%)
 	@echo "Open docs/api/index.html"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib.analysis.comparing import compare_costs as compare_costs
     from conpet_lib.analysis.forecast import forecast as forecast
     from conpet_lib.analysis.forgetting import forgetting_split as forgetting_split
+    from conpet_lib.analysis.forgetting import lost_rows as lost_rows
     from conpet_lib.analysis.grid import grid as grid
     from conpet_lib.analysis.repair import selector_bench as selector_bench
     from conpet_lib.analysis.selectors import compare_selectors as compare_selectors
@@ -139,6 +140,7 @@ _RUNS = {
 }
 _ANALYSIS = {
     "forgetting_split": "analysis.forgetting",
+    "lost_rows": "analysis.forgetting",
     "grid": "analysis.grid",
     "runs_table": "analysis.tables",
     "compare": "analysis.comparing",

@@ -43,7 +43,9 @@ PRELOADED = ("torch", "transformers", "peft", "sklearn.cluster", "sklearn.neighb
 # Each module of the library with its tests: `replay` is tests/test_replay.py. The fastest come
 # first, since the first failure ends a mutant.
 TABLE = """
-metrics            metrics
+metrics/matrix     metrics
+metrics/ledger     metrics
+metrics/fates      metrics
 streams/authors    conpet_split
 streams/drawing    tasks conpet_split
 streams/labels     tasks

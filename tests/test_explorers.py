@@ -25,6 +25,8 @@ def panels(stream_panel, bert, learnable, learned):
         "runs": widgets.RunBrowser(run.folder.parent),
         "matrix": widgets.MatrixExplorer(run),
         "selector": widgets.SelectorExplorer(run, learnable),
+        "repair": widgets.RepairPanel(run, learnable),
+        "lost": widgets.LostRows(run, learnable),
         "playback": widgets.Playback(run),
     }
 
@@ -237,3 +239,36 @@ def test_a_playback_shows_the_stages_so_far(panels, learned):
         (line,) = execute(panel, run=learned["dynamic"])["value"].lines
         assert len(line.get_ydata()) == stage
     assert len(pictures) == 3
+
+
+def test_a_repair_panel_shows_what_its_code_gives(panels, learned, learnable):
+    panel = panels["repair"]
+    assert panel.tried == panel.bench.try_out()
+    for name, value in {"prior": "fitted", "temperature": 150, "reach": 60, "least": 40}.items():
+        panel.controls[name].value = value
+    assert panel.problem == ""
+    names = {"cp": cp, "run": learned["dynamic"], "stream": learnable}
+    exec_all_but_last, last = panel.code.rsplit("\n", 1)
+    exec(exec_all_but_last, names)
+    assert eval(last, names) == panel.tried
+    assert panel.tried != panel.bench.try_out()
+    panel.controls["temperature"].value = 0
+    assert "Choose a whole number of 1 or more" in panel.problem
+
+
+def test_lost_rows_are_those_of_the_cause_and_the_task(panels, learned, learnable):
+    panel = panels["lost"]
+    assert len(panel.shown) == len(panel.rows) > 0
+    run = learned["dynamic"]
+    split = cp.forgetting_split(run, learnable)
+    for cause in ("outvoted", "misrouted", "confused", "gone"):
+        panel.controls["cause"].value = cause
+        tasks = run.predictions.query("stage == 3")["task"].value_counts()
+        assert len(panel.shown) == round((split[cause] * tasks).sum())
+    panel.controls["cause"].value = panel.rows["cause"].iloc[0]
+    panel.controls["task"].value = 1
+    assert f"{len(panel.shown)} of {len(panel.rows)} test rows" in panel.status.value
+    names = {"cp": cp, "run": run, "stream": learnable}
+    first, last = panel.code.rsplit("\n", 1)
+    exec(first, names)
+    assert eval(last, names).equals(panel.shown)

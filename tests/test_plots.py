@@ -50,6 +50,12 @@ FIGURES = {  # what is drawn -> (how, words that an axis, colour bar or caption 
         lambda runs, stream: plots.selector_map(cp.selector_points(runs["dynamic"], stream), 0),
         "first main direction (no unit)",
     ),
+    "repair_frontier": (
+        lambda runs, stream: plots.repair_frontier(
+            cp.selector_bench(runs["dynamic"], stream).frontier()
+        ),
+        "label right (%)",
+    ),
     "frontier": (lambda runs, _: plots.frontier(list(runs.values())), "trained parameters"),
     "ablation": (
         lambda runs, _: plots.ablation(cp.runs_table(runs.values()), "learner"),

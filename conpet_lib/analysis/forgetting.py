@@ -22,10 +22,6 @@ from conpet_lib.streams.stream import Stream
 def forgetting_split(run: Run, stream: Stream) -> pd.DataFrame:
     """What became of the rows that were right once and are wrong after the last stage.
 
-    The features of each task's module, as it is after the last stage, are given to an exact head
-    over the training rows of all tasks of that module. A lost row that is wrong within its own
-    task is `confused` if this head gets it right there, and `gone` if it does not.
-
     Args:
         run: Any run.
         stream: What it was trained on.
@@ -35,6 +31,39 @@ def forgetting_split(run: Run, stream: Stream) -> pd.DataFrame:
 
     Raises:
         ConpetError: If it is another stream.
+    """
+    recovered = _recovered_rows(run, stream)
+    split = metrics.forgetting_split(run.predictions, recovered)
+    return split.loc[run.record.stages_done]
+
+
+@checked
+def lost_rows(run: Run, stream: Stream) -> pd.DataFrame:
+    """The test rows that were right once and are wrong after the last stage, and why.
+
+    Args:
+        run: Any run.
+        stream: What it was trained on.
+
+    Returns:
+        A row per lost row: task, key, label, now (what it is taken for), cause.
+
+    Raises:
+        ConpetError: If it is another stream.
+    """
+    ledger = run.predictions.rename(columns={"predicted": "now"})
+    causes = metrics.forgetting_causes(run.predictions, _recovered_rows(run, stream))
+    last = ledger["stage"] == run.record.stages_done
+    lost = ledger.assign(cause=causes)[last & (causes != "")]
+    return lost[["task", "key", "label", "now", "cause"]].reset_index(drop=True)
+
+
+def _recovered_rows(run: Run, stream: Stream) -> pd.Series:
+    """For each row of the ledger, whether an exact head still finds its label within its task.
+
+    The features of each task's module, as it is after the last stage, are given to an exact head
+    over the training rows of all tasks of that module. A lost row that is wrong within its own
+    task is `confused` if this head gets it right there, and `gone` if it does not.
     """
     if run.record.stream.fingerprint != stream.fingerprint:
         raise ConpetError(
@@ -47,8 +76,7 @@ def forgetting_split(run: Run, stream: Stream) -> pd.DataFrame:
     keys = {stream.examples[row].key: row for task in stream for row in task.test}
     rows = np.array([keys[key] for key in ledger.loc[last, "key"]], dtype=np.int64)
     recovered[last] = _recovered(learner, stream, rows)
-    split = metrics.forgetting_split(ledger, recovered)
-    return split.loc[run.record.stages_done]
+    return recovered
 
 
 def _recovered(learner: Learner, stream: Stream, rows: Rows) -> np.ndarray:

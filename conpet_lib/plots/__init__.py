@@ -24,7 +24,13 @@ from conpet_lib.plots.curves import average_curves, forgetting_curves
 from conpet_lib.plots.forgetting import forgetting_causes
 from conpet_lib.plots.matrices import accuracy_heatmaps, heatmap
 from conpet_lib.plots.names import run_looks, run_names
-from conpet_lib.plots.selector import calibration, selector_bound, selector_confusion, selector_map
+from conpet_lib.plots.selector import (
+    calibration,
+    repair_frontier,
+    selector_bound,
+    selector_confusion,
+    selector_map,
+)
 from conpet_lib.plots.streams import class_counts, replayed, stream_picture
 from conpet_lib.plots.style import PALETTE, axes, learner_look, looks, png, titled
 
@@ -46,6 +52,7 @@ __all__ = [
     "lost_labels",
     "paired",
     "png",
+    "repair_frontier",
     "replayed",
     "run_looks",
     "run_names",

@@ -43,8 +43,9 @@ def drop_task(run: Run, stream: Stream, task: int, folder: str | Path) -> Run:
     that starts from the run's own.
 
     What this does not prove: that the backbone, or the texts that it was trained on, know nothing
-    of the task; and that copies of the run's folder, or of the caches, are gone. Where one module has learned
-    from all tasks, as in Static ConPET, nothing can be taken out, and the run is refused.
+    of the task; and that copies of the run's folder, or of the caches, are gone. Where one module
+    has learned from all tasks, as in Static ConPET, nothing can be taken out, and the run is
+    refused.
 
     Args:
         run: Finished; of Dynamic ConPET with an exact selector and a module for each task, or of
