@@ -247,10 +247,7 @@ def test_a_repair_panel_shows_what_its_code_gives(panels, learned, learnable):
     for name, value in {"prior": "fitted", "temperature": 150, "reach": 60, "least": 40}.items():
         panel.controls[name].value = value
     assert panel.problem == ""
-    names = {"cp": cp, "run": learned["dynamic"], "stream": learnable}
-    exec_all_but_last, last = panel.code.rsplit("\n", 1)
-    exec(exec_all_but_last, names)
-    assert eval(last, names) == panel.tried
+    assert execute(panel, run=learned["dynamic"], stream=learnable)["value"] == panel.tried
     assert panel.tried != panel.bench.try_out()
     panel.controls["temperature"].value = 0
     assert "Choose a whole number of 1 or more" in panel.problem
@@ -268,7 +265,4 @@ def test_lost_rows_are_those_of_the_cause_and_the_task(panels, learned, learnabl
     panel.controls["cause"].value = panel.rows["cause"].iloc[0]
     panel.controls["task"].value = 1
     assert f"{len(panel.shown)} of {len(panel.rows)} test rows" in panel.status.value
-    names = {"cp": cp, "run": run, "stream": learnable}
-    first, last = panel.code.rsplit("\n", 1)
-    exec(first, names)
-    assert eval(last, names).equals(panel.shown)
+    assert execute(panel, run=run, stream=learnable)["value"].equals(panel.shown)
