@@ -96,6 +96,7 @@ def test_the_librarys_own_methods_are_not_replaced_and_a_cell_may_be_run_again()
     assert cp.register("patient", Patient) is not first and list(cp.LEARNERS).count("patient") == 1
 
 
+@pytest.mark.long
 def test_a_learner_of_a_notebooks_cell_goes_into_a_process_that_has_not_registered_it(
     bert, tiny_models, tmp_path
 ):
