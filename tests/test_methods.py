@@ -189,6 +189,16 @@ class Breaking(StaticConPET):
         next(self.features.backbone.model.parameters()).data.add_(1)
 
 
+class BreakingTuned(StaticConPET):
+    """It trains a weight that stands beneath a module."""
+
+    def close(self, stage):
+        super().close(stage)
+        for name, weight in self.features.backbone.model.named_parameters():
+            if name.endswith("query.base_layer.weight"):
+                weight.data.add_(1)
+
+
 @pytest.mark.parametrize(
     "learner, message",
     [
@@ -199,6 +209,7 @@ class Breaking(StaticConPET):
         (Hoarder, "no tensors"),
         (Doubled, "`steps` says"),
         (Breaking, "backbone's weight"),
+        (BreakingTuned, "backbone's weight"),
     ],
 )
 def test_a_learner_that_breaks_a_promise_is_told_which(learner, message, tiny_models):
