@@ -212,13 +212,14 @@ def tiny_tokenizer(name: str, vocabulary: dict[str, int]) -> PreTrainedTokenizer
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks)
 
 
-@pytest.fixture(params=["bert", "llama"])
+# A backbone is frozen: the tests of a file share one, and what they put into it they take out.
+@pytest.fixture(scope="module", params=["bert", "llama"])
 def backbone(request, tiny_models):
     """A tiny random backbone of each family, two tuned layers."""
     return cp.load_backbone(tiny_models[request.param], tuned_layers=2, device="cpu")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bert(tiny_models):
     """A tiny random encoder, two tuned layers."""
     return cp.load_backbone(tiny_models["bert"], tuned_layers=2, device="cpu")

@@ -166,8 +166,11 @@ def test_an_error_of_a_job_ends_the_workers_and_is_raised():
     assert found and not any(psutil.pid_exists(number) for number in found)
 
 
+# A shell that starts a command behind it has it ignore Ctrl-C, and so do the processes it starts.
 CALLER = """
-import sys, time
+import signal, sys, time
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from conpet_lib.analysis.workers import results_of
 

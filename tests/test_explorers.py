@@ -14,21 +14,35 @@ def stream_panel():
     return widgets.StreamPanel(make_corpus(), tasks=3, labels_per_task=2, counts=COUNTS)
 
 
+class OnDemand(dict):
+    """Panels by name, each made when it is first asked for."""
+
+    def __init__(self, makers):
+        super().__init__()
+        self.makers = makers
+
+    def __missing__(self, name):
+        self[name] = self.makers[name]()
+        return self[name]
+
+
 @pytest.fixture
 def panels(stream_panel, bert, learnable, learned):
     """One of each, by name, with what a page has under the names that its code uses."""
     run = learned["dynamic"]
-    return {
-        "stream": stream_panel,
-        "budget": widgets.BudgetPanel(learnable, bert),
-        "examples": widgets.ExampleExplorer(make_corpus(), bert),
-        "runs": widgets.RunBrowser(run.folder.parent),
-        "matrix": widgets.MatrixExplorer(run),
-        "selector": widgets.SelectorExplorer(run, learnable),
-        "repair": widgets.RepairPanel(run, learnable),
-        "lost": widgets.LostRows(run, learnable),
-        "playback": widgets.Playback(run),
-    }
+    return OnDemand(
+        {
+            "stream": lambda: stream_panel,
+            "budget": lambda: widgets.BudgetPanel(learnable, bert),
+            "examples": lambda: widgets.ExampleExplorer(make_corpus(), bert),
+            "runs": lambda: widgets.RunBrowser(run.folder.parent),
+            "matrix": lambda: widgets.MatrixExplorer(run),
+            "selector": lambda: widgets.SelectorExplorer(run, learnable),
+            "repair": lambda: widgets.RepairPanel(run, learnable),
+            "lost": lambda: widgets.LostRows(run, learnable),
+            "playback": lambda: widgets.Playback(run),
+        }
+    )
 
 
 def execute(panel, **names) -> dict:
@@ -41,7 +55,8 @@ def execute(panel, **names) -> dict:
 
 
 def test_every_panel_has_labels_tooltips_plain_values_code_and_a_still(panels):
-    for name, panel in panels.items():
+    for name in panels.makers:
+        panel = panels[name]
         for control in panel.controls.values():
             assert control.description, name
             assert control.tooltip, name

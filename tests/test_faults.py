@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,28 +27,39 @@ from conpet_lib.plots import average_curves
 from conpet_lib.runs.record import seal
 
 
+def call_in(folder, bert, name="run", on_step=None):
+    """Train, or go on with, the run that the tests of this file break."""
+    return cp.train(
+        make_stream(2),
+        bert,
+        quick("dynamic"),
+        folder=folder / name,
+        bar=False,
+        on_step=on_step,
+        cache=folder / "cache",
+        checkpoint_every=0,
+    )
+
+
+@pytest.fixture(scope="module")
+def stopped_once(bert, tmp_path_factory):
+    """A folder with a run that stopped in its second stage, and the content of an unbroken one."""
+    folder = tmp_path_factory.mktemp("stopped")
+    unbroken = content(call_in(folder, bert, "unbroken").folder)
+    call_in(folder, bert, on_step=stop_at(2, "module", 3))
+    return folder, unbroken
+
+
 @pytest.fixture
-def half(bert, tmp_path):
+def half(bert, stopped_once, tmp_path):
     """A folder whose run stopped in its second stage.
 
     With it come the call that goes on and the content at the end.
     """
-
-    def call(name="run", on_step=None):
-        return cp.train(
-            make_stream(2),
-            bert,
-            quick("dynamic"),
-            folder=tmp_path / name,
-            bar=False,
-            on_step=on_step,
-            cache=tmp_path / "cache",
-            checkpoint_every=0,
-        )
-
-    unbroken = content(call("unbroken").folder)
-    call(on_step=stop_at(2, "module", 3))
-    return tmp_path / "run", call, unbroken
+    made, unbroken = stopped_once
+    for name in ("run", "cache"):
+        shutil.copytree(made / name, tmp_path / name)
+    return tmp_path / "run", partial(call_in, tmp_path, bert), unbroken
 
 
 def stop_at(stage: int, doing: str, done: int) -> Callable:

@@ -96,6 +96,7 @@ def test_the_librarys_own_methods_are_not_replaced_and_a_cell_may_be_run_again()
     assert cp.register("patient", Patient) is not first and list(cp.LEARNERS).count("patient") == 1
 
 
+@pytest.mark.long
 def test_a_learner_of_a_notebooks_cell_goes_into_a_process_that_has_not_registered_it(
     bert, tiny_models, tmp_path
 ):
@@ -188,6 +189,16 @@ class Breaking(StaticConPET):
         next(self.features.backbone.model.parameters()).data.add_(1)
 
 
+class BreakingTuned(StaticConPET):
+    """It trains a weight that stands beneath a module."""
+
+    def close(self, stage):
+        super().close(stage)
+        for name, weight in self.features.backbone.model.named_parameters():
+            if name.endswith("query.base_layer.weight"):
+                weight.data.add_(1)
+
+
 @pytest.mark.parametrize(
     "learner, message",
     [
@@ -198,6 +209,7 @@ class Breaking(StaticConPET):
         (Hoarder, "no tensors"),
         (Doubled, "`steps` says"),
         (Breaking, "backbone's weight"),
+        (BreakingTuned, "backbone's weight"),
     ],
 )
 def test_a_learner_that_breaks_a_promise_is_told_which(learner, message, tiny_models):

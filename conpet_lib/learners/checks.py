@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
@@ -48,6 +49,7 @@ def check_learner(config: LearnerConfig, stream: Stream, backbone: Backbone) -> 
     if len(stream) < 2:
         raise ConpetError("check_learner needs a stream of two tasks or more.")
     _check_registered(config)
+    backbone.register(None)  # weights of modules, which do change, are none of the backbone's
     before = backbone.model.state_dict()
     frozen = {name: weight.clone() for name, weight in before.items()}
     with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +66,13 @@ def check_learner(config: LearnerConfig, stream: Stream, backbone: Backbone) -> 
         learner = trained(seed=0)
         for check in CHECKS:
             check(learner)
+        _check_frozen(backbone, frozen)
         _check_seeds(learner, trained(seed=0), trained(seed=1))
+
+
+def _check_frozen(backbone: Backbone, frozen: dict[str, Tensor]) -> None:
+    """The backbone's weights must be those from before."""
+    backbone.register(None)
     for name, weight in backbone.model.state_dict().items():
         if name in frozen and not weight.equal(frozen[name]):
             raise ConpetError(

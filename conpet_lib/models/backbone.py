@@ -76,6 +76,8 @@ class Backbone:
             tokenizer has a mask token.
         positions: The longest prompt that the model can read, in tokens; None: any.
         vocabulary: How many token numbers the model has embeddings for.
+        tied: Whether one weight has two names in the model; to look for that in each pass would
+            take a tenth of it.
         weights: Number of weights, those of layers above the exit included.
         device: Where it computes.
         dtype: In what type it computes; bfloat16 means autocast, the weights stay float32.
@@ -102,6 +104,8 @@ class Backbone:
         self.device = device
         self.dtype = dtype
         self.weights = sum(weight.numel() for weight in model.parameters())
+        names = list(model.named_parameters(remove_duplicate=False))
+        self.tied = len(names) != len(list(model.parameters()))
         self.layers_name = name_of_layers(model)
         self.layers = model.get_submodule(self.layers_name)
         tuned = checked_depth(name, exit_layer, tuned_layers, len(self.layers))
@@ -208,7 +212,9 @@ class Backbone:
             self._call = call
             inputs = {"input_ids": ids, "attention_mask": call.real.long(), "use_cache": False}
             try:
-                torch.func.functional_call(self.model, dict(adapter or {}), kwargs=inputs)
+                torch.func.functional_call(
+                    self.model, dict(adapter or {}), kwargs=inputs, tie_weights=self.tied
+                )
             except Reached:
                 pass
             finally:
