@@ -91,6 +91,8 @@ class StaticConPET(Learner):
 
     def layers_beside(self) -> int:
         """How many frozen layers an exact head reads beside the module: no more than run."""
+        if not self.solves_head:
+            return 0
         return min(self.config.head_layers or 0, self.features.backbone.exit_layer)
 
     @property
@@ -105,7 +107,7 @@ class StaticConPET(Learner):
         Args:
             rows: `(rows,)` int64.
         """
-        if not self.solves_head or not self.layers_beside():
+        if not self.layers_beside():
             return super().scores_of(rows)
         module = self.modules[0]
         return module.scores(self.head_features(rows, module).to(module.head)).float().cpu()
@@ -161,7 +163,7 @@ class StaticConPET(Learner):
     def head_width(self) -> int:
         """Numbers of a feature that the head reads in the end."""
         hidden = super().head_width()
-        return hidden * (1 + self.layers_beside()) if self.solves_head else hidden
+        return hidden * (1 + self.layers_beside())
 
     def plan(self, stage: int) -> dict[str, StagePlan]:
         """What will be done in a stage; an exact head needs a pass over the rows it is solved on.

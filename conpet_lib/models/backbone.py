@@ -21,14 +21,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from conpet_lib.core.files import user_path
-from conpet_lib.models.adapters import (
-    TARGETS,
-    file_names,
-    full_names,
-    pet_kind,
-    put_in,
-    take_out,
-)
+from conpet_lib.models.adapters import TARGETS, file_names, full_names, pet_kind, put_in, take_out
 from conpet_lib.models.answer_rows import ANSWER_ROW, AnswerRow, pick
 from conpet_lib.models.layers import checked_depth, fingerprint_of, name_of_layers, positions_of
 from conpet_lib.models.observing import Observed, Reached, observe, unit
@@ -248,9 +241,8 @@ class Backbone:
             `(batch, exit_layer, hidden)` float32, each scaled to unit root mean square; and what
             `prefix` gives.
         """
-        device = self.device
-        call = _Call(real=real.to(device), answer=answer.to(device), states=[])
-        states = unit(self._run(call, ids.to(device)).float())
+        call = _Call(real=real.to(self.device), answer=answer.to(self.device), states=[])
+        states = unit(self._run(call, ids.to(self.device)).float())
         assert call.hidden is not None, "the call passes the boundary"
         return states, call.hidden
 

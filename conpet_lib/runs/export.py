@@ -7,7 +7,7 @@ Start at `export`.
 import json
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError
@@ -69,6 +69,8 @@ def _write(run: "Run", folder: Path) -> None:
     for place, (module, names) in modules.items():
         module.save(folder / place)
         write_json(folder / place / "labels.json", [names[number] for number in module.owner])
+        if module.config is None:
+            (folder / place / module.file).unlink()  # it would be empty
     card = _card(run, list(modules))
     write_atomically(folder / "README.md", lambda file: file.write_text(card, encoding="utf-8"))
 
@@ -113,6 +115,7 @@ def _card(run: "Run", places: list[str]) -> str:
     values["parts"] = ", ".join(places)
     values["rows"] = "\n".join(rows)
     values["tested"] = run.tested_in_words
+    values["frozen_layers"] = _frozen_layers(run)
     values["sides"] = _sides(record.sentences_on_two_sides)
     values["template"] = run.learner.features.prompt.template
     values["base"] = Path(base).name if user_path(base).is_dir() else base  # no path of one machine
@@ -120,6 +123,31 @@ def _card(run: "Run", places: list[str]) -> str:
     values["corpus_licence"] = licences.get(record.stream.corpus, "that of your own data")
     form = (DATA / "model_card.md").read_text(encoding="utf-8")
     return form.format(**values)
+
+
+def _frozen_layers(run: "Run") -> str:
+    """What the card says of a head that reads frozen layers; "" without one."""
+    learner = run.learner
+    selector: Any = learner.parts.get("selector")
+    if selector is not None and selector.reads_states:
+        return (
+            "The selector is a head alone, and no PEFT folder. It does not read that feature but "
+            f"{_side_by_side(selector.layers())}. Its head names labels; a task's probability is "
+            "the sum of those of its labels."
+        )
+    beside = getattr(learner, "layers_beside", int)()
+    if not beside:
+        return ""
+    return f"The head reads behind that feature also {_side_by_side(beside)}."
+
+
+def _side_by_side(layers: int) -> str:
+    """The states of the last frozen layers, in words."""
+    return (
+        f"the hidden states at the answer position after each of the last {layers} layers of the "
+        "backbone without a module, side by side from the lowest, each divided by its root mean "
+        "square"
+    )
 
 
 def _shown(accuracy: float) -> str:
