@@ -141,3 +141,11 @@ def test_features_without_a_trace_of_the_labels_are_gone(learned, learnable, tmp
     intact = cp.forgetting_split(learned["static"], learnable)
     assert split["gone"].sum() > 5 * intact["gone"].sum()
     assert np.isfinite(split.to_numpy()).all()
+
+
+def test_the_summary_has_the_part_that_is_outvoted(learned):
+    for run in learned.values():
+        last = run.record.stages_done
+        split = metrics.forgetting_split(run.predictions).loc[last]
+        assert run.summary()["outvoted"] == split["outvoted"].mean()
+    assert learned["vanilla"].summary()["outvoted"] > 0.1

@@ -123,6 +123,15 @@ class Run:
         return metrics.forgetting(self.accuracy_matrix.to_numpy())
 
     @property
+    def outvoted(self) -> float:
+        """The part of test rows that were lost because a label of another task scores higher.
+
+        After the last stage, mean over the tasks; see `metrics.forgetting_split`.
+        """
+        shares = metrics.forgetting_split(self.predictions)["outvoted"].groupby("stage").mean()
+        return float(shares.get(self.record.stages_done, float("nan")))
+
+    @property
     def selector_accuracy(self) -> pd.Series | None:
         """One number per stage for a learner with a selector, else None."""
         if not self.record.has_selector:
@@ -198,6 +207,7 @@ class Run:
         row["average accuracy"] = self.average_accuracy.iloc[-1]
         row["whole accuracy"] = self.whole_accuracy.iloc[-1]
         row["forgetting"] = self.forgetting
+        row["outvoted"] = self.outvoted
         row["selector accuracy"] = float("nan") if selector is None else selector.iloc[-1]
         row["trained parameters"] = record.trained_weights
         row["share of backbone"] = record.trained_weights / record.backbone_weights
