@@ -259,7 +259,7 @@ def test_a_playback_shows_the_stages_so_far(panels, learned):
 def test_a_repair_panel_shows_what_its_code_gives(panels, learned, learnable):
     panel = panels["repair"]
     assert panel.tried == panel.bench.try_out()
-    for name, value in {"prior": "fitted", "temperature": 150, "reach": 60, "least": 40}.items():
+    for name, value in {"prior": "fitted", "temperature": 150, "reach": 99, "least": 40}.items():
         panel.controls[name].value = value
     assert panel.problem == ""
     assert execute(panel, run=learned["dynamic"], stream=learnable)["value"] == panel.tried
@@ -268,10 +268,10 @@ def test_a_repair_panel_shows_what_its_code_gives(panels, learned, learnable):
     assert "Choose a whole number of 1 or more" in panel.problem
 
 
-def test_lost_rows_are_those_of_the_cause_and_the_task(panels, learned, learnable):
-    panel = panels["lost"]
+def test_lost_rows_are_those_of_the_cause_and_the_task(learned, learnable):
+    run = learned["vanilla"]
+    panel = widgets.LostRows(run, learnable)
     assert len(panel.shown) == len(panel.rows) > 0
-    run = learned["dynamic"]
     split = cp.forgetting_split(run, learnable)
     for cause in ("outvoted", "misrouted", "confused", "gone"):
         panel.controls["cause"].value = cause
