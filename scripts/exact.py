@@ -30,6 +30,14 @@ DYNAMIC = {
     "dynamic, on labels": cp.DynamicConfig(selector="labels"),
     "dynamic, exact selector": cp.DynamicConfig(selector="exact"),
 }
+# Other features and fewer rows, on the first stream alone.
+FURTHER = {
+    "dynamic, exact selector, last layer": cp.DynamicConfig(selector="exact", joined_layers=1),
+    "dynamic, exact selector, first module": cp.DynamicConfig(selector="exact", joined_layers=None),
+    "dynamic, selector trained and solved": cp.DynamicConfig(selector="solved"),
+    "static, exact head, 160 rows": cp.StaticConfig(head="exact", head_rows=160),
+    "static, exact head, 640 rows": cp.StaticConfig(head="exact", head_rows=640),
+}
 UNTRAINED = {"ridge": cp.method("ridge"), "ranpac": cp.method("ranpac")}
 JOINT = {"joint": cp.JointConfig(), "joint, exact head": cp.JointConfig(head="exact")}
 # What is asked of them: the first minus the second.
@@ -59,6 +67,7 @@ class Bench:
         shape: Arguments of `make_stream`.
         depth: Arguments of `load_backbone`.
         is_long: Whether joint training is done once, for the last stage alone.
+        further: More variants that are trained on it.
     """
 
     corpus: str
@@ -66,12 +75,13 @@ class Bench:
     shape: dict[str, int]
     depth: dict[str, int] = field(default_factory=dict)
     is_long: bool = False
+    further: dict[str, Any] = field(default_factory=dict)
 
 
 LONG_WORDNET = {"tasks": 32, "labels_per_task": 2, "train": 60, "valid": 5, "test": 25}
 LONG_FEWREL = {"tasks": 40, "labels_per_task": 2, "train": 40, "valid": 8, "test": 20}
 BENCHES = {
-    "wordnet": Bench("wordnet", "", {"tasks": 8, "labels_per_task": 4}),
+    "wordnet": Bench("wordnet", "", {"tasks": 8, "labels_per_task": 4}, further=FURTHER),
     "fewrel": Bench("fewrel", "fewrel16", {"tasks": 8, "labels_per_task": 2}, {"tuned_layers": 2}),
     "wordnet-long": Bench("wordnet", "", LONG_WORDNET, is_long=True),
     "fewrel-long": Bench("fewrel", "fewrel80", LONG_FEWREL, is_long=True),
@@ -134,7 +144,7 @@ def train_all(bench: Bench, folder: Path, options: argparse.Namespace) -> pd.Dat
     tables = []
     for seed in range(options.seeds):  # rows, order and training all change with the seed
         stream = cp.make_stream(corpus, **bench.shape, split_seed=seed, order_seed=seed)
-        tables.append(trained(stream, STATIC | DYNAMIC | UNTRAINED, seed))
+        tables.append(trained(stream, STATIC | DYNAMIC | UNTRAINED | bench.further, seed))
         if not bench.is_long:
             tables.append(trained(stream, JOINT, seed))
             continue

@@ -94,6 +94,8 @@ def test_an_adapter_of_the_last_layer_is_a_share_of_that_of_all(tiny_models):
         ("dynamic", {"modules": 1}),
         ("dynamic", {"selector": "labels"}),
         ("dynamic", {"selector": "exact"}),
+        ("dynamic", {"selector": "exact", "joined_layers": None}),
+        ("dynamic", {"selector": "solved"}),
         ("static", {"head": "exact"}),
         ("static", {"head": "exact", "head_layers": 2}),
         ("ridge", {}),

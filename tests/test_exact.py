@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge as SklearnRidge
 from torch.nn.functional import one_hot
 
 import conpet_lib as cp
+from conpet_lib.learners.exact_head import ExactHead
 from conpet_lib.models.features import Features
 
 
@@ -112,7 +113,13 @@ def test_what_it_keeps_does_not_depend_on_the_order_of_the_tasks(bert):
 
 
 @pytest.mark.parametrize(
-    ("kind", "settings"), [("ridge", {}), ("ranpac", {}), ("dynamic", {"selector": "exact"})]
+    ("kind", "settings"),
+    [
+        ("ridge", {}),
+        ("ranpac", {}),
+        ("dynamic", {"selector": "exact"}),
+        ("dynamic", {"selector": "exact", "joined_layers": None}),
+    ],
 )
 def test_no_row_of_an_earlier_task_is_read_again(kind, settings, bert, rows_read):
     stream = make_stream(4)
@@ -160,10 +167,17 @@ def test_it_finds_tasks_that_frozen_features_tell_apart(learnable, bert, tmp_pat
     assert right[run.predictions["stage"] == len(learnable)].mean() > 2 * chance
 
 
-@pytest.mark.parametrize("stop_after", [1, 6, 11, 17])
-def test_a_run_that_was_stopped_ends_in_the_same_bits(stop_after, bert, tmp_path):
+@pytest.mark.parametrize(
+    ("stop_after", "settings"),
+    [
+        *((steps, {"selector": "exact"}) for steps in (1, 6, 11, 17)),
+        (14, {"selector": "exact", "joined_layers": None}),
+        (22, {"selector": "solved"}),
+    ],
+)
+def test_a_run_that_was_stopped_ends_in_the_same_bits(stop_after, settings, bert, tmp_path):
     stream = make_stream(3)
-    config = quick("dynamic", selector="exact")
+    config = quick("dynamic", **settings)
     whole = cp.train(stream, bert, config, folder=tmp_path / "whole", bar=False)
     steps = []
 
@@ -204,6 +218,46 @@ def test_an_exact_head_is_the_solution_on_the_history_under_the_module_as_it_is(
     head = module.head.detach().numpy()
     apart = [np.abs(head / np.linalg.norm(head) - solution).max() for solution in solutions]
     assert min(apart) < 1e-3
+
+
+def test_a_solved_selector_is_the_papers_with_another_head(bert):
+    stream = make_stream(3)
+    papers = trained("dynamic", stream, bert).selector
+    solved = trained("dynamic", stream, bert, selector="solved").selector
+    ours, theirs = solved.modules[0], papers.modules[0]
+    assert all(torch.equal(weight, theirs.adapter[name]) for name, weight in ours.adapter.items())
+    assert ours.owner == theirs.owner == [0, 1, 2]
+    rows = union(stream)
+    features = solved.features.features_of(rows, ours).numpy()
+    tasks = torch.from_numpy(stream.task_of_label[stream.label_numbers(rows)])
+    scale = np.square(features - features.mean(0)).sum(0).mean()
+    heads = [
+        SklearnRidge(alpha=scale * 10 ** (exponent / 2)).fit(features, one_hot(tasks).numpy()).coef_
+        for exponent in range(-8, 5)
+    ]
+    head = ours.head.detach().numpy()
+    apart = [
+        np.abs(head / np.linalg.norm(head) - each / np.linalg.norm(each)).max() for each in heads
+    ]
+    assert min(apart) < 1e-3 < np.abs(head - theirs.head.detach().numpy()).max()
+
+
+def test_an_exact_selector_may_read_the_first_tasks_module(bert, tmp_path):
+    stream = make_stream(3)
+    config = quick("dynamic", selector="exact", joined_layers=None)
+    run = cp.train(stream, bert, config, folder=tmp_path / "run", bar=False)
+    learner = cp.load_run(tmp_path / "run", bert).reading(stream.examples)
+    rows = union(stream)
+    head = ExactHead(bert.hidden_size)
+    features = learner.features.features_of(rows, learner.modules[0])
+    head.add(features, torch.from_numpy(stream.label_numbers(rows)))
+    torch.testing.assert_close(learner.kept["gram"], head.gram)
+    test = union(stream, "test")
+    last = run.predictions[run.predictions["stage"] == 3]
+    chosen = learner.answer(test)["chosen_task"].tolist()
+    assert chosen == last["chosen_task"].tolist()
+    with pytest.raises(cp.ConpetError, match="joined_layers"):
+        quick("dynamic", selector="exact", joined_layers=None, modules=2)
 
 
 def test_training_goes_on_with_the_head_that_was_trained(bert):

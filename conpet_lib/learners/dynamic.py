@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from conpet_lib.core.errors import check
 from conpet_lib.learners import settings
 from conpet_lib.learners.answers import answer_table, sum_by
 from conpet_lib.learners.base import Learner
@@ -28,6 +29,7 @@ from conpet_lib.streams.stream import Stream, Task
 SELECTORS: dict[str, type[Selector] | type[ExactSelector]] = {
     "tasks": Selector,
     "labels": Selector,
+    "solved": Selector,
     "exact": ExactSelector,
 }
 FLOOR = -100.0  # the score of labels whose module is not active, as in the official code
@@ -59,25 +61,34 @@ class DynamicConPET(StaticConPET):
         super().__init__(stream, features, config, seed, tell)
         self.selector = SELECTORS[self.config.selector](stream, features, config, seed, tell)
         self.selector.kept = self.kept  # an exact selector's sums are written with the run
+        self.selector.first_module = lambda: self.modules[0]
         self.budget = self.config.modules or len(self.stream)
         self.means: list[Tensor] = []
 
     @property
     def parts(self) -> dict[str, Learner]:
-        """The selector, then the task modules; one module needs no selector."""
+        """The selector, then the task modules, unless it reads one; one module needs none."""
         if self.budget == 1:
             return {self.name: self}
-        return {self.selector.name: self.selector, self.name: self}
+        both: dict[str, Learner] = {self.selector.name: self.selector, self.name: self}
+        if self.selector.reads_module:
+            return dict(reversed(both.items()))
+        return both
 
     def fit(self, stage: int) -> None:
         """Train the selector, then the module; in stage 1 there is nothing to select.
 
+        A selector that reads the first task's module comes after it.
+
         Args:
             stage: The stage, from 1.
         """
-        if stage >= self.selector.first_stage and self.budget > 1:
+        selects = stage >= self.selector.first_stage and self.budget > 1
+        if selects and not self.selector.reads_module:
             self.selector.fit(stage)
         super().fit(stage)
+        if selects and self.selector.reads_module:
+            self.selector.fit(stage)
 
     def fill(self, rows: Rows, stage: int) -> None:
         """Compute what the caches lack of some rows.
@@ -269,7 +280,7 @@ class DynamicConPET(StaticConPET):
 
     def history_rows(self) -> int:
         """All training rows; none if modules and an exact selector see their own rows alone."""
-        if self.replayable_rows(len(self.stream)) == 0 and self.selector.reads_states:
+        if self.replayable_rows(len(self.stream)) == 0 and isinstance(self.selector, ExactSelector):
             return 0
         return super().history_rows()
 
@@ -313,10 +324,17 @@ class DynamicConfig(StaticConfig):
     )
     teacher_forcing: bool = True  # in training the true task's module is always active
     selector: str = settings.one_of(
-        ("tasks", "labels", "exact"),
-        "What the selector is trained on: tasks (the paper) or labels; exact: it is solved.",
+        ("tasks", "labels", "solved", "exact"),
+        "Trained on tasks (the paper) or on labels; trained, and its head then solved over the "
+        "history; or exact: solved, and nothing is trained or replayed.",
     )
-    joined_layers: int = settings.whole(
-        4, "The last layers of the frozen backbone that an exact selector reads, side by side."
+    joined_layers: int | None = settings.whole_or_none(
+        4, "The last frozen layers that an exact selector reads; None: the first task's module."
     )
     balance: bool = False  # whether labels, and not rows, weigh alike in an exact selector
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        stays = self.joined_layers is not None or self.modules is None
+        wanted = "a number with a module budget, since the first task's module is then trained on"
+        check(stays, self, "joined_layers", wanted)

@@ -6,6 +6,7 @@ at `Ridge`.
 Source: Zhuang et al. 2022 (ACIL); McDonnell et al. 2023 (RanPAC).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -251,7 +252,40 @@ class ExactSelector(Ridge):
     name = "selector"
     on_labels = True
     first_stage = 1
-    reads_states = True
+    first_module: Callable[[], PetModule]
+
+    @property
+    def reads_module(self) -> bool:
+        """Whether it reads the features under the module of the first task, which is frozen."""
+        return self.config.joined_layers is None
+
+    @property
+    def reads_states(self) -> bool:
+        """Whether it reads states of frozen layers."""
+        return not self.reads_module
+
+    def head_width(self) -> int:
+        """Numbers of a feature that the head reads."""
+        if self.reads_module:
+            return int(self.features.backbone.hidden_size)
+        return super().head_width()
+
+    def features_for(self, rows: Rows) -> Tensor:
+        """What the head reads, `(rows, width)`.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        if self.reads_module:
+            return self.features.features_of(rows, self.first_module())
+        return super().features_for(rows)
+
+    def _told(self, rows: Rows, stage: int) -> Tensor:
+        """Features of rows, while it is told how many prefixes are done."""
+        if self.reads_module:
+            Learner.fill(self, rows, stage)
+            return self.features_for(rows)
+        return super()._told(rows, stage)
 
     def task_scores(self, rows: Rows) -> Tensor:
         """`(rows, tasks)` probabilities of the tasks seen.

@@ -3,12 +3,15 @@
 Source: ConPET (arXiv 2309.14763), Dynamic ConPET.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from conpet_lib.learners.answers import sum_by
 from conpet_lib.learners.replay import Rows
 from conpet_lib.learners.static import StaticConPET
+from conpet_lib.models.modules import PetModule
 
 
 def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Tensor:
@@ -31,11 +34,21 @@ def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Ten
 
 
 class Selector(StaticConPET):
-    """Static ConPET with tasks as labels; or on labels, whose sum is a task's score."""
+    """Static ConPET with tasks as labels; or on labels, whose sum is a task's score.
+
+    "solved" is the same, but for the head, which is solved over the history after each stage.
+    """
 
     name = "selector"
     first_stage = 2  # in stage 1 there is nothing to select
     reads_states = False
+    reads_module = False
+    first_module: Callable[[], PetModule]
+
+    @property
+    def solves_head(self) -> bool:
+        """Whether its head is solved over the history once it is trained."""
+        return bool(self.config.selector == "solved")
 
     @property
     def on_labels(self) -> bool:

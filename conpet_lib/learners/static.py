@@ -38,7 +38,7 @@ class StaticConPET(Learner):
             stage: The stage, from 1.
         """
         for name in ("head", "bias"):
-            if self.modules and TRAINED + name in self.kept:
+            if self.solves_head and self.modules and TRAINED + name in self.kept:
                 weight = getattr(self.modules[0], name)
                 weight.data = self.kept[TRAINED + name].to(weight)
         return super().begin(stage)

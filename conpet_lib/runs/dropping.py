@@ -21,7 +21,7 @@ from conpet_lib.core.files import (
 )
 from conpet_lib.core.tensors import write_tensors
 from conpet_lib.learners.base import Learner
-from conpet_lib.learners.exact import Ridge
+from conpet_lib.learners.exact import ExactSelector, Ridge
 from conpet_lib.models.features import Features
 from conpet_lib.runs.record import Record, describe
 from conpet_lib.runs.restoring import config_of
@@ -97,7 +97,7 @@ def _check(run: Run, stream: Stream, task: int, folder: Path) -> None:
     parts = run.learner.parts
     own_modules = len(set(run.record.module_of_task)) == len(stream)
     exact = parts.get("selector", parts["module"])
-    if not isinstance(exact, Ridge) or ("selector" in parts and not own_modules):
+    if not isinstance(exact, Ridge) or ("selector" in parts and not own_modules) or _guided(exact):
         raise ConpetError(
             f"{run.folder}: a module or a selector has learned from several tasks, and what it "
             "took from one of them cannot be taken out. It takes DynamicConfig(selector='exact') "
@@ -105,6 +105,11 @@ def _check(run: Run, stream: Stream, task: int, folder: Path) -> None:
         )
     if folder.exists():
         raise ConpetError(f"{folder} is there already. Give a new folder.")
+
+
+def _guided(exact: Ridge) -> bool:
+    """Whether what it reads depends on the first task."""
+    return isinstance(exact, ExactSelector) and exact.reads_module
 
 
 def _hand_over(learner: Learner, rest: Learner, task: int) -> None:
