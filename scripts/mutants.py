@@ -59,17 +59,17 @@ models/probe       probe
 models/prompts     prompts
 learners/answers   answers costs learners dynamic
 learners/base      costs learners dynamic
-learners/bounds    family
+learners/bounds    costs family
 learners/choosing  replay memory family
 learners/config    files costs learners dynamic
-learners/crl       memory family
+learners/crl       costs memory family
 learners/dynamic   answers costs learners dynamic
-learners/ea_emr    memory family
-learners/emr       memory family
-learners/ewc       family
+learners/ea_emr    costs memory family
+learners/emr       costs memory family
+learners/ewc       costs family
 learners/fitting   costs learners dynamic
 learners/frozen    family
-learners/lwf       family
+learners/lwf       costs family
 learners/planning  costs memory family
 learners/replay    replay learners
 learners/selector  answers costs learners dynamic

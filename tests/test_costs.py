@@ -175,3 +175,22 @@ def test_without_a_batch_limit_the_steps_are_those_that_were_planned(kind, batch
         ledgers = [part.ledger for part in learner.parts.values()]
         entries = [entry for ledger in ledgers for entry in ledger if entry["stage"] == stage]
         assert sum(entry["steps"] for entry in entries) == learner.steps(stage), stage
+
+
+EVERY_KIND = ["vanilla", "static", "joint", "emr", "ea-emr", "crl", "crl*", "ewc", "lwf", "dynamic"]
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_the_passes_of_a_stage_are_those_that_were_planned(kind, bert):
+    learner = make_learner(kind, make_stream(3), bert, valid_examples=6)
+    for stage in (1, 2, 3):
+        plans = learner.plan(stage).values()
+        before = learner.features.counts
+        learner.fit(stage)
+        taken = learner.features.counts - before
+        # A row with a gradient beside those of the steps, as EWC has it, costs as much as three.
+        beside = taken["top_rows_trained"] - sum(plan.steps * plan.rows for plan in plans)
+        # Without a past half of the validation rows is lacking, in each of two epochs.
+        lacking = 0 if learner.past(stage) else 2 * 3
+        planned = sum(plan.passes for plan in plans)
+        assert planned == taken["top_rows"] + 3 * beside + lacking, stage

@@ -118,8 +118,19 @@ def test_licences_of_packaged_backbone_and_corpus_are_named(learned, tmp_path):
     assert (
         "Backbone: Apache-2.0" in text
         and "Corpus: WordNet 3.0 licence" in text
-        and "base_model: minilm-l6" in text
+        and 'base_model: "minilm-l6"' in text
     )
+
+
+@pytest.mark.parametrize("name", ["yes: no #1", "[a", "on", 'two "words"'])
+def test_the_head_of_the_card_is_yaml_whatever_the_backbones_folder_is_called(
+    name, learned, tmp_path
+):
+    run = learned["static"]
+    record = replace(run.record, backbone=replace(run.record.backbone, name=name))
+    known = cp.runs.Run(run.folder, record, run.learner.features.backbone)
+    text = (known.export(tmp_path / "card") / "README.md").read_text()
+    assert yaml.safe_load(text.split("---")[1])["base_model"] == name
 
 
 @pytest.mark.parametrize(

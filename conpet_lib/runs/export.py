@@ -119,6 +119,7 @@ def _card(run: "Run", places: list[str]) -> str:
     values["sides"] = _sides(record.sentences_on_two_sides)
     values["template"] = run.learner.features.prompt.template
     values["base"] = Path(base).name if user_path(base).is_dir() else base  # no path of one machine
+    values["base_in_yaml"] = json.dumps(values["base"], ensure_ascii=False)
     values["backbone_licence"] = licences.get(base, "see the backbone's own card")
     values["corpus_licence"] = licences.get(record.stream.corpus, "that of your own data")
     form = (DATA / "model_card.md").read_text(encoding="utf-8")
