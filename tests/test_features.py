@@ -56,6 +56,20 @@ def test_nothing_is_computed_before_it_is_asked_for(backbone, tmp_path, monkeypa
     assert not calls
 
 
+def test_rows_tokens_and_scores_of_a_pass_are_counted(bert, tmp_path):
+    stream = make_stream(2)
+    features = Features(stream.examples, stream.kind, bert, tmp_path)
+    rows = stream[0].train[:5]
+    longest = max(len(features.encode(row).tokens) for row in rows)
+    module = make_module(bert, labels=3)
+    features.scores_of(rows, module)
+    features.scores(rows[:2], module, length=longest)
+    counts = features.counts
+    assert (counts["top_rows"], counts["top_rows_trained"]) == (5, 2)
+    assert counts["top_tokens"] == 5 * longest and counts["top_tokens_trained"] == 2 * longest
+    assert (counts["head_scores"], counts["head_scores_trained"]) == (5 * 3, 2 * 3)
+
+
 def test_prompts_found_and_computed_are_counted(backbone, tmp_path):
     cache = make_cache(backbone, tmp_path)
     told = []
