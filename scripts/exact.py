@@ -103,10 +103,14 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=-1, help="runs at a time; -1: one a core")
     parser.add_argument("--folder", type=Path, default=Path("runs/exact"))
     options = parser.parse_args()
+    streams = options.streams
+    if not options.data:
+        streams = [name for name in streams if not BENCHES[name].file]
+    if not streams:
+        parser.error("the streams of FewRel need the folder with their data")
     try:
-        for name in options.streams:
-            if options.data or not BENCHES[name].file:
-                report(name, options)
+        for name in streams:
+            report(name, options)
     except cp.ConpetError as error:
         print(error, file=sys.stderr)
         return 1
@@ -119,7 +123,8 @@ def report(name: str, options: argparse.Namespace) -> None:
     table = train_all(BENCHES[name], folder, options)
     runs = table.groupby("variant", sort=False)
     means = runs[NUMBERS].mean().assign(deviation=runs["average accuracy"].std())
-    print(f"\n{name}, mean over {options.seeds} seeds:\n{means.round(3).to_string()}")
+    means = means.astype(object).where(means.notna(), None)  # JSON knows no "not a number"
+    print(f"\n{name}, mean over {options.seeds} seeds:\n{means.to_string(float_format='%.3f')}")
     record: dict[str, Any] = {
         "command": f"make exact DATA=folder STREAMS={name}",
         "seeds": options.seeds,

@@ -42,7 +42,7 @@ def test_sums_and_solution_are_those_of_a_run_that_never_saw_the_task(
     solved = [each._kept_head().solve(1.0) for each in (ours, theirs)]
     torch.testing.assert_close(solved[0].weight, solved[1].weight)
     torch.testing.assert_close(solved[0].bias, solved[1].bias)
-    if ours.kept["strength"] == theirs.kept["strength"]:  # found from another start
+    if ours.kept["exponent"] == theirs.kept["exponent"]:  # found from another start
         heads = [each.modules[0].head for each in (ours, theirs)]
         torch.testing.assert_close(heads[0], heads[1], atol=1e-4, rtol=1e-3)
     assert left.record.stream.fingerprint == never.record.stream.fingerprint
@@ -63,6 +63,8 @@ def test_the_other_modules_are_the_same_and_answer_for_their_own_labels(bert, tm
     assert np.isnan(left.accuracy_matrix.iloc[0]).all()
     assert left.accuracy_matrix.iloc[-1].notna().all()
     assert len(left.costs) == 3 and left.finished
+    assert left.replayed.empty and np.isnan(left.summary()["outvoted"])
+    assert left.record.environment["made by"] == "cp.drop_task"
 
 
 def test_only_the_tasks_own_training_rows_are_read_again(bert, tmp_path, monkeypatch):
@@ -86,10 +88,17 @@ def test_what_has_learned_from_several_tasks_is_refused(learned, learnable, bert
     for name in ("static", "dynamic"):
         with pytest.raises(cp.ConpetError, match="cannot be taken out"):
             cp.drop_task(learned[name], learnable, 1, tmp_path / name)
-    config = quick("dynamic", modules=2, **DYNAMIC)
-    shared = cp.train(learnable, bert, config, folder=tmp_path / "shared", bar=False)
-    with pytest.raises(cp.ConpetError, match="cannot be taken out"):
-        cp.drop_task(shared, learnable, 1, tmp_path / "left")
+    stream = make_stream(3)
+    for name, more in {
+        "shared": {"modules": 2},
+        "two": {"active": 2},
+        "unforced": {"teacher_forcing": False},
+        "guided": {"joined_layers": None},
+    }.items():
+        config = quick("dynamic", epochs=1, **more, **DYNAMIC)
+        run = cp.train(stream, bert, config, folder=tmp_path / name, bar=False)
+        with pytest.raises(cp.ConpetError, match="cannot be taken out"):
+            cp.drop_task(run, stream, 2, tmp_path / "left")
     assert not (tmp_path / "left").exists()
 
 

@@ -8,6 +8,7 @@ import conpet_lib as cp
 from conpet_lib.analysis.chances import fitted_prior
 from conpet_lib.analysis.repair import SelectorBench, choose_by_doubt
 from conpet_lib.learners.dynamic import FLOOR
+from conpet_lib.learners.selector import choose_active
 
 CHANCES = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.8, 0.1], [0.0, 0.0, 1.0]])
 
@@ -33,13 +34,19 @@ def test_without_repair_the_answers_are_the_runs_own(bench, learned, learnable):
     assert (tried["answered"], tried["modules"]) == (1, 1)
 
 
-def test_at_the_end_of_the_reach_all_modules_answer_to_the_bit(bench):
-    assert bench.try_out(reach=1.0)["modules"] == bench.chances.shape[1]
-    every = choose_by_doubt(bench.chances, 1.0)
-    masked = bench.scores.masked_fill(~every[:, bench.module_of_label], FLOOR)
-    assert torch.equal(masked, bench.scores)
-    one = choose_by_doubt(bench.chances, 0.0)
-    assert torch.equal(one, torch.nn.functional.one_hot(bench.chances.argmax(1), 3).bool())
+@pytest.mark.parametrize(("reach", "active"), [(0.0, 1), (1.0, 3)])
+def test_the_ends_of_the_reach_are_one_and_all_active_modules_to_the_bit(
+    reach, active, bench, learned, learnable
+):
+    learner = learned["dynamic"].reading(learnable.examples)
+    rows = np.concatenate([task.test for task in learnable])
+    chosen = choose_active(bench.chances, active)
+    logits = learner.scores_of_active(rows, chosen).cpu()
+    hidden = ~choose_by_doubt(bench.chances, reach)[:, bench.module_of_label]
+    assert torch.equal(bench.scores.masked_fill(hidden, FLOOR), logits)
+    right = (logits.argmax(1) == bench.labels).float().mean().item()
+    tried = bench.try_out(reach=reach)
+    assert (tried["accuracy"], tried["modules"]) == (right, active)
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,10 @@ from conpet_lib import metrics
 from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.learners.base import Learner
+from conpet_lib.learners.exact import Ridge
 from conpet_lib.learners.exact_head import ExactHead, best_solution
 from conpet_lib.learners.replay import Rows
+from conpet_lib.learners.static import StaticConPET
 from conpet_lib.runs.run import Run
 from conpet_lib.streams.stream import Stream
 
@@ -61,7 +63,7 @@ def lost_rows(run: Run, stream: Stream) -> pd.DataFrame:
 def _recovered_rows(run: Run, stream: Stream) -> pd.Series:
     """For each row of the ledger, whether an exact head still finds its label within its task.
 
-    The features of each task's module, as it is after the last stage, are given to an exact head
+    What each module's head reads, as it is after the last stage, is given to an exact head
     over the training rows of all tasks of that module. A lost row that is wrong within its own
     task is `confused` if this head gets it right there, and `gone` if it does not.
     """
@@ -69,9 +71,13 @@ def _recovered_rows(run: Run, stream: Stream) -> pd.Series:
         raise ConpetError(
             f"{run.folder} was trained on another stream. Give the one that `train` was given."
         )
-    learner = run.reading(stream.examples)
     ledger = run.predictions
     last = ledger["stage"] == run.record.stages_done
+    if not last.any():
+        raise ConpetError(
+            "The tasks of this stream have no test rows: make it with test=1 or more."
+        )
+    learner = run.reading(stream.examples)
     recovered = pd.Series(False, ledger.index)
     keys = {stream.examples[row].key: row for task in stream for row in task.test}
     rows = np.array([keys[key] for key in ledger.loc[last, "key"]], dtype=np.int64)
@@ -95,16 +101,25 @@ def _recovered(learner: Learner, stream: Stream, rows: Rows) -> np.ndarray:
 
 def _exact_scores(learner: Learner, stream: Stream, number: int, rows: Rows) -> Tensor:
     """`(rows, seen_labels)`: an exact head on the features under a module of all its tasks."""
-    features = learner.features
-    module = learner.modules[number]
     tasks = [task for task, owner in zip(stream, learner.module_of_task) if owner == number]
-    train = np.concatenate([task.train for task in tasks])
-    valid = np.concatenate([task.valid for task in tasks])
-    head = ExactHead(features.backbone.hidden_size)
-    labels = {
-        name: torch.from_numpy(stream.label_numbers(part))
-        for name, part in (("train", train), ("valid", valid))
-    }
-    head.add(features.features_of(train, module), labels["train"])
-    solution, _ = best_solution(head, features.features_of(valid, module), labels["valid"])
-    return solution.scores(features.features_of(rows, module))
+
+    def seen(side: str) -> tuple[Tensor, Tensor]:
+        own = np.concatenate([task.rows(side) for task in tasks])
+        labels = torch.from_numpy(stream.label_numbers(own))
+        return _head_features(learner, own, number), labels
+
+    features, labels = seen("train")
+    head = ExactHead(features.shape[1])
+    head.add(features, labels)
+    solution, _ = best_solution(head, *seen("valid"))
+    return solution.scores(_head_features(learner, rows, number))
+
+
+def _head_features(learner: Learner, rows: Rows, number: int) -> Tensor:
+    """What the head of a module reads, `(rows, width)`."""
+    module = learner.modules[number]
+    if isinstance(learner, Ridge):
+        return learner.features_for(rows)
+    if isinstance(learner, StaticConPET):
+        return learner.head_features(rows, module)
+    return learner.features.features_of(rows, module)

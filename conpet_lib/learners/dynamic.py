@@ -314,6 +314,9 @@ class DynamicConfig(StaticConfig):
     head: str = settings.one_of(
         ("trained",), "Each module trains its own; see selector for the choice between them."
     )
+    head_layers: int | None = settings.setting(
+        None, "None: task modules read no frozen layers.", lambda layers: layers is None, "None"
+    )
     active: int = settings.whole(
         1, "Modules that answer an example, chosen by the selector (the paper: 1)."
     )
@@ -335,6 +338,12 @@ class DynamicConfig(StaticConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        stays = self.joined_layers is not None or self.modules is None
-        wanted = "a number with a module budget, since the first task's module is then trained on"
-        check(stays, self, "joined_layers", wanted)
+        is_exact = self.selector == "exact"
+        check(is_exact or not self.balance, self, "balance", "False, if the selector is trained")
+        stays = self.modules is None and self.active == 1 and self.teacher_forcing
+        wanted = (
+            "a number, unless modules is None, active is 1 and teacher_forcing is on: else the "
+            "first task's module sees other tasks, or is needed before it is trained"
+        )
+        alone = not is_exact or self.joined_layers is not None or stays
+        check(alone, self, "joined_layers", wanted)

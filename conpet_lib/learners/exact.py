@@ -29,7 +29,8 @@ class Ridge(Learner):
     """Ridge regression of one-hot labels on the frozen backbone's last layers, side by side.
 
     `kept` has the head's sums, and the features of a few validation rows, on which the strength and
-    the temperature are chosen after each stage: at most `valid_examples`, evenly over the labels.
+    the temperature are chosen after each stage: at most `valid_examples`, evenly over the labels,
+    but one of each.
     """
 
     def features_for(self, rows: Rows) -> Tensor:
@@ -80,12 +81,14 @@ class Ridge(Learner):
     def solve(self) -> None:
         """Put the solution of the sums that are kept into the head."""
         features, labels = self._valid()
-        last = int(self.kept.get("strength", torch.tensor(-2)))
-        solution, strength = best_solution(self._kept_head(), features, labels, last)
-        self.kept["strength"] = torch.tensor(strength)
+        last = int(self.kept.get("exponent", torch.tensor(-2)))
+        solution, exponent = best_solution(self._kept_head(), features, labels, last)
+        self.kept["exponent"] = torch.tensor(exponent)
         module = self.modules[0]
         module.head.data = solution.weight.to(module.head)
         module.bias.data = solution.bias.to(module.bias)
+        stage = len(self.module_of_task)
+        self.tell(Step(stage, len(self.stream), "head", 1, 1))
 
     def kept_without(self, task: int) -> dict[str, Tensor]:
         """What is kept, as if a task had never been seen; its training rows are read once more.
@@ -104,7 +107,7 @@ class Ridge(Learner):
             "targets": head.targets[:, stays],
             "valid_features": features[stays[labels]],
             "valid_labels": new_number[labels[stays[labels]]],
-            "strength": self.kept["strength"],
+            "exponent": self.kept["exponent"],
         }
 
     def _told(self, rows: Rows, stage: int) -> Tensor:
@@ -210,7 +213,7 @@ class Ridge(Learner):
     def sums_bytes(self) -> int:
         """Those of `gram` and `targets`, in double precision."""
         width = self.head_width() + 1
-        return 8 * width * (width + self.head_rows())
+        return 8 * width * (width + self.head_labels())
 
     def plan(self, stage: int) -> dict[str, StagePlan]:
         """One pass over the new rows, and no step.

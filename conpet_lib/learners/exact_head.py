@@ -21,6 +21,8 @@ STEP = 10.0**0.5
 LEAST, MOST = -8, 4
 # Bounds of the temperature, as natural logarithms: e^-6 to e^2.
 COLDEST, HOTTEST = -6.0, 2.0
+COOL = 0.1  # the temperature where none can be fitted
+LEAST_SPREAD = 1e-6  # of features, as a part of their mean square
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class ExactHead:
     Attributes:
         gram: `(width + 1, width + 1)` float64, the sum of f f' over the rows seen.
         targets: `(width + 1, labels)` float64, the sum of f y'; its last row counts the rows of
-            each label.
+            each label, or has 1 for each where labels weigh alike.
     """
 
     def __init__(self, width: int):
@@ -137,7 +139,8 @@ class ExactHead:
         """The mean eigenvalue of the centred gram matrix, which strengths are parts of."""
         squares = self.gram[:-1, :-1].diagonal()
         means = self.gram[-1, :-1].square() / self.gram[-1, -1]
-        return (squares - means).mean().item()
+        least = LEAST_SPREAD * squares.mean().clamp(min=LEAST_SPREAD)  # rows may be all alike
+        return (squares - means).mean().clamp(min=least).item()
 
 
 def _weights(labels: Tensor, balance: bool) -> Tensor:
@@ -152,8 +155,9 @@ def best_solution(
     """The solution whose strength is best on validation rows, its temperature fitted on them.
 
     Best is the highest accuracy, and among equals the lowest cross entropy at the solution's own
-    best temperature. From the start, the last stage's strength, the search goes on to a better
-    neighbour until there is none, so that few strengths are solved. Without rows it is the start.
+    best temperature. From the start the search goes on to a better neighbour until there is none,
+    so that few strengths are solved. Without rows it is the start, at a temperature that suits
+    scores from 0 to 1.
 
     Args:
         head: The sums.
@@ -168,7 +172,7 @@ def best_solution(
     """
     scale = head.scale
     if not len(labels):
-        return head.solve(scale * STEP**start), start
+        return head.solve(scale * STEP**start).divided(COOL), start
     scored: dict[int, tuple[tuple[float, float], Solution]] = {}
 
     def score(exponent: int) -> tuple[float, float]:

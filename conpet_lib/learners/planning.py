@@ -33,7 +33,7 @@ class Planned:
         """How many modules there will be after the last stage."""
         return 1
 
-    def head_rows(self) -> int:
+    def head_labels(self) -> int:
         """Rows of all heads after the last stage: one per label."""
         return len(self.stream.labels)
 
@@ -54,7 +54,7 @@ class Planned:
 
     def trained_parameters(self) -> int:
         """Weights of all modules after the last stage, heads included."""
-        head = self.head_rows() * (self.head_width() + 1)
+        head = self.head_labels() * (self.head_width() + 1)
         return self.module_count() * self.adapter_size() + head
 
     def passes_per_answer(self) -> int:

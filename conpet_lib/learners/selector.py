@@ -96,6 +96,6 @@ class Selector(StaticConPET):
             return sum_by(likely, self.stream.task_of_label[: likely.shape[1]])
         return likely
 
-    def head_rows(self) -> int:
+    def head_labels(self) -> int:
         """One row per task, or per label."""
-        return super().head_rows() if self.on_labels else len(self.stream)
+        return super().head_labels() if self.on_labels else len(self.stream)

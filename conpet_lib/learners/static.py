@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from conpet_lib.core.errors import check
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners import settings
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.exact_head import ExactHead, best_solution
-from conpet_lib.learners.fitting import Fitting, StagePlan
+from conpet_lib.learners.fitting import Fitting, StagePlan, Step
 from conpet_lib.learners.replay import Rows, spread
 from conpet_lib.models.modules import PetModule
 from conpet_lib.streams.stream import Task
@@ -30,6 +31,8 @@ class StaticConPET(Learner):
     the module as it then is. `kept` has the head that was trained, with which the next stage goes
     on.
     """
+
+    balances_head = False  # rows weigh alike in an exact head, and not labels
 
     def begin(self, stage: int) -> Fitting:
         """A stage that goes on with the head that was trained, if an exact one answers.
@@ -64,7 +67,7 @@ class StaticConPET(Learner):
         self.fill(rows, stage)
         features = self.head_features(rows, module)
         head = ExactHead(features.shape[1])
-        head.add(features, self.targets(rows).cpu())
+        head.add(features, self.targets(rows).cpu(), balance=self.balances_head)
         valid = self.valid_rows(stage)
         features = self.head_features(valid, module)
         solution, _ = best_solution(head, features, self.targets(valid).cpu())
@@ -72,9 +75,10 @@ class StaticConPET(Learner):
             weight = getattr(module, name)
             self.kept[TRAINED + name] = weight.detach().cpu().clone()
             weight.data = solved.to(weight)
+        self.tell(Step(stage, len(self.stream), "head", 1, 1))
 
     def head_features(self, rows: Rows, module: PetModule) -> Tensor:
-        """What an exact head reads: the module's feature, and the frozen layers beside it.
+        """What the head reads: the module's feature, and frozen layers beside it.
 
         Args:
             rows: `(rows,)` int64.
@@ -88,6 +92,21 @@ class StaticConPET(Learner):
         if not layers:
             return feature
         return torch.cat([feature, self.features.joined_of(rows, layers)], dim=1)
+
+    def fill(self, rows: Rows, stage: int) -> None:
+        """Compute what the caches lack of some rows.
+
+        Args:
+            rows: `(rows,)` int64.
+            stage: The stage, from 1.
+        """
+        if self.layers_beside():  # one pass gives states and prefix
+
+            def on_group(done: int, total: int) -> None:
+                self.tell(Step(stage, len(self.stream), "prefix", done, total))
+
+            self.features.joined_of(rows, self.layers_beside(), on_group)
+        super().fill(rows, stage)
 
     def layers_beside(self) -> int:
         """How many frozen layers an exact head reads beside the module: no more than run."""
@@ -119,7 +138,7 @@ class StaticConPET(Learner):
             stage: The stage, from 1.
 
         Returns:
-            `(rows,)` int64, at most `head_rows` if that is a number.
+            `(rows,)` int64; if `head_rows` is a number at most as many, but one of each label.
         """
         tasks = [*self.past(stage), self.stream[stage - 1]]
         rows = np.concatenate([task.train for task in tasks])
@@ -128,7 +147,7 @@ class StaticConPET(Learner):
         numbers = self.stream.label_numbers(rows)
         by_label = [rows[numbers == number] for number in np.unique(numbers)]
         generator = numpy_generator(self.seed, self.name, "head", stage)
-        return spread(by_label, self.config.head_rows, generator)
+        return spread(by_label, max(len(by_label), self.config.head_rows), generator)
 
     def past(self, stage: int) -> list[Task]:
         """All tasks before the stage.
@@ -193,6 +212,17 @@ class HistoryConfig(LearnerConfig):
     head_layers: int | None = settings.whole_or_none(
         None, "The last frozen layers that an exact head reads beside the module; None: none."
     )
+
+    @property
+    def solves(self) -> bool:
+        """Whether a head is solved over the history."""
+        return self.head == "exact" or getattr(self, "selector", None) == "solved"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("head_rows", "head_layers"):
+            used = self.solves or getattr(self, name) is None
+            check(used, self, name, "None, unless a head is solved (head='exact')")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ over the prefix cache; scores of a frozen module come out of the logit cache. Jo
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ INFERENCE_ROWS = 64  # rows of one pass without gradients
 PREFIX_BYTES = 8 * 2**30  # limits of the caches on disk
 LOGIT_BYTES = 2**30
 STATE_BYTES = 2**31
+STATES_A_WRITE = 256  # rows
 WORDS_SAMPLE = 200  # rows whose words are looked up before anything is trained
 MANY_UNKNOWN = 0.5  # share of a sample's words that is told
 MOST_UNKNOWN = 0.95  # and that is refused
@@ -83,8 +84,9 @@ class Features:
         """What was run so far.
 
         `top_rows`, `top_tokens` (padded) and `head_scores` without gradients and, ending in
-        `_trained`, with them; `prefix_tokens` and `prefix_wide`; what the stores of both caches
-        count, beginning with `prefix_` and `logit_`; `truncated` prompts and their `cut_tokens`.
+        `_trained`, with them; `state_rows` and `state_tokens` (padded) of passes through all
+        layers; `prefix_tokens` and `prefix_wide`; what the stores of both caches count, beginning
+        with `prefix_` and `logit_`; `truncated` prompts and their `cut_tokens`.
         """
         counts = Counter(self.passes)
         for name, store in (("prefix", self.prefixes.store), ("logit", self.logits)):
@@ -256,23 +258,43 @@ class Features:
         """
         prompts = {self._state_key(row, layers): self.encode(row) for row in rows}
         states = self.states.get(list(prompts))
-        lacking = {key: prompt.tokens for key, prompt in prompts.items() if key not in states}
-        done = 0
-        for length, keys in groups(lacking):
-            tokens = [lacking[key] for key in keys]
-            ids, real = padded(tokens, length)
-            answers = torch.tensor([prompts[key].answer for key in keys])
-            self.passes["state_tokens"] += ids.numel()
-            computed, prefix = self.backbone.states(ids, real, answers)
-            self.prefixes.take(tokens, prefix, real)  # it need not be computed again
-            fresh = dict(zip(keys, computed[:, -layers:].cpu()))
-            self.states.put(fresh)
+        lacking = {key: prompt for key, prompt in prompts.items() if key not in states}
+        for fresh in self._computed_states(lacking, layers, on_group):
             states |= fresh
-            done += len(fresh)
-            on_group(done, len(lacking))
         if not len(rows):
             return torch.zeros(0, layers * self.backbone.hidden_size)
         return torch.stack([states[self._state_key(row, layers)].flatten() for row in rows])
+
+    def _computed_states(
+        self, lacking: dict[str, Encoded], layers: int, on_group: Progress
+    ) -> Iterator[dict[str, Tensor]]:
+        """Compute states by key, and give those of each write to their cache."""
+        tokens_of = {key: prompt.tokens for key, prompt in lacking.items()}
+        fresh: dict[str, Tensor] = {}
+        done: set[str] = set()
+        for length, keys in groups(tokens_of):
+            tokens = [tokens_of[key] for key in keys]
+            ids, real = padded(tokens, length)
+            answers = torch.tensor([lacking[key].answer for key in keys])
+            self.passes.update(state_tokens=ids.numel(), state_rows=len(keys))
+            computed, prefix = self.backbone.states(ids, real, answers)
+            self.prefixes.take(tokens, prefix, real)  # it need not be computed again
+            fresh |= zip(keys, computed[:, -layers:].cpu())
+            done.update(keys)
+            on_group(len(done), len(lacking))
+            if len(fresh) >= STATES_A_WRITE or len(done) == len(lacking):
+                self._keep_states(fresh)
+                yield fresh
+                fresh = {}
+
+    def _keep_states(self, fresh: dict[str, Tensor]) -> None:
+        """Write states into their cache; refused if they are infinite or undefined."""
+        if not all(state.isfinite().all() for state in fresh.values()):
+            raise ConpetError(
+                f"The backbone {self.backbone.name!r} gives infinite or undefined hidden states. "
+                "Try dtype='float32'."
+            )
+        self.states.put(fresh)
 
     def _state_key(self, row: int, layers: int) -> str:
         """The name of a row's states: a hash of all that they depend on."""

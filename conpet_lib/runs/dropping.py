@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ArgumentError, ConpetError
@@ -26,7 +27,7 @@ from conpet_lib.models.features import Features
 from conpet_lib.runs.record import Record, describe
 from conpet_lib.runs.restoring import config_of
 from conpet_lib.runs.run import Run, load_run
-from conpet_lib.runs.stage import evaluate, write_record
+from conpet_lib.runs.stage import REPLAY_COLUMNS, evaluate, write_record
 from conpet_lib.streams.stream import Stream
 
 
@@ -94,22 +95,25 @@ def _check(run: Run, stream: Stream, task: int, folder: Path) -> None:
         raise ConpetError(f"{run.folder}: the run must be finished, and have two tasks or more.")
     if not 1 <= task <= len(stream):
         raise ArgumentError(f"task={task}: task must be 1 to {len(stream)}.")
-    parts = run.learner.parts
-    own_modules = len(set(run.record.module_of_task)) == len(stream)
-    exact = parts.get("selector", parts["module"])
-    if not isinstance(exact, Ridge) or ("selector" in parts and not own_modules) or _guided(exact):
+    if not _has_parts_apart(run.learner, len(stream)):
         raise ConpetError(
             f"{run.folder}: a module or a selector has learned from several tasks, and what it "
             "took from one of them cannot be taken out. It takes DynamicConfig(selector='exact') "
-            "without a module budget, or the methods ridge and ranpac."
+            "with a number of joined_layers, active=1, teacher forcing and no module budget, or "
+            "the methods ridge and ranpac."
         )
     if folder.exists():
         raise ConpetError(f"{folder} is there already. Give a new folder.")
 
 
-def _guided(exact: Ridge) -> bool:
-    """Whether what it reads depends on the first task."""
-    return isinstance(exact, ExactSelector) and exact.reads_module
+def _has_parts_apart(learner: Any, tasks: int) -> bool:
+    """Whether each module has seen one task, and all else is sums of frozen features."""
+    if isinstance(learner, Ridge):
+        return True
+    selector = learner.parts.get("selector")
+    if not isinstance(selector, ExactSelector) or selector.reads_module:
+        return False
+    return learner.module_count() == tasks and learner.trains_on_own_rows
 
 
 def _hand_over(learner: Learner, rest: Learner, task: int) -> None:
@@ -132,6 +136,7 @@ def _hand_over(learner: Learner, rest: Learner, task: int) -> None:
 def _enter(record: Record, old: Record, stayed: list[int]) -> None:
     """Put into a record what is known of the stages of the tasks that are left."""
     record.stages_done = len(stayed)
+    record.environment["made by"] = "cp.drop_task"  # and not by a training on these tasks alone
     record.costs = [{**old.costs[number], "stage": stage} for stage, number in enumerate(stayed, 1)]
     record.backbone_weights = old.backbone_weights
     record.tuned_modules = old.tuned_modules
@@ -147,7 +152,7 @@ def _enter(record: Record, old: Record, stayed: list[int]) -> None:
 def _write(folder: Path, record: Record, learner: Learner) -> None:
     """Write modules, sums and the last ledger, then the record that names them."""
     last = record.stages_done
-    for kind in ("modules", "kept", "predictions"):
+    for kind in ("modules", "kept", "predictions", "replay"):
         (folder / kind).mkdir(parents=True)
     places: list[Path] = []
     for name, part in learner.parts.items():
@@ -165,6 +170,9 @@ def _write(folder: Path, record: Record, learner: Learner) -> None:
     ledger = folder / "predictions" / f"stage-{last:02}.parquet"
     answers = evaluate(learner, last)
     places.append(write_atomically(ledger, partial(answers.to_parquet, index=False)))
+    nothing = pd.DataFrame(columns=REPLAY_COLUMNS)
+    replay = folder / "replay" / ledger.name
+    places.append(write_atomically(replay, partial(nothing.to_parquet, index=False)))
     for path in places:
         record.files[path.relative_to(folder).as_posix()] = digest(path.read_bytes())
     write_record(folder, record)

@@ -115,7 +115,7 @@ def _card(run: "Run", places: list[str]) -> str:
     values["parts"] = ", ".join(places)
     values["rows"] = "\n".join(rows)
     values["tested"] = run.tested_in_words
-    values["frozen_layers"] = _frozen_layers(run)
+    values["further"] = _further(run)
     values["sides"] = _sides(record.sentences_on_two_sides)
     values["template"] = run.learner.features.prompt.template
     values["base"] = Path(base).name if user_path(base).is_dir() else base  # no path of one machine
@@ -126,20 +126,29 @@ def _card(run: "Run", places: list[str]) -> str:
     return form.format(**values)
 
 
-def _frozen_layers(run: "Run") -> str:
-    """What the card says of a head that reads frozen layers; "" without one."""
+def _further(run: "Run") -> str:
+    """What the card says of a selector, or of a head that reads frozen layers; "" without."""
+    from conpet_lib.learners.exact import ExactSelector  # needs transformers and peft
+
     learner = run.learner
-    selector: Any = learner.parts.get("selector")
-    if selector is not None and selector.reads_states:
-        return (
-            "The selector is a head alone, and no PEFT folder. It does not read that feature but "
-            f"{_side_by_side(selector.layers())}. Its head names labels; a task's probability is "
-            "the sum of those of its labels."
-        )
     beside = getattr(learner, "layers_beside", int)()
-    if not beside:
+    if beside:
+        return f"The head reads behind that feature also {_side_by_side(beside)}."
+    selector: Any = learner.parts.get("selector")
+    if selector is None:
         return ""
-    return f"The head reads behind that feature also {_side_by_side(beside)}."
+    answers = "The module of the task that the selector finds the most probable answers."
+    if not selector.on_labels:
+        return f"The selector's head names tasks. {answers}"
+    names = (
+        "The selector's head names labels; a task's probability is the sum of those of its labels."
+    )
+    if not isinstance(selector, ExactSelector):
+        return f"{names} {answers}"
+    reads = "that feature under module-0"
+    if selector.reads_states:
+        reads = _side_by_side(selector.layers())
+    return f"The selector is a head alone, and no PEFT folder; it reads {reads}. {names} {answers}"
 
 
 def _side_by_side(layers: int) -> str:

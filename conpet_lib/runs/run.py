@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # What the ledgers count, in the words of the summary.
 COUNTED = ("steps", "rows", "distinct rows", "rows with gradient")
-DOINGS = {"training": ("selector", "module"), "inference": ("evaluation",)}
+DOINGS = {"training": ("selector", "module", "head"), "inference": ("evaluation",)}
 
 
 class Run:
@@ -128,6 +128,8 @@ class Run:
 
         After the last stage, mean over the tasks; see `metrics.forgetting_split`.
         """
+        if self.predictions["stage"].nunique() < self.record.stages_done:
+            return float("nan")  # what was right before is not known
         shares = metrics.forgetting_split(self.predictions)["outvoted"].groupby("stage").mean()
         return float(shares.get(self.record.stages_done, float("nan")))
 
@@ -328,5 +330,6 @@ def _parquet(content: bytes) -> pa.Table:
 
 
 def _top_passes(counts: dict[str, int]) -> int:
-    """Rows that were run through a top, with gradients and without."""
-    return counts.get("top_rows", 0) + counts.get("top_rows_trained", 0)
+    """Rows that were run through a top or all layers, with gradients and without."""
+    names = ("top_rows", "top_rows_trained", "state_rows")
+    return sum(counts.get(name, 0) for name in names)
