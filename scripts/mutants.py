@@ -63,6 +63,7 @@ learners/bounds    costs family
 learners/choosing  replay memory family
 learners/config    files costs learners dynamic
 learners/crl       costs memory family
+learners/dynamic_plan costs exact
 learners/dynamic   answers costs exact learners dynamic
 learners/ea_emr    costs memory family
 learners/emr       costs memory family

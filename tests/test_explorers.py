@@ -151,6 +151,19 @@ def test_a_memory_is_for_one_module_and_keeps_fewer_rows(panels, learnable):
     assert execute(panel, stream=learnable)["config"] == panel.chosen
 
 
+def test_a_budget_shows_what_an_exact_selector_keeps_and_spares(panels, learnable):
+    panel = widgets.BudgetPanel(learnable, panels["budget"].given, batch_limit=4)
+    papers = panel.forecast
+    panel.controls["selector"].value = "exact"
+    assert panel.chosen == cp.DynamicConfig(modules=3, batch_limit=4, selector="exact")
+    assert papers.sums_bytes == 0 < panel.forecast.sums_bytes
+    assert papers.history_rows > panel.forecast.history_rows == 0
+    assert panel.forecast.steps < papers.steps
+    assert panel.forecast.cache_bytes > papers.cache_bytes
+    assert "sums bytes" in panel.table.value
+    assert execute(panel, stream=learnable)["config"] == panel.chosen
+
+
 def test_a_depth_that_the_backbone_lacks_is_explained(panels):
     panel = panels["budget"]
     panel.controls["exit_layer"].value = 1

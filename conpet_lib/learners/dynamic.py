@@ -17,11 +17,12 @@ from conpet_lib.core.errors import check
 from conpet_lib.learners import settings
 from conpet_lib.learners.answers import answer_table, sum_by
 from conpet_lib.learners.base import Learner
+from conpet_lib.learners.dynamic_plan import DynamicPlan
 from conpet_lib.learners.exact import ExactSelector
-from conpet_lib.learners.fitting import StagePlan, Step, say_nothing
+from conpet_lib.learners.fitting import Step, say_nothing
 from conpet_lib.learners.replay import Rows
 from conpet_lib.learners.selector import Selector, choose_active
-from conpet_lib.learners.static import StaticConfig, StaticConPET
+from conpet_lib.learners.static import StaticConfig
 from conpet_lib.models.features import Features
 from conpet_lib.models.modules import PetModule
 from conpet_lib.streams.stream import Stream, Task
@@ -35,7 +36,7 @@ SELECTORS: dict[str, type[Selector] | type[ExactSelector]] = {
 FLOOR = -100.0  # the score of labels whose module is not active, as in the official code
 
 
-class DynamicConPET(StaticConPET):
+class DynamicConPET(DynamicPlan):
     """One module per task, earlier ones frozen, and a selector.
 
     A stage first trains the selector, then the new task's module with a softmax over all seen
@@ -241,67 +242,6 @@ class DynamicConPET(StaticConPET):
         logits = self.scores_of_active(rows[missed], is_true[missed]).cpu()
         own = answer_table(self.stream, self.module_of_task, logits, known_tasks[missed])
         answers.loc[missed, "within_task"] = own["within_task"].to_numpy()
-
-    # --- what a run will cost ---------------------------------------------------------------------
-
-    @property
-    def selects(self) -> bool:
-        """Whether there will be a selector: with two modules or more."""
-        return self.module_count() > 1
-
-    @property
-    def trains_on_own_rows(self) -> bool:
-        """Whether a module's only rows with a gradient are those of its own tasks."""
-        return bool(self.selects and self.config.active == 1 and self.config.teacher_forcing)
-
-    def module_count(self) -> int:
-        """As many as there are tasks, within the budget."""
-        return min(self.budget, len(self.stream))
-
-    def trained_parameters(self) -> int:
-        """Weights of all modules and of the selector, heads included."""
-        weights = super().trained_parameters()
-        return weights + self.selector.trained_parameters() if self.selects else weights
-
-    def passes_per_answer(self) -> int:
-        """One per active module, and one for the selector."""
-        active = min(int(self.config.active), self.module_count())
-        return active + 1 if self.selects else active
-
-    def replayable_rows(self, stage: int) -> int:
-        """Past rows that a module sees: none if it has one task and is alone active.
-
-        Args:
-            stage: The stage, from 1.
-        """
-        if self.trains_on_own_rows and self.module_count() == len(self.stream):
-            return 0
-        return super().replayable_rows(stage)
-
-    def history_rows(self) -> int:
-        """All training rows; none if modules and an exact selector see their own rows alone."""
-        if self.replayable_rows(len(self.stream)) == 0 and isinstance(self.selector, ExactSelector):
-            return 0
-        return super().history_rows()
-
-    def sums_bytes(self) -> int:
-        """Those of an exact selector."""
-        return self.selector.sums_bytes() if self.selects else 0
-
-    def plan(self, stage: int) -> dict[str, StagePlan]:
-        """What the selector and the module will do in a stage.
-
-        Args:
-            stage: The stage, from 1.
-        """
-        plans = super().plan(stage)
-        if stage < self.selector.first_stage or not self.selects:
-            return plans
-        own = plans[self.name]
-        if self.trains_on_own_rows:
-            new_rows = int(self.config.batch_size * self.config.new_share)
-            plans[self.name] = StagePlan(own.steps, max(1, new_rows), own.passes)
-        return self.selector.plan(stage) | plans
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -222,7 +222,16 @@ class Ridge(Learner):
             stage: The stage, from 1.
         """
         task = self.stream[stage - 1]
-        return {self.name: StagePlan(0, 0, len(task.train) + len(task.valid))}
+        passes = len(task.train) + len(task.valid)
+        return {self.name: StagePlan(0, 0, passes, solved=len(task.train))}
+
+    def solved_width(self) -> int:
+        """Numbers of a feature that the head reads."""
+        return self.head_width()
+
+    def states_width(self) -> int:
+        """Numbers of the layers that are read."""
+        return int(self.features.backbone.hidden_size) * self.layers()
 
 
 class RanPAC(Ridge):
@@ -261,6 +270,10 @@ class ExactSelector(Ridge):
     def reads_module(self) -> bool:
         """Whether it reads the features under the module of the first task, which is frozen."""
         return self.config.joined_layers is None
+
+    def states_width(self) -> int:
+        """Numbers of the layers that are read; 0 where the first task's module is."""
+        return super().states_width() if self.reads_states else 0
 
     @property
     def reads_states(self) -> bool:

@@ -158,8 +158,10 @@ class StagePlan:
         steps: Optimiser steps.
         rows: Rows with a gradient in one of them.
         passes: Rows of passes without gradients: validation, and what a method needs beside it.
+        solved: Rows that an exact head takes in, and is then solved.
     """
 
     steps: int
     rows: int
     passes: int
+    solved: int = 0

@@ -77,6 +77,14 @@ class Planned:
         """Bytes of the sums that an exact head keeps after the last stage: none."""
         return 0
 
+    def solved_width(self) -> int:
+        """Numbers of a feature that an exact head reads; 0 without one."""
+        return 0
+
+    def states_width(self) -> int:
+        """Numbers of the states of frozen layers that are kept of each row: none."""
+        return 0
+
     def batches_per_epoch(self, stage: int) -> int:
         """The batch limit of a stage, or, without one, as many batches as its rows fill.
 

@@ -196,7 +196,16 @@ class StaticConPET(Learner):
         solved = self.replayable_rows(stage) + len(self.stream[stage - 1].train)
         solved = min(solved, self.config.head_rows or solved)
         own = plans[self.name]
-        return {**plans, self.name: replace(own, passes=own.passes + solved)}
+        passes = own.passes + solved + int(self.config.valid_examples)
+        return {**plans, self.name: replace(own, passes=passes, solved=solved)}
+
+    def solved_width(self) -> int:
+        """Numbers of a feature that an exact head reads; 0 without one."""
+        return self.head_width() if self.solves_head else 0
+
+    def states_width(self) -> int:
+        """Numbers of the frozen layers that an exact head reads beside the module."""
+        return int(self.features.backbone.hidden_size) * self.layers_beside()
 
 
 @dataclass(frozen=True, kw_only=True)
