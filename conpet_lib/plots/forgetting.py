@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from conpet_lib import metrics
 from conpet_lib.core.arguments import checked
 from conpet_lib.plots.names import as_runs, run_looks
-from conpet_lib.plots.style import PALETTE, axes, titled
+from conpet_lib.plots.style import PALETTE, at_left, panels_of, titled
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
@@ -34,7 +34,7 @@ def forgetting_causes(runs: "Sequence[Run] | Run") -> Axes:
     """Why test rows that were right are wrong after each stage, one panel per run.
 
     Args:
-        runs: The runs from left to right, or one.
+        runs: The runs, three in a row at most, or one.
 
     Returns:
         The Axes of the first panel; `.figure` has all of them. A bar is the mean over the tasks
@@ -44,13 +44,13 @@ def forgetting_causes(runs: "Sequence[Run] | Run") -> Axes:
         ConpetError: If there is no run, or no stage of one is done.
     """
     runs = as_runs(runs)
-    panels = axes(4.6 * len(runs) + 2.6, 4.8, len(runs))
+    panels = panels_of(len(runs), 4.6, 4.8, 2.6)
     splits = [metrics.forgetting_split(run.predictions).groupby("stage").mean() for run in runs]
     top = max(5.0, *(105 * split["lost"].max() for split in splits))
     for ax, split, look in zip(panels, splits, run_looks(runs)):
         _draw_bars(ax, split)
         ax.set_ylim(0, top)
-        ylabel = "test rows lost (%)" if ax is panels[0] else ""
+        ylabel = "test rows lost (%)" if at_left(ax) else ""
         titled(ax, look.name, "stage (tasks seen)", ylabel)
     panels[-1].legend()
     titled(panels[-1], panels[-1].get_title(loc="left"), legend="lost because")
