@@ -15,6 +15,7 @@ from conpet_lib.widgets.controls import menu
 from conpet_lib.widgets.panel import Panel
 
 ALL = "all"
+MOST_LISTED = 12
 CAUSES = ("outvoted", "misrouted", "confused", "gone")
 
 
@@ -63,5 +64,8 @@ class LostRows(Panel):
             if value != ALL:
                 shown = shown[shown[name] == value]
         self.shown = shown
-        self.tabulate(shown)
-        self.say(f"{len(shown)} of {len(self.rows)} test rows that were right once are wrong.")
+        self.tabulate(shown.head(MOST_LISTED))
+        words = f"{len(shown)} of {len(self.rows)} test rows that were right once and are wrong."
+        if len(shown) > MOST_LISTED:
+            words += f" The first {MOST_LISTED} are listed; `shown` has all."
+        self.say(words)
