@@ -293,8 +293,8 @@ def fault_of(call: Callable[[], object]) -> str:
     except cp.ConpetError:
         return ""
     except Exception as error:
-        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-        if type(error) is ValueError and raised_in == cp.metrics.__file__:
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if type(error) is ValueError and raised_in.parent == Path(cp.metrics.__file__).parent:
             return ""  # metrics imports nothing of ours, so that its errors are plain
         return f"{type(error).__name__}: {str(error)[:200]} ({raised_in})"
     return ""

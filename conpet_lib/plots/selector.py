@@ -207,12 +207,17 @@ def repair_frontier(frontier: pd.DataFrame, chosen: Mapping[str, float] | None =
 
     Returns:
         The Axes; accuracy in percent of the rows that are answered.
+
+    Raises:
+        ArgumentError: For a table or a point that lacks modules or accuracy.
     """
     check_columns("repair_frontier", "frontier", frontier, ("modules", "accuracy"))
     ax = axes(9, 5)[0]
     percents = 100 * frontier["accuracy"]
     ax.plot(frontier["modules"], percents, color=PALETTE[0], marker="o", label="by doubt")
     if chosen is not None:
+        if not {"modules", "accuracy"} <= set(chosen):
+            raise ArgumentError("chosen: give what SelectorBench.try_out returns.")
         modules, accuracy = (float(chosen[name]) for name in ("modules", "accuracy"))
         ax.plot(modules, 100 * accuracy, "*", color=PALETTE[1], markersize=18, label="this choice")
     ax.legend()
