@@ -1,6 +1,7 @@
 """Tiny corpora, streams and random backbones, shared by all tests."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -212,7 +213,7 @@ def tiny_tokenizer(name: str, vocabulary: dict[str, int]) -> PreTrainedTokenizer
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks)
 
 
-# A backbone is frozen: the tests of a file share one, and what they put into it they take out.
+# A backbone is frozen, so the tests of a file share one; a module's layers stay until the next one.
 @pytest.fixture(scope="module", params=["bert", "llama"])
 def backbone(request, tiny_models):
     """A tiny random backbone of each family, two tuned layers."""
@@ -265,6 +266,18 @@ def make_module(backbone, seed: int = 0, rank: int = 4, labels: int = 2, trained
         if trained and "lora_B" in name:
             weight.data.normal_(0, 0.3, generator=generator)
     return module
+
+
+def stop_at(stage: int, doing: str, done: int, kill: bool = False) -> Callable:
+    """An `on_step` that stops, or interrupts, the run at one point."""
+
+    def on_step(step) -> bool:
+        here = (step.stage, step.doing, step.done) == (stage, doing, done)
+        if here and kill:
+            raise KeyboardInterrupt
+        return here
+
+    return on_step
 
 
 def make_learner(kind: str, stream, backbone, seed: int = 0, tell=lambda step: None, **more):

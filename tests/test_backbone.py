@@ -19,6 +19,7 @@ from transformers import (
 import conpet_lib as cp
 from conpet_lib.core.tensors import digest
 from conpet_lib.models.answer_rows import ANSWER_ROW
+from conpet_lib.models.layers import is_tied
 
 ENCODERS = ["bert", "distilbert"]
 DECODERS = ["llama", "qwen2", "gpt2"]
@@ -156,19 +157,14 @@ def test_the_answer_sees_every_other_token(families, family):
         )
 
 
-def own_weights(backbone):
-    """The backbone's weights, without those of modules that are or were in it."""
-    weights = backbone.model.state_dict().items()
-    return [weight for name, weight in weights if "lora_" not in name]
-
-
 def test_training_leaves_the_backbone_frozen_and_unchanged(backbone, tmp_path):
+    backbone.register(None)  # an earlier test may have left a module's layers
     before = feature_of(backbone)
-    weights = digest(*own_weights(backbone))
+    weights = digest(*backbone.model.state_dict().values())
     for active in (1, 2):
         config = quick("dynamic", active=active, epochs=1)
         cp.train(make_stream(2), backbone, config, folder=tmp_path / str(active), bar=False)
-    after = own_weights(backbone)
+    after = [weight for name, weight in backbone.model.state_dict().items() if "lora_" not in name]
     assert len(after) < len(backbone.model.state_dict()), "no module was ever in the model"
     assert digest(*after) == weights
     assert torch.equal(feature_of(backbone), before)
@@ -275,3 +271,12 @@ def test_a_run_on_the_gpu_is_close_to_the_run_on_the_processor(tiny_models, lear
         accuracies.append(run.average_accuracy.iloc[-1])
     torch.testing.assert_close(*features, rtol=1e-3, atol=1e-3)
     assert accuracies[0] > 0.6 and abs(accuracies[0] - accuracies[1]) < 0.1
+
+
+def test_a_model_is_tied_if_one_weight_has_two_names(bert):
+    assert not bert.tied
+    one, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    model = torch.nn.Sequential(one, other)
+    assert not is_tied(model)
+    other.weight = one.weight
+    assert is_tied(model)

@@ -10,13 +10,12 @@ import signal
 import struct
 import tempfile
 import warnings
-from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import make_corpus, make_stream, quick
+from conftest import make_corpus, make_stream, quick, stop_at
 from torture import FORK, content
 
 import conpet_lib as cp
@@ -60,15 +59,6 @@ def half(bert, stopped_once, tmp_path):
     for name in ("run", "cache"):
         shutil.copytree(made / name, tmp_path / name)
     return tmp_path / "run", partial(call_in, tmp_path, bert), unbroken
-
-
-def stop_at(stage: int, doing: str, done: int) -> Callable:
-    """An `on_step` that stops the run at one point."""
-
-    def on_step(step) -> bool:
-        return (step.stage, step.doing, step.done) == (stage, doing, done)
-
-    return on_step
 
 
 @pytest.mark.parametrize("place", ["a stage's files", "a checkpoint"])

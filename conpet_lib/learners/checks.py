@@ -73,8 +73,9 @@ def check_learner(config: LearnerConfig, stream: Stream, backbone: Backbone) -> 
 def _check_frozen(backbone: Backbone, frozen: dict[str, Tensor]) -> None:
     """The backbone's weights must be those from before."""
     backbone.register(None)
-    for name, weight in backbone.model.state_dict().items():
-        if name in frozen and not weight.equal(frozen[name]):
+    now = backbone.model.state_dict()
+    for name, weight in frozen.items():
+        if name not in now or not now[name].equal(weight):
             raise ConpetError(
                 f"The backbone's weight {name!r} was changed. A learner trains its own modules; "
                 "leave `features.backbone.model` as it is."

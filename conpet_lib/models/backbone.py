@@ -23,7 +23,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from conpet_lib.core.files import user_path
 from conpet_lib.models.adapters import TARGETS, file_names, full_names, pet_kind, put_in, take_out
 from conpet_lib.models.answer_rows import ANSWER_ROW, AnswerRow, pick
-from conpet_lib.models.layers import checked_depth, fingerprint_of, name_of_layers, positions_of
+from conpet_lib.models.layers import (
+    checked_depth,
+    fingerprint_of,
+    is_tied,
+    name_of_layers,
+    positions_of,
+)
 from conpet_lib.models.observing import Observed, Reached, observe, unit
 
 Layer = Callable[..., Tensor | tuple[Tensor, ...]]
@@ -69,8 +75,7 @@ class Backbone:
             tokenizer has a mask token.
         positions: The longest prompt that the model can read, in tokens; None: any.
         vocabulary: How many token numbers the model has embeddings for.
-        tied: Whether one weight has two names in the model; to look for that in each pass would
-            take a tenth of it.
+        tied: Whether one weight has two names in the model, PEFT's layers included: slow to find.
         weights: Number of weights, those of layers above the exit included.
         device: Where it computes.
         dtype: In what type it computes; bfloat16 means autocast, the weights stay float32.
@@ -97,8 +102,7 @@ class Backbone:
         self.device = device
         self.dtype = dtype
         self.weights = sum(weight.numel() for weight in model.parameters())
-        names = list(model.named_parameters(remove_duplicate=False))
-        self.tied = len(names) != len(list(model.parameters()))
+        self.tied = is_tied(model)
         self.layers_name = name_of_layers(model)
         self.layers = model.get_submodule(self.layers_name)
         tuned = checked_depth(name, exit_layer, tuned_layers, len(self.layers))
@@ -337,6 +341,7 @@ class Backbone:
             put_in(self.model, config, seed or 0, self.device)
             self.registered = config.to_dict()  # PEFT may have shortened its list of targets
         self.model.requires_grad_(False)
+        self.tied = is_tied(self.model)
 
     def __repr__(self) -> str:
         return (

@@ -106,3 +106,13 @@ def fingerprint_of(model: PreTrainedModel, device: torch.device, dtype: torch.dt
     for note in ("_name_or_path", "transformers_version"):  # where it came from changes nothing
         shape.pop(note, None)
     return digest(*named_weights, shape, device.type, dtype)
+
+
+def is_tied(model: nn.Module) -> bool:
+    """Say whether one weight has two names in a model.
+
+    Args:
+        model: Any model.
+    """
+    names = list(model.named_parameters(remove_duplicate=False))
+    return len(names) != len(list(model.parameters()))
