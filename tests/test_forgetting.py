@@ -115,6 +115,14 @@ def test_a_head_whose_other_tasks_score_too_high_outvotes(learned, learnable, tm
     assert split.loc[3, "lost"] == 0
 
 
+def test_outvoted_rows_are_those_that_an_exact_head_recovers(learned, learnable):
+    lost = cp.lost_rows(learned["vanilla"], learnable)
+    outvoted = lost["cause"] == "outvoted"
+    both = (outvoted & lost["recovered"]).sum()
+    assert both > 0.7 * outvoted.sum() > 0
+    assert both > 0.7 * lost["recovered"].sum()
+
+
 def exchanged(name, tensors):
     """A head in which each label of tasks 1 and 2 has the row of the task's other one."""
     if name == "head.safetensors":

@@ -34,8 +34,8 @@ def forgetting_split(run: Run, stream: Stream) -> pd.DataFrame:
     Raises:
         ConpetError: If it is another stream.
     """
-    recovered = _recovered_rows(run, stream)
-    split = metrics.forgetting_split(run.predictions, recovered)
+    found = _found_again(run, stream)
+    split = metrics.forgetting_split(run.predictions, found["within"])
     return split.loc[run.record.stages_done]
 
 
@@ -48,20 +48,24 @@ def lost_rows(run: Run, stream: Stream) -> pd.DataFrame:
         stream: What it was trained on.
 
     Returns:
-        A row per lost row: task, key, label, now (what it is taken for), cause.
+        A row per lost row: task, key, label, now (what it is taken for), cause, and recovered:
+        whether an exact head gives its label among all labels of the module of its task.
 
     Raises:
         ConpetError: If it is another stream.
     """
     ledger = run.predictions.rename(columns={"predicted": "now"})
-    causes = metrics.forgetting_causes(run.predictions, _recovered_rows(run, stream))
+    found = _found_again(run, stream)
+    causes = metrics.forgetting_causes(run.predictions, found["within"])
     last = ledger["stage"] == run.record.stages_done
-    lost = ledger.assign(cause=causes)[last & (causes != "")]
-    return lost[["task", "key", "label", "now", "cause"]].reset_index(drop=True)
+    lost = ledger.assign(cause=causes, recovered=found["among all"])[last & (causes != "")]
+    return lost[["task", "key", "label", "now", "cause", "recovered"]].reset_index(drop=True)
 
 
-def _recovered_rows(run: Run, stream: Stream) -> pd.Series:
-    """For each row of the ledger, whether an exact head still finds its label within its task.
+def _found_again(run: Run, stream: Stream) -> pd.DataFrame:
+    """For each row of the ledger, whether an exact head finds its label `within` its task.
+
+    And whether it does `among all` labels of the module; False after earlier stages.
 
     What each module's head reads, as it is after the last stage, is given to an exact head
     over the training rows of all tasks of that module. A lost row that is wrong within its own
@@ -78,25 +82,28 @@ def _recovered_rows(run: Run, stream: Stream) -> pd.Series:
             "The tasks of this stream have no test rows: make it with test=1 or more."
         )
     learner = run.reading(stream.examples)
-    recovered = pd.Series(False, ledger.index)
+    found = pd.DataFrame(False, ledger.index, ["within", "among all"])
     keys = {stream.examples[row].key: row for task in stream for row in task.test}
     rows = np.array([keys[key] for key in ledger.loc[last, "key"]], dtype=np.int64)
-    recovered[last] = _recovered(learner, stream, rows)
-    return recovered
+    found.loc[last, "within"], found.loc[last, "among all"] = _found(learner, stream, rows)
+    return found
 
 
-def _recovered(learner: Learner, stream: Stream, rows: Rows) -> np.ndarray:
-    """Whether an exact head under the module of a row's task is right within that task."""
-    task_of_row = stream.task_of_label[stream.label_numbers(rows)]
+def _found(learner: Learner, stream: Stream, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Whether an exact head under a row's module is right within its task, and among all labels."""
+    numbers = stream.label_numbers(rows)
+    task_of_row = stream.task_of_label[numbers]
     module_of_row = np.array(learner.module_of_task)[task_of_row]
-    result = np.zeros(len(rows), dtype=bool)
+    within = np.zeros(len(rows), dtype=bool)
+    among_all = within.copy()
     for number in np.unique(module_of_row):
         mine = np.flatnonzero(module_of_row == number)
         scores = _exact_scores(learner, stream, int(number), rows[mine])
         other_task = torch.from_numpy(stream.task_of_label[None] != task_of_row[mine][:, None])
-        scores = scores.masked_fill(other_task[:, : scores.shape[1]], -torch.inf)
-        result[mine] = scores.argmax(1).numpy() == stream.label_numbers(rows[mine])
-    return result
+        own = scores.masked_fill(other_task[:, : scores.shape[1]], -torch.inf)
+        within[mine] = own.argmax(1).numpy() == numbers[mine]
+        among_all[mine] = scores.argmax(1).numpy() == numbers[mine]
+    return within, among_all
 
 
 def _exact_scores(learner: Learner, stream: Stream, number: int, rows: Rows) -> Tensor:
