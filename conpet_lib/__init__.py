@@ -61,6 +61,8 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib.learners.ea_emr import EAEMRStarConfig as EAEMRStarConfig
     from conpet_lib.learners.emr import MemoryConfig as MemoryConfig
     from conpet_lib.learners.ewc import EWCConfig as EWCConfig
+    from conpet_lib.learners.exact import RanPACConfig as RanPACConfig
+    from conpet_lib.learners.exact import RidgeConfig as RidgeConfig
     from conpet_lib.learners.fitting import Step as Step
     from conpet_lib.learners.frozen import ClassMeanConfig as ClassMeanConfig
     from conpet_lib.learners.frozen import LinearConfig as LinearConfig
@@ -112,6 +114,8 @@ _CONFIGS = {
     "JointConfig": "learners.bounds",
     "LinearConfig": "learners.frozen",
     "ClassMeanConfig": "learners.frozen",
+    "RidgeConfig": "learners.exact",
+    "RanPACConfig": "learners.exact",
     "StaticConfig": "learners.static",
     "DynamicConfig": "learners.dynamic",
     "MemoryConfig": "learners.emr",

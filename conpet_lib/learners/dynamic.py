@@ -62,7 +62,7 @@ class DynamicConPET(DynamicPlan):
         super().__init__(stream, features, config, seed, tell)
         self.selector = SELECTORS[self.config.selector](stream, features, config, seed, tell)
         self.selector.kept = self.kept  # an exact selector's sums are written with the run
-        self.selector.first_module = lambda: self.modules[0]
+        self.selector.task_modules = self.modules  # one list: what is opened here is seen there
         self.budget = self.config.modules or len(self.stream)
         self.means: list[Tensor] = []
 

@@ -6,7 +6,6 @@ at `Ridge`.
 Source: Zhuang et al. 2022 (ACIL); McDonnell et al. 2023 (RanPAC).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -264,7 +263,7 @@ class ExactSelector(Ridge):
     name = "selector"
     on_labels = True
     first_stage = 1
-    first_module: Callable[[], PetModule]
+    task_modules: list[PetModule]
 
     @property
     def reads_module(self) -> bool:
@@ -293,7 +292,7 @@ class ExactSelector(Ridge):
             rows: `(rows,)` int64.
         """
         if self.reads_module:
-            return self.features.features_of(rows, self.first_module())
+            return self.features.features_of(rows, self.task_modules[0])
         return super().features_for(rows)
 
     def _told(self, rows: Rows, stage: int) -> Tensor:

@@ -3,8 +3,6 @@
 Source: ConPET (arXiv 2309.14763), Dynamic ConPET.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -43,7 +41,7 @@ class Selector(StaticConPET):
     first_stage = 2  # in stage 1 there is nothing to select
     reads_states = False
     reads_module = False
-    first_module: Callable[[], PetModule]
+    task_modules: list[PetModule]
 
     @property
     def solves_head(self) -> bool:

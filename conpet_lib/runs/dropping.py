@@ -128,7 +128,7 @@ def _hand_over(learner: Learner, rest: Learner, task: int) -> None:
             part.solve()
         else:
             part.module_of_task = list(range(len(rest.stream)))
-            part.modules = [*old.modules[: task - 1], *old.modules[task:]]
+            part.modules[:] = [*old.modules[: task - 1], *old.modules[task:]]
             for number, module in enumerate(part.modules):
                 module.owner = np.flatnonzero(rest.stream.task_of_label == number).tolist()
 
