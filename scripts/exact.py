@@ -234,7 +234,7 @@ def differences(table: pd.DataFrame) -> pd.DataFrame:
             compared = turned(compared)
         rows.append(compared)
     columns = ["one", "other", "difference", "low", "high", "agree", "pairs"]
-    return pd.DataFrame(rows)[columns]
+    return pd.DataFrame(rows)[columns].reset_index(drop=True)
 
 
 def turned(compared: pd.Series) -> pd.Series:
