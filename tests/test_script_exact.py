@@ -11,6 +11,7 @@ from conftest import make_corpus
 import conpet_lib as cp
 
 SCRIPT = Path(__file__).parents[1] / "scripts/exact.py"
+VARIANTS = ("ON_EACH_STREAM", "HEADS", "OTHER_WAYS", "SELECTORS", "JOINT")
 SMALL = {"epochs": 1, "batch_limit": 2, "batch_size": 4}
 
 
@@ -21,11 +22,11 @@ def script(bert, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(__import__("sys").modules, "exact", module)
     spec.loader.exec_module(module)
-    for variants in (module.ON_EACH_STREAM, module.HEADS, module.SELECTORS, module.JOINT):
+    for variants in (getattr(module, name) for name in VARIANTS):
         for name, config in variants.items():
             small = replace(config, **SMALL)
             variants[name] = replace(small, projection=8) if name == "ranpac" else small
-    further = module.HEADS | module.SELECTORS
+    further = module.HEADS | module.OTHER_WAYS | module.SELECTORS
     shape = {"tasks": 3, "labels_per_task": 2, "train": 6, "valid": 2, "test": 3}
     module.BENCHES = {
         "wordnet": module.Bench("tiny", "", shape, further=further),
@@ -48,10 +49,11 @@ def test_each_variant_is_told_and_each_pair_compared(script, tmp_path, monkeypat
     told = capsys.readouterr().out
     record = json.loads((tmp_path / "wordnet/exact.json").read_text())
     means = {row["variant"]: row for row in record["variants"]}
-    trained = [*script.ON_EACH_STREAM, *script.HEADS, *script.SELECTORS, *script.JOINT]
+    trained = [variant for name in VARIANTS for variant in getattr(script, name)]
     assert set(means) == {*trained, *script.BY_TRAINED_HEAD.values(), "dynamic, fitted prior"}
     assert all(name in told for name in means)
-    assert [(pair["one"], pair["other"]) for pair in record["pairs"]] == script.PAIRS
+    asked = [(one, other) for one, others in script.PAIRS.items() for other in others]
+    assert [(pair["one"], pair["other"]) for pair in record["pairs"]] == asked
     for pair in record["pairs"]:
         ends = [means[pair[end]]["average accuracy"] for end in ("one", "other")]
         assert pair["difference"] == pytest.approx(ends[0] - ends[1])
