@@ -73,7 +73,7 @@ class Ridge(Learner):
         self.kept["gram"] = head.gram
         self.kept["targets"] = head.targets
         self._told(task.valid, stage)
-        self._keep_valid(task.valid)
+        self.keep_valid(task.valid)
         self.solve()
         return fitting
 
@@ -134,8 +134,12 @@ class Ridge(Learner):
         none = torch.zeros(0, self.head_width()), torch.zeros(0, dtype=torch.int64)
         return self.kept.get("valid_features", none[0]), self.kept.get("valid_labels", none[1])
 
-    def _keep_valid(self, rows: Rows) -> None:
-        """Keep features of a task's validation rows, and fewer of each earlier label."""
+    def keep_valid(self, rows: Rows) -> None:
+        """Keep features of a task's validation rows, and fewer of each earlier label.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
         # A number for each row of the corpus: what is kept does not depend on the tasks' order.
         keys = numpy_generator(self.seed, self.name, "validation").random(len(self.stream.examples))
         rows = rows[np.argsort(keys[rows], kind="stable")]
