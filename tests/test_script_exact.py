@@ -1,4 +1,4 @@
-"""The script of the exact heads' tables: every variant, on a stream so small that all can be had."""
+"""The script of the exact heads' tables: every variant, on a stream that is made in a blink."""
 
 import importlib.util
 import json
