@@ -187,6 +187,7 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "compare": lambda things: {"runs": things.runs},
     "compare_costs": lambda things: {"one": things.runs[0], "other": things.runs[1]},
     "forecast": lambda things: {**streaming(things), "calibrate": False},
+    "dry_run": lambda things: {**streaming(things), "model": things.run.backbone.model.config},
     "compare_selectors": lambda things: {"run": things.run, "stream": things.stream},
     "selector_bench": lambda things: {"run": things.run, "stream": things.stream},
     "SelectorBench.try_out": lambda things: {"self": things.bench},

@@ -130,19 +130,30 @@ def forecast(
         if calibrate is not False:
             kept = calibrate if isinstance(calibrate, dict) else {}
             timing = _timing(learner, kept)
-        return _forecast(learner, timing)
+        return forecast_of(learner, timing)
 
 
-def _forecast(learner: Learner, timing: Timing | None) -> Forecast:
-    """The numbers of a learner that has seen nothing yet."""
+def forecast_of(
+    learner: Learner, timing: Timing | None = None, tokens: float = USUAL_TOKENS
+) -> Forecast:
+    """The numbers of a learner that has seen nothing yet.
+
+    Args:
+        learner: It may be of a backbone without weights.
+        timing: What was timed for it; without it there are no minutes.
+        tokens: Of a prompt, where nothing was timed.
+
+    Returns:
+        A `Forecast`.
+    """
     stream = learner.stream
     backbone = learner.features.backbone
     trained = learner.trained_parameters()
-    tokens = USUAL_TOKENS if timing is None else timing.tokens
-    states = tokens * sum(_rows_of(task) for task in stream)
+    tokens = tokens if timing is None else timing.tokens
+    states = tokens * sum(rows_of(task) for task in stream)
     width: Any = backbone.hidden_size
     cache_bytes = BYTES_OF_A_STATE * states * int(width)
-    all_rows = sum(_rows_of(task) for task in stream)
+    all_rows = sum(rows_of(task) for task in stream)
     cache_bytes += BYTES_OF_A_WEIGHT * all_rows * learner.states_width()
     steps = sum(learner.steps(stage) for stage in range(1, len(stream) + 1))
     bytes_per_task = BYTES_OF_A_WEIGHT * trained / len(stream)
@@ -160,8 +171,12 @@ def _forecast(learner: Learner, timing: Timing | None) -> Forecast:
     )
 
 
-def _rows_of(task: Task) -> int:
-    """All rows of a task."""
+def rows_of(task: Task) -> int:
+    """All rows of a task.
+
+    Args:
+        task: A task.
+    """
     return len(task.train) + len(task.valid) + len(task.test)
 
 
@@ -169,7 +184,7 @@ def _minutes(learner: Learner, timing: Timing) -> float:
     """Minutes of a run: the prefix of every row once, steps, passes without gradients, tests."""
     stream = learner.stream
     stages = len(stream)
-    seconds = timing.prefix * sum(_rows_of(task) for task in stream)
+    seconds = timing.prefix * sum(rows_of(task) for task in stream)
     passes = 0
     for stage in range(1, stages + 1):
         for plan in learner.plan(stage).values():

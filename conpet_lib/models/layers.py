@@ -101,7 +101,7 @@ def fingerprint_of(model: PreTrainedModel, device: torch.device, dtype: torch.dt
     """
     named_weights: list[object] = []
     for name, weight in model.state_dict().items():
-        named_weights += [name, weight]
+        named_weights += [name, weight if device.type != "meta" else tuple(weight.shape)]
     shape = model.config.to_dict()
     for note in ("_name_or_path", "transformers_version"):  # where it came from changes nothing
         shape.pop(note, None)

@@ -112,7 +112,7 @@ def read_model(name: str) -> PreTrainedModel:
         ConpetError: If there is no model of this name.
     """
     settings = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
-    model, found = _read_pretrained(AutoModel, name, **settings)
+    model, found = read_pretrained(AutoModel, name, **settings)
     if getattr(model, "peft_config", None):  # of a name on the hub; of a folder it is seen before
         raise _is_an_adapter(name)
     lacking = sorted(key for key in found["missing_keys"] if not key.startswith(NEVER_READ))
@@ -124,8 +124,20 @@ def read_model(name: str) -> PreTrainedModel:
     return model
 
 
-def _read_pretrained(auto_class: Any, name: str, **settings: Any) -> Any:
-    """What a class of transformers reads under a name; its errors are said in words."""
+def read_pretrained(auto_class: Any, name: str, **settings: Any) -> Any:
+    """Read what a class of transformers finds under a name.
+
+    Args:
+        auto_class: One of its auto classes.
+        name: As for `load_backbone`.
+        settings: Of its `from_pretrained`.
+
+    Returns:
+        What the class gives.
+
+    Raises:
+        ConpetError: If there is nothing of this name; it says in words what is wrong.
+    """
     folder = asset_folder(name, convert_gguf) if name in ASSETS else os.path.expanduser(name)
     if os.path.isdir(folder):
         _check_folder(name, Path(folder))
@@ -174,7 +186,7 @@ def _is_an_adapter(name: str) -> ConpetError:
 
 def _read_tokenizer(name: str) -> PreTrainedTokenizerBase:
     """The tokenizer of a model; transformers makes one of no words where its files are missing."""
-    tokenizer: PreTrainedTokenizerBase = _read_pretrained(AutoTokenizer, name)
+    tokenizer: PreTrainedTokenizerBase = read_pretrained(AutoTokenizer, name)
     folder = os.path.expanduser(name)
     files = {*type(tokenizer).vocab_files_names.values(), "tokenizer.json"}
     reads_files = bool(type(tokenizer).vocab_files_names)
