@@ -187,7 +187,11 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "compare": lambda things: {"runs": things.runs},
     "compare_costs": lambda things: {"one": things.runs[0], "other": things.runs[1]},
     "forecast": lambda things: {**streaming(things), "calibrate": False},
-    "dry_run": lambda things: {**streaming(things), "model": things.run.backbone.model.config},
+    "dry_run": lambda things: {
+        "model": things.backbone.model.config,
+        "stream": things.stream,
+        "config": things.config,
+    },
     "compare_selectors": lambda things: {"run": things.run, "stream": things.stream},
     "selector_bench": lambda things: {"run": things.run, "stream": things.stream},
     "SelectorBench.try_out": lambda things: {"self": things.bench},

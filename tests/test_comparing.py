@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from dataclasses import asdict
@@ -21,7 +22,9 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+import torch
 from conftest import make_stream, quick
+from joblib.parallel import get_active_backend
 from pytest import approx
 
 import conpet_lib as cp
@@ -243,6 +246,82 @@ def test_the_same_call_runs_on_a_dask_cluster(grid, tmp_path):
     alone = grid([quick(), quick("dynamic")])
     assert table["finished"].all()
     assert table["average accuracy"].equals(alone["average accuracy"])
+
+
+@pytest.mark.long
+def test_a_grid_on_a_cluster_ends_right_though_a_worker_is_killed(grid):
+    distributed = pytest.importorskip("distributed")
+    settings = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with (
+        distributed.LocalCluster(**settings) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        killed = []
+
+        def kill_when_one_works():
+            pids = client.run(os.getpid)
+            while not any(client.processing().values()):
+                time.sleep(0.05)
+            time.sleep(0.5)
+            killed.append(next(iter(pids.values())))
+            os.kill(killed[0], signal.SIGKILL)
+
+        thread = threading.Thread(target=kill_when_one_works)
+        thread.start()
+        with joblib.parallel_config(backend="dask"):
+            table = grid([quick(epochs=30)], range(4), processes=-1)
+        thread.join()
+    assert killed
+    assert table["finished"].all() and table["problem"].eq("").all()
+
+
+def test_a_grid_runs_where_results_come_at_the_end_alone(grid):
+    with joblib.parallel_config(backend="multiprocessing"):
+        assert not get_active_backend()[0].supports_return_generator
+        table = grid([quick()], [0, 1], processes=2)
+    assert table["finished"].all()
+
+
+def test_a_worker_that_was_started_elsewhere_trains_where_the_caller_said(
+    bert, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    def from_elsewhere(work, jobs, processes, when_killed):
+        monkeypatch.chdir(tmp_path.parent)
+        yield from map(work, jobs)
+        monkeypatch.chdir(tmp_path)
+
+    monkeypatch.setattr(comparing, "results_of", from_elsewhere)
+    table = cp.grid([make_stream(2)], bert, [quick()], [0], "runs", 1, bar=False)
+    assert table["finished"].all()
+    assert not Path(table["folder"][0]).is_absolute()
+
+
+@pytest.mark.parametrize(
+    "device, processes, wanted, devices",
+    [
+        ("cpu", -1, -1, ["cpu"] * 3),
+        ("cuda", -1, 2, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda", 1, 1, ["cuda:0", "cuda:1", "cuda:0"]),
+        ("cuda:1", -1, 1, ["cuda:1"] * 3),
+        ("cuda:1", 2, 2, ["cuda:1"] * 3),
+    ],
+)
+def test_runs_are_shared_out_among_gpus_and_a_named_one_is_the_one_used(
+    bert, tmp_path, monkeypatch, device, processes, wanted, devices
+):
+    asked = []
+
+    def record(work, jobs, processes, when_killed):
+        asked.append((processes, [job.backbone[3] for job in jobs]))
+        return iter(())
+
+    monkeypatch.setattr(comparing, "results_of", record)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(bert, "device", torch.device(device))
+    cp.grid([make_stream(2)], bert, [quick()], range(3), tmp_path, processes, bar=False)
+    assert asked == [(wanted, devices)]
 
 
 def test_a_table_of_runs_has_a_row_for_each_also_for_those_that_cannot_be_read(learned, tmp_path):

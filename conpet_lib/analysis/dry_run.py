@@ -122,14 +122,16 @@ def dry_run(
     module = learner.adapter_size()
     ratio = weights / module if module else float("inf")
     minutes = None if rate is None else counted / rate / 60
+    in_training = frozen + _bytes_of_a_step(learner, tokens, dtype)
+    in_an_answer = frozen + _bytes_of_an_answer(learner, tokens, dtype)
     return DryRun(
         weights=weights,
         module_weights=module,
         ratio=ratio,
         trained_parameters=predicted.trained_parameters,
         backbone_bytes=frozen,
-        training_bytes=frozen + _bytes_of_a_step(learner, tokens, dtype),
-        answer_bytes=frozen + _bytes_of_an_answer(learner, tokens, dtype),
+        training_bytes=in_training,
+        answer_bytes=in_an_answer,
         cache_bytes=predicted.cache_bytes,
         disk_bytes=int(predicted.bytes_per_task * len(stream)),
         operations=counted,

@@ -7,12 +7,13 @@ import itertools
 import os
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
+import torch
 
 from conpet_lib.analysis.tables import runs_table
 from conpet_lib.analysis.workers import results_of
@@ -97,7 +98,8 @@ def grid(
         configs: Methods and their settings.
         seeds: Of the training.
         folder: Of the runs' folders; None: the user's cache.
-        processes: Worker processes; -1 for one per core.
+        processes: Worker processes; -1 for one per core, or one per GPU where the backbone is on
+            one.
         bar: Whether to show the progress.
         cache: Folder of the caches; None: the user's.
 
@@ -106,18 +108,21 @@ def grid(
     """
     jobs = _jobs(streams, backbone, configs, seeds, folder, cache)
     missing = _unfinished(jobs)
-    results = results_of(one_run, missing, processes, _killed)
+    # A worker of a cluster was started in another folder.
+    told = [replace(job, folder=job.folder.absolute()) for job in missing]
+    told, processes = _shared_out(told, processes, backbone.device)
+    results = results_of(one_run, told, processes, _killed)
     there = f"runs: {len(jobs) - len(missing)} of {len(jobs)} were there"
     ended = progress_bar(results, there, len(missing), shown=bar)
     problems = {place: problem for place, problem in ended if problem}
     if problems:
-        told = [f"{place.name}: {problem}" for place, problem in problems.items()]
+        each = [f"{place.name}: {problem}" for place, problem in problems.items()]
         first = (
             f"{len(problems)} of {len(jobs)} runs did not finish; the same call tries them again:"
         )
-        warnings.warn("\n".join([first, *told]), stacklevel=3)  # past the door
+        warnings.warn("\n".join([first, *each]), stacklevel=3)  # past the door
     table = runs_table([job.folder for job in jobs])
-    return table.assign(problem=[problems.get(job.folder, "") for job in jobs])
+    return table.assign(problem=[problems.get(job.folder.absolute(), "") for job in jobs])
 
 
 def _killed(job: Job) -> tuple[Path, str]:
@@ -141,7 +146,7 @@ def _jobs(
         backbone.name,
         backbone.tuned_layers,
         backbone.exit_layer,
-        backbone.device.type,
+        str(backbone.device),
         str(backbone.dtype).removeprefix("torch."),
     )
     parent = user_path(folder or cache_folder() / "runs")
@@ -150,6 +155,24 @@ def _jobs(
         place = parent / folder_name(describe(stream, backbone, config, seed))
         jobs[place] = Job(place, stream, about, config, seed, cache)
     return list(jobs.values())
+
+
+def _shared_out(jobs: list[Job], processes: int, device: torch.device) -> tuple[list[Job], int]:
+    """The runs with the GPU that each is to use, and how many at a time.
+
+    A GPU that was named, such as "cuda:1", is used for all of them.
+    """
+    if device.type != "cuda":
+        return jobs, processes
+    if device.index is not None:
+        return jobs, 1 if processes == -1 else processes
+    there = torch.cuda.device_count()
+    shared_out = []
+    for number, job in enumerate(jobs):
+        name, tuned_layers, exit_layer, _, dtype = job.backbone
+        about = (name, tuned_layers, exit_layer, f"cuda:{number % there}", dtype)
+        shared_out.append(replace(job, backbone=about))
+    return shared_out, there if processes == -1 else processes
 
 
 def _unfinished(jobs: list[Job]) -> list[Job]:

@@ -41,12 +41,15 @@ def results_of(
     Yields:
         A result for each job.
     """
-    is_local = type(get_active_backend()[0]).__name__ == "LokyBackend"
+    backend = get_active_backend()[0]
+    is_local = type(backend).__name__ == "LokyBackend"
     count = min(joblib.effective_n_jobs(processes), len(jobs)) if is_local else 0
     if is_local and count > 1:
         yield from _in_workers(work, jobs, count, when_killed)
     else:  # this process, or a cluster
-        parallel = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
+        one_by_one = getattr(backend, "supports_return_generator", False)
+        kind = "generator_unordered" if one_by_one else "list"  # at the end, where it must be
+        parallel = joblib.Parallel(n_jobs=processes, return_as=kind)
         yield from parallel(joblib.delayed(work)(job) for job in jobs)
 
 

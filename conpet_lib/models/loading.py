@@ -65,7 +65,8 @@ def load_backbone(
     """
     chosen = _usable_device(device)
     if dtype is None:
-        in_bfloat16 = chosen.type == "cuda" and torch.cuda.is_bf16_supported()
+        is_cuda = chosen.type == "cuda"  # older cards emulate bfloat16, which is slow
+        in_bfloat16 = is_cuda and torch.cuda.is_bf16_supported(including_emulation=False)
         dtype = "bfloat16" if in_bfloat16 else "float32"
     if dtype not in ("float32", "bfloat16"):
         raise ConpetError(f"dtype={dtype!r}: use 'float32' or 'bfloat16'.")

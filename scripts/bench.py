@@ -1,0 +1,263 @@
+"""A benchmark: the workbench beside what one would write without it, on the same rows and steps.
+
+Usage: `make bench [BACKBONE=minilm-l6] [REPEATS=3] [DEVICE=cpu]`, or `python scripts/bench.py -h`.
+
+Each measurement is a process of its own, so that its memory is its own; plain and ours take turns,
+so that a busy machine is busy for both. Start at `main`; `measured` is what such a process does.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psutil
+import torch
+from plain_way import PlainWay
+
+import conpet_lib as cp
+from conpet_lib.core.files import temporary_folder, write_json
+from conpet_lib.models.backbone import Backbone
+from conpet_lib.models.features import Features
+from conpet_lib.models.modules import PetModule
+from conpet_lib.runs.clock import cpu_threads
+
+SHORT = {"epochs": 2, "batch_limit": 15}
+METHODS: dict[str, cp.LearnerConfig] = {
+    "static": cp.StaticConfig(**SHORT),
+    "dynamic": cp.DynamicConfig(**SHORT),
+    "dynamic, exact selector": cp.DynamicConfig(selector="exact", **SHORT),
+}
+SHAPE = {"tasks": 3, "labels_per_task": 4, "train": 60, "valid": 10, "test": 20}
+WAYS = ("plain", "ours")
+CACHES = ("cold", "warm")
+STEP_TOKENS = 640  # of a batch
+PRODUCTS = 200
+# What is timed within a training; the rest is what is left.
+OWNERS = {
+    "data": Features,
+    "prefix": Backbone,
+    "top": Backbone,
+    "head": PetModule,
+    "back": torch.Tensor,
+    "optimiser": torch.optim.AdamW,
+}
+CALLS = {
+    "data": "_batch",
+    "prefix": "prefix",
+    "top": "top",
+    "head": "scores",
+    "back": "backward",
+    "optimiser": "step",
+}
+
+
+def main() -> int:
+    """Measure, print the table and keep the record; or do one measurement."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backbone", default="minilm-l6")
+    parser.add_argument("--device", help="cpu, cuda or mps; default: what is there")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--file", type=Path, default=Path("runs/bench.json"))
+    parser.add_argument("--one", nargs=2, metavar=("WAY", "METHOD"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(measured(*options.one, options)))
+        return 0
+    rows = []
+    for repeat in range(options.repeats):
+        for method in METHODS:
+            for way in WAYS:
+                rows += one_process(way, method, repeat, options)
+    table = pd.DataFrame(rows)
+    print(report(table).to_string())
+    write_json(options.file, {"backbone": options.backbone, "rows": rows})
+    return 0
+
+
+def one_process(
+    way: str, method: str, repeat: int, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Do one measurement in a process of its own; returns its rows of the table."""
+    command = [sys.executable, __file__, "--one", way, method, "--backbone", options.backbone]
+    if options.device:
+        command += ["--device", options.device]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    rows = json.loads(done.stdout.splitlines()[-1])
+    print(f"{way}, {method}: repeat {repeat + 1}", file=sys.stderr)
+    return [{"repeat": repeat, **row} for row in rows]
+
+
+def measured(way: str, method: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Train once the plain way, or twice with the workbench: cache empty, and cache full."""
+    stream = cp.make_stream(cp.load_corpus("wordnet"), **SHAPE)
+    backbone = cp.load_backbone(options.backbone, device=options.device)
+    with temporary_folder() as folder, cpu_threads(1):
+        if way == "plain":
+            rows = [plain(stream, backbone, METHODS[method], folder)]
+        else:
+            rows = [ours(stream, backbone, METHODS[method], folder, name) for name in CACHES]
+    return [{"method": method, **row} for row in rows]
+
+
+def ours(
+    stream: cp.Stream, backbone: Backbone, config: cp.LearnerConfig, folder: Path, name: str
+) -> dict[str, Any]:
+    """A run of the workbench, its tests left out of the time."""
+    started = Usage()
+    with timed_parts() as parts:
+        run = cp.train(stream, backbone, config, 0, folder / name, bar=False, cache=folder)
+    row: dict[str, Any] = {"way": name, **started.until_now()}
+    for what in ("wall", "cpu"):
+        row[what] -= of_tests(run, what)
+    memory = [size for cost in run.costs for size in cost["host"].values()]
+    row["memory"] = max(memory) - started.memory
+    row["accuracy"] = run.average_accuracy.iloc[-1]
+    row["steps"] = run.summary()["steps"]
+    row["operations"] = sum(cost["operations"].get("top_trained", 0.0) for cost in run.costs)
+    row["rate"] = multiplications_a_second(backbone)
+    row["parts"] = parts
+    return row
+
+
+def of_tests(run: cp.runs.Run, what: str) -> float:
+    """Seconds in which a run was tested."""
+    return sum(cost[what]["evaluation"] for cost in run.costs)
+
+
+def plain(
+    stream: cp.Stream, backbone: Backbone, config: cp.LearnerConfig, folder: Path
+) -> dict[str, Any]:
+    """The same steps on the same rows, without the workbench."""
+    features = Features(stream.examples, stream.kind, backbone, folder)
+    learner = config.learner_class(stream, features, config, seed=0)
+    way = PlainWay(features, stream, config)
+    started = Usage()
+    most = started.memory
+    steps = 0
+    for stage in range(1, len(stream) + 1):
+        seen = int((stream.task_of_label < stage).sum())
+        for rows in batches_of(learner, stage):
+            way.step(rows.tolist(), seen)
+            most = max(most, Usage().memory)
+            steps += 1
+    spent = started.until_now()
+    accuracy = accuracy_of(way, stream)
+    return {
+        "way": "plain",
+        **spent,
+        "memory": most - started.memory,
+        "steps": steps,
+        "accuracy": accuracy,
+    }
+
+
+def batches_of(learner: cp.Learner, stage: int) -> Iterator[np.ndarray]:
+    """The rows of each step of a stage that gives a gradient, in their order."""
+    learner.module_of_task.append(learner.module_for(stage))
+    own = learner.stream[stage - 1].train
+    for part in learner.parts.values():
+        if stage < getattr(part, "first_stage", 1):
+            continue
+        of_one_task = part is learner and len(learner.parts) > 1
+        for epoch in range(part.config.epochs):
+            for rows in part.batches(stage, epoch):
+                with_gradient = rows[np.isin(rows, own)] if of_one_task else rows
+                if len(with_gradient):
+                    yield with_gradient
+
+
+@torch.no_grad()
+def accuracy_of(way: PlainWay, stream: cp.Stream) -> float:
+    """Average accuracy over all tasks, among all labels."""
+    parts = []
+    for task in stream:
+        rows = task.test.tolist()
+        parts.append((way.scores(rows).argmax(1) == way.targets(rows)).double().mean().item())
+    return float(np.mean(parts))
+
+
+class Usage:
+    """Seconds and bytes at a moment."""
+
+    def __init__(self) -> None:
+        self.memory = psutil.Process().memory_info().rss
+        self.wall = time.perf_counter()
+        self.cpu = time.process_time()
+
+    def until_now(self) -> dict[str, float]:
+        """Seconds since."""
+        now = Usage()
+        return {"wall": now.wall - self.wall, "cpu": now.cpu - self.cpu}
+
+
+@contextmanager
+def timed_parts() -> Iterator[dict[str, float]]:
+    """CPU seconds of each of `OWNERS` within; one within another counts for the inner alone."""
+    parts = dict.fromkeys(OWNERS, 0.0)
+    running: list[str] = []
+    since = time.process_time()
+
+    def book() -> None:
+        nonlocal since
+        now = time.process_time()
+        if running:
+            parts[running[-1]] += now - since
+        since = now
+
+    def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            book()
+            running.append(name)
+            try:
+                return call(*arguments, **named)
+            finally:
+                book()
+                running.pop()
+
+        return run
+
+    before = {name: getattr(owner, CALLS[name]) for name, owner in OWNERS.items()}
+    for name, owner in OWNERS.items():
+        setattr(owner, CALLS[name], timed(name, before[name]))
+    try:
+        yield parts
+    finally:
+        for name, owner in OWNERS.items():
+            setattr(owner, CALLS[name], before[name])
+
+
+def multiplications_a_second(backbone: Backbone) -> float:
+    """Floating-point operations of matrix products a second, at a step's most usual shape."""
+    width = backbone.hidden_size
+    rows = STEP_TOKENS
+    left = torch.randn(rows, width, device=backbone.device)
+    right = torch.randn(width, width, device=backbone.device)
+    seconds = []
+    for _ in range(PRODUCTS):
+        since = time.perf_counter()
+        (left @ right).sum().item()
+        seconds.append(time.perf_counter() - since)
+    return 2 * rows * width * width / float(np.median(seconds))
+
+
+def report(table: pd.DataFrame) -> pd.DataFrame:
+    """Medians by method and way, and how many times less ours takes than the plain way."""
+    numbers = ["wall", "cpu", "memory", "accuracy", "steps"]
+    medians = table.groupby(["method", "way"], sort=False)[numbers].median()
+    plain_cpu = medians["cpu"].xs("plain", level="way")
+    medians["times less CPU"] = plain_cpu.reindex(medians.index, level="method") / medians["cpu"]
+    return medians
+
+
+if __name__ == "__main__":
+    sys.exit(main())
