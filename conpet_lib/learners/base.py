@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from conpet_lib.core.ranks import Ranks
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners.answers import answer_table
 from conpet_lib.learners.fitting import Fitting, Step, checked_loss, optimiser_of, say_nothing
@@ -56,6 +57,8 @@ class Learner(Planned):
     """
 
     name = "module"
+    ranks = Ranks()  # of the processes that train this run together
+    loss_is_a_mean = True  # over rows, so that processes can share them out
 
     def __init__(
         self,
@@ -231,7 +234,8 @@ class Learner(Planned):
         def on_group(done: int, total: int) -> None:
             self.tell(Step(stage, len(self.stream), "prefix", done, total))
 
-        self.features.fill(rows.tolist(), on_group)
+        self.features.fill(self.ranks.share(rows).tolist(), on_group)
+        self.ranks.wait()
 
     def take_in(self, rows: Rows, stage: int) -> Rows:
         """Prepare rows of the stage in training; those that give its module a gradient.
@@ -270,11 +274,8 @@ class Learner(Planned):
         """
         if not len(rows):
             return None
-        loss = self.loss(rows, fitting.stage)
-        fitting.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-        fitting.optimiser.step()
-        return checked_loss(loss.item(), fitting, self.config)
+        loss = fitting.take_step(lambda own: self.loss(own, fitting.stage), rows, self.ranks)
+        return checked_loss(loss, fitting, self.config)
 
     def loss(self, rows: Rows, stage: int) -> Tensor:
         """Mean cross entropy of a batch over all seen labels, in nats.

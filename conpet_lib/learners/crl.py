@@ -33,6 +33,7 @@ class CRL(EMR):
         relations: `(old_labels, hidden)`, the old labels' prototypes as they were before the stage.
     """
 
+    loss_is_a_mean = False  # features of a batch are compared with each other
     TEMPERATURE = 0.1
     SHARPNESS = 10.0  # the official code multiplies similarities by its KL temperature
 

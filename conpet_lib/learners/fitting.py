@@ -5,6 +5,7 @@ method.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from conpet_lib.core.errors import ConpetError
+from conpet_lib.core.ranks import Ranks
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.replay import Rows
 from conpet_lib.models.modules import PetModule
@@ -70,6 +72,22 @@ class Fitting:
     best: dict[str, Tensor] = field(default_factory=dict)
     drawn: Rows | None = None
     active: dict[int, Tensor] = field(default_factory=dict)
+
+    def take_step(self, loss_of: Callable[[Rows], Tensor], rows: Rows, ranks: Ranks) -> float:
+        """Take one optimiser step.
+
+        Args:
+            loss_of: The mean loss of rows, a scalar, in nats.
+            rows: `(batch,)` int64.
+            ranks: Of the processes that share the rows out.
+
+        Returns:
+            The mean loss of the rows.
+        """
+        self.optimiser.zero_grad()
+        loss = ranks.backward(loss_of, rows, self.module.parameters())
+        self.optimiser.step()
+        return loss
 
     def keep_if_better(self, score: tuple[float, float], validated: bool) -> None:
         """Keep the weights as they are if no earlier epoch scored as well.

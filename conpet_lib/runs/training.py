@@ -5,11 +5,13 @@ ends with its files and then `run.json`, which has their hashes; within it a che
 was trained. Start at `train`.
 """
 
+import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +22,9 @@ from conpet_lib.core.arguments import ZeroOrMore, checked
 from conpet_lib.core.assets import cache_folder
 from conpet_lib.core.bars import progress_bar
 from conpet_lib.core.errors import ConpetError
-from conpet_lib.core.files import user_path
+from conpet_lib.core.files import temporary_folder, user_path
 from conpet_lib.core.kinds import Rule
+from conpet_lib.core.ranks import Ranks, joined
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.fitting import Step, say_nothing
@@ -94,13 +97,19 @@ def train(
         if record.finished:
             _clean(folder, record)
         else:
+            ranks = joined(backbone.device)
+            _check_shared(config, ranks)
             folder.mkdir(parents=True, exist_ok=True)
-            with held(folder, wait, bar), cpu_threads(threads):
-                record = _open_record(folder, wanted)  # another process may have gone on meanwhile
+            with _place_of(ranks, folder, wait, bar) as place, cpu_threads(threads):
+                record = _open_record(place, wanted)  # another process may have gone on meanwhile
                 remember_place(backbone)
-                learner = restore(folder, record, stream, backbone, cache, config)
-                checkpoint = Checkpoint(folder, checkpoint_every, folder_name(wanted))
-                _work(folder, record, learner, checkpoint, on_step, bar)
+                learner = restore(place, record, stream, backbone, cache, config)
+                if ranks.rank > 0:
+                    checkpoint_every = inf
+                    on_step = None
+                    bar = False
+                checkpoint = Checkpoint(place, checkpoint_every, folder_name(wanted))
+                _work(place, record, learner, checkpoint, on_step, bar, ranks)
     except OSError as error:
         raise ConpetError(
             f"The run in {folder} stopped: {error}. See that the folder is there and can be "
@@ -111,6 +120,37 @@ def train(
             f"The run in {folder} was interrupted; the same call goes on from there."
         ) from None
     return load_run(folder, backbone)
+
+
+def _check_shared(config: LearnerConfig, ranks: Ranks) -> None:
+    """Refuse a method whose rows several processes cannot share out."""
+    if ranks.count > 1 and not config.learner_class.loss_is_a_mean:
+        raise ConpetError(
+            f"{config.learner} compares the rows of a batch with each other, so that {ranks.count} "
+            "processes cannot share it out. Train it in one process."
+        )
+
+
+@contextmanager
+def _place_of(ranks: Ranks, folder: Path, wait: float, bar: bool) -> Iterator[Path]:
+    """The folder in which this process trains: the run's own for rank 0, a copy for the others.
+
+    So each begins where the run stands, and one alone writes it.
+    """
+    if ranks.rank == 0:
+        with held(folder, wait, bar):
+            ranks.wait()  # it is ours, and nothing of it changes until it is copied
+            ranks.wait()
+            yield folder
+        ranks.wait()
+        return
+    ranks.wait()
+    with temporary_folder() as parent:
+        place = parent / "run"
+        shutil.copytree(folder, place, ignore=shutil.ignore_patterns(".lock"))
+        ranks.wait()
+        yield place
+    ranks.wait()  # the run is whole
 
 
 def _clean(folder: Path, record: Record) -> None:
@@ -147,6 +187,7 @@ def _work(
     checkpoint: Checkpoint,
     on_step: OnStep | None,
     bar: bool,
+    ranks: Ranks,
 ) -> None:
     """Train, test and write the missing stages, each from its checkpoint if there is one."""
     learner.features.check_words(learner.stream[0].train)
@@ -156,9 +197,10 @@ def _work(
     write_record(folder, record)  # from now on the folder is this run's
     stages = len(learner.stream)
     progress = progress_bar(total=stages, initial=record.stages_done, shown=bar, bar_format=BAR)
-    watch = _Watch(folder, learner, checkpoint, progress, on_step)
+    watch = _Watch(folder, learner, checkpoint, progress, on_step, ranks)
     for part in learner.parts.values():
         part.tell = watch.tell
+        part.ranks = ranks
     try:
         with suppress(CancelledError), progress:
             for stage in range(record.stages_done + 1, stages + 1):
@@ -186,6 +228,7 @@ class _Watch:
         checkpoint: Where the stage is kept.
         progress: The bar.
         on_step: The user's; a true answer stops the run.
+        ranks: They stop together, after a step.
 
     Attributes:
         clock: Of the stage in training.
@@ -201,8 +244,11 @@ class _Watch:
         checkpoint: Checkpoint,
         progress: tqdm,
         on_step: OnStep | None,
+        ranks: Ranks,
     ):
         self.folder = folder
+        self.ranks = ranks
+        self.wants_to_stop = False
         self.sign_due = 0.0
         self.learner = learner
         self.checkpoint = checkpoint
@@ -223,7 +269,10 @@ class _Watch:
         where = f"{self.learner.config.learner} {step.stage}/{step.stages} {step.doing}"
         self.progress.set_description(where, refresh=False)
         self.progress.update(0)
-        stop = self.on_step is not None and bool(self.on_step(step))
+        self.wants_to_stop |= self.on_step is not None and bool(self.on_step(step))
+        stop = self.wants_to_stop
+        if self.ranks.count > 1:  # at a step all are at the same place
+            stop = is_training and self.ranks.any(self.wants_to_stop)
         if is_training and (stop or time.monotonic() >= self.checkpoint.due):
             self.checkpoint.save(self.learner, step.stage, self.clock.costs())
             self.clock.tick("checkpoint")
