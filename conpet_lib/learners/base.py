@@ -97,7 +97,8 @@ class Learner(Planned):
         self.fill(distinct, stage)
         trained = self.take_in(distinct, stage)
         batches = [rows[np.isin(rows, trained)] for rows in drawn]
-        self._take_steps(batches, valid[np.isin(valid, trained)])
+        with self.features.held(distinct, fitting.module):
+            self._take_steps(batches, valid[np.isin(valid, trained)])
         self.close(stage)
         self.ledger.append(fitting.summary(batches))
 

@@ -8,6 +8,7 @@ over the prefix cache; scores of a frozen module come out of the logit cache. Jo
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,17 @@ from conpet_lib.core.files import digest
 from conpet_lib.core.store import Store
 from conpet_lib.corpora.example import Example
 from conpet_lib.models.backbone import Backbone
+from conpet_lib.models.block import Batch, Block, place_for
 from conpet_lib.models.modules import PetModule
 from conpet_lib.models.prefix import PrefixCache, Progress, groups, padded, silent
 from conpet_lib.models.prompts import Encoded, Prompt
+from conpet_lib.models.states import StateCache
 
 INFERENCE_ROWS = 64  # rows of one pass without gradients
 PREFIX_BYTES = 8 * 2**30  # limits of the caches on disk
 LOGIT_BYTES = 2**30
 STATE_BYTES = 2**31
-STATES_A_WRITE = 256  # rows
+ROWS_A_READ = 256
 WORDS_SAMPLE = 200  # rows whose words are looked up before anything is trained
 MANY_UNKNOWN = 0.5  # share of a sample's words that is told
 MOST_UNKNOWN = 0.95  # and that is refused
@@ -54,9 +57,10 @@ class Features:
         prompt: It encodes an example.
         prefixes: The prefix cache.
         logits: The store of the logit cache.
-        states: The store of the state cache.
+        states: The state cache.
         passes: The part of `counts` that is counted here.
         encoded: By row, what `encode` gave.
+        block: The prefixes of rows that are `held`.
     """
 
     def __init__(
@@ -75,9 +79,10 @@ class Features:
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens, backbone.encoder)
         self.prefixes = PrefixCache(backbone, Store(folder / "prefix.sqlite", PREFIX_BYTES, keep))
         self.logits = Store(folder / "logits.sqlite", LOGIT_BYTES, keep)
-        self.states = Store(folder / "states.sqlite", STATE_BYTES, keep)
+        self.states = StateCache(self.prefixes, Store(folder / "states.sqlite", STATE_BYTES, keep))
         self.passes: Counter[str] = Counter()
         self.encoded: dict[int, Encoded] = {}
+        self.block: Block | None = None
 
     @property
     def counts(self) -> Counter[str]:
@@ -94,6 +99,8 @@ class Features:
                 counts[f"{name}_{field}"] = getattr(store, field)
         counts["prefix_tokens"] = self.prefixes.tokens
         counts["prefix_wide"] = self.prefixes.wide
+        counts["state_rows"] = self.states.rows
+        counts["state_tokens"] = self.states.tokens
         return counts
 
     def encode(self, row: int) -> Encoded:
@@ -170,19 +177,52 @@ class Features:
         Returns:
             `(batch, hidden)`, with gradients if they are on.
         """
-        device = self.backbone.device
+        from_tokens = module is not None and module.whole  # its embeddings are trained as well
+        batch = self._batch(rows, length, from_tokens)
+        labels = 0 if module is None else len(module.owner)
+        self._count(len(rows), batch.real.numel(), len(rows) * labels)
+        batch = batch.to(self.backbone.device)
+        adapter, config = (None, None) if module is None else (module.adapter, module.config)
+        return self.backbone.top(batch.start, batch.real, batch.answer, adapter, config, batch.ids)
+
+    def _batch(self, rows: Rows, length: int, from_tokens: bool) -> Batch:
+        """What a top pass reads of rows: out of the block, or out of the prefix cache."""
+        numbers = np.asarray(rows)
+        if self.block is not None and not from_tokens and self.block.has(numbers):
+            return self.block.batch(numbers, length)
         prompts = [self.encode(row) for row in rows]
         tokens = [prompt.tokens for prompt in prompts]
+        answer = torch.tensor([prompt.answer for prompt in prompts])
         ids, real = padded(tokens, length)
-        from_tokens = module is not None and module.whole  # its embeddings are trained as well
         start = ids if from_tokens else self.prefixes.batch(tokens, length)[0]
-        answer = torch.tensor([prompt.answer for prompt in prompts], device=device)
-        labels = 0 if module is None else len(module.owner)
-        self._count(len(rows), real.numel(), len(rows) * labels)
-        start, real, ids = (part.to(device) for part in (start, real, ids))
-        if module is None:
-            return self.backbone.top(start, real, answer, ids=ids)
-        return self.backbone.top(start, real, answer, module.adapter, module.config, ids)
+        return Batch(start, real, answer, ids)
+
+    @contextmanager
+    def held(self, rows: Rows, module: PetModule) -> Iterator[None]:
+        """A context in which batches of these rows are gathered from memory, if they fit there.
+
+        Args:
+            rows: Numbers of examples.
+            module: What is trained on them.
+        """
+        if not module.whole:  # else there is no prefix
+            self.block = self._block_of(np.unique(rows))
+        try:
+            yield
+        finally:
+            self.block = None
+
+    def _block_of(self, rows: np.ndarray) -> Block | None:
+        """The prefixes of rows in memory; None if they do not fit."""
+        prompts = [self.encode(row) for row in rows.tolist()]
+        width = self.backbone.hidden_size
+        place = place_for(prompts, width, self.backbone.device)
+        if place is None:
+            return None
+        tokens = [prompt.tokens for prompt in prompts]
+        pieces = range(0, len(tokens), ROWS_A_READ)
+        states = (self.prefixes.read(tokens[start : start + ROWS_A_READ]) for start in pieces)
+        return Block(rows, prompts, states, width, place)
 
     def _count(self, rows: int, tokens: int, scores: int) -> None:
         """Add one pass to `counts`."""
@@ -242,7 +282,6 @@ class Features:
             self.logits.put({key: scores[key] for key in lacking})
         return torch.cat([scores[key] for key in keys])
 
-    @torch.no_grad()
     def joined_of(self, rows: Rows, layers: int, on_group: Progress = silent) -> Tensor:
         """Give the states of the frozen backbone's last layers, side by side, through a cache.
 
@@ -256,51 +295,7 @@ class Features:
         Returns:
             `(rows, layers * hidden)`, on the CPU; each layer is scaled to unit root mean square.
         """
-        prompts = {self._state_key(row, layers): self.encode(row) for row in rows}
-        states = self.states.get(list(prompts))
-        lacking = {key: prompt for key, prompt in prompts.items() if key not in states}
-        for fresh in self._computed_states(lacking, layers, on_group):
-            states |= fresh
-        if not len(rows):
-            return torch.zeros(0, layers * self.backbone.hidden_size)
-        return torch.stack([states[self._state_key(row, layers)].flatten() for row in rows])
-
-    def _computed_states(
-        self, lacking: dict[str, Encoded], layers: int, on_group: Progress
-    ) -> Iterator[dict[str, Tensor]]:
-        """Compute states by key, and give those of each write to their cache."""
-        tokens_of = {key: prompt.tokens for key, prompt in lacking.items()}
-        fresh: dict[str, Tensor] = {}
-        done: set[str] = set()
-        for length, keys in groups(tokens_of):
-            tokens = [tokens_of[key] for key in keys]
-            ids, real = padded(tokens, length)
-            answers = torch.tensor([lacking[key].answer for key in keys])
-            self.passes.update(state_tokens=ids.numel(), state_rows=len(keys))
-            computed, prefix = self.backbone.states(ids, real, answers)
-            self.prefixes.take(tokens, prefix, real)  # it need not be computed again
-            fresh |= zip(keys, computed[:, -layers:].cpu())
-            done.update(keys)
-            on_group(len(done), len(lacking))
-            if len(fresh) >= STATES_A_WRITE or len(done) == len(lacking):
-                self._keep_states(fresh)
-                yield fresh
-                fresh = {}
-
-    def _keep_states(self, fresh: dict[str, Tensor]) -> None:
-        """Write states into their cache; refused if they are infinite or undefined."""
-        if not all(state.isfinite().all() for state in fresh.values()):
-            raise ConpetError(
-                f"The backbone {self.backbone.name!r} gives infinite or undefined hidden states. "
-                "Try dtype='float32'."
-            )
-        self.states.put(fresh)
-
-    def _state_key(self, row: int, layers: int) -> str:
-        """The name of a row's states: a hash of all that they depend on."""
-        prompt = self.encode(row)
-        exit_layer = self.backbone.exit_layer
-        return digest(layers, exit_layer, self.prefixes.key(prompt.tokens), prompt.answer)
+        return self.states.read([self.encode(row) for row in rows], layers, on_group)
 
     def _score_keys(self, rows: Rows, module: PetModule) -> list[str]:
         """The name of each row's scores: a hash of all that they depend on."""

@@ -197,6 +197,22 @@ class PrefixCache:
         Returns:
             States `(batch, tokens, hidden)` float32, and `(batch, tokens)` bool: which are real.
         """
+        _, real = padded(prompts, length)
+        tokens = real.shape[1]
+        rows = []
+        for state in self.read(prompts):
+            rows.append(pad(state.float(), (0, 0, 0, tokens - len(state))))
+        return torch.stack(rows), real
+
+    def read(self, prompts: Sequence[Tokens]) -> list[Tensor]:
+        """Read the states of prompts; those that the store lacks are computed.
+
+        Args:
+            prompts: Token numbers.
+
+        Returns:
+            `(tokens, hidden)` of each prompt, as they are kept.
+        """
         keys = [self.key(tokens) for tokens in prompts]
         states = self.store.get(keys)
         # Lacking are states never computed, damaged, or dropped for the store's limit. They are
@@ -204,10 +220,4 @@ class PrefixCache:
         lacking = {key: tokens for key, tokens in zip(keys, prompts) if key not in states}
         for fresh in self._computed(lacking):
             states |= fresh
-        _, real = padded(prompts, length)
-        tokens = real.shape[1]
-        rows = []
-        for key in keys:
-            state = states[key].float()
-            rows.append(pad(state, (0, 0, 0, tokens - len(state))))
-        return torch.stack(rows), real
+        return [states[key] for key in keys]
