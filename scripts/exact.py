@@ -222,6 +222,7 @@ def by_trained_head(table: pd.DataFrame, stream: Stream, variant: str) -> pd.Dat
         "variant": BY_TRAINED_HEAD[variant],
         "average accuracy": right.mean().mean(),
         "forgetting": float("nan"),  # earlier stages are not answered again
+        "CPU seconds": training_seconds(row["folder"].item(), (*BESIDE_TRAINING, "head")),
     }
     return row.assign(**numbers)
 
@@ -240,11 +241,11 @@ def with_prior(table: pd.DataFrame, stream: Stream) -> pd.DataFrame:
     return row.assign(**numbers)
 
 
-def training_seconds(folder: str) -> float:
+def training_seconds(folder: str, beside: tuple[str, ...] = BESIDE_TRAINING) -> float:
     """CPU seconds that a run has trained and solved, without its prefixes and tests."""
     total = 0.0
     for cost in cp.load_run(folder).costs:
-        total += sum(part for name, part in cost["cpu"].items() if name not in BESIDE_TRAINING)
+        total += sum(part for name, part in cost["cpu"].items() if name not in beside)
     return total
 
 

@@ -79,12 +79,13 @@ PROMPT_WORDS = [
 class _PagesTogether(LoadScopeScheduling):
     """Tests go where there is room, but those of the pages into one process.
 
-    What a page trains in the browser is there for the test that runs it without one.
+    What a page trains in the browser is there for the tests that ask for `pages_cache`.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        return "pages" if file.endswith(("test_browser.py", "test_notebooks.py")) else nodeid
+        is_of_pages = file.endswith(("test_browser.py", "test_notebooks.py"))
+        return "pages" if is_of_pages or "test_on_the_default_stream" in nodeid else nodeid
 
 
 def pytest_xdist_make_scheduler(config, log):
