@@ -85,10 +85,10 @@ OF_SEED_0 = (
 
 
 class _PagesTogether(LoadScopeScheduling):
-    """Tests go where there is room, but those of the pages into one process, or the later ones two.
+    """Tests go where there is room, but those of pages 00 to 06 together, and those of 07 and 08.
 
-    What a page trains in the browser is there for the tests of that process that ask for
-    `pages_cache`; those from 07 on train nothing that the others do.
+    What a page trains in the browser is there for the tests of its process that ask for
+    `pages_cache`; the last pages train nothing that the others do.
     """
 
     def _split_scope(self, nodeid: str) -> str:
