@@ -6,6 +6,7 @@
 # make notebooks  run the pages and keep their outputs
 # make reference, make long  ours against the authors' code; long streams (docs/results.md)
 # make family   all learners on two corpora, five seeds, beside EMR (DATA=, WEIGHTS=--weights --seeds 2)
+# make exact    what is solved beside what is trained, on four streams (DATA=, STREAMS='wordnet fewrel')
 # make torture  kill runs at random points and compare (KILLS=100); make fuzz: 12,000 mutated files of corpora
 # make mutants  put small faults into the code, one at a time: which do the tests not see? (MUTANTS=40 SEED=0; all: MUTANTS=)
 # Where there is no make: `python -m conpet_lib run`, and so on (README.md, "Without make").
@@ -19,7 +20,7 @@ BIN      := .venv/bin
 # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup run test test-all lab check api notebooks reference long family torture fuzz mutants
+.PHONY: setup run test test-all lab check api notebooks reference long family exact torture fuzz mutants
 
 setup: .venv/.setup-done
 
@@ -46,7 +47,7 @@ lab: setup
 check: setup
 	$(BIN)/python -m conpet_lib check
 
-ROOMS := core corpora streams models learners runs plots analysis widgets
+ROOMS := metrics core corpora streams models learners runs plots analysis widgets
 api: setup
 	$(BIN)/python -m pdoc --docformat google --output-directory docs/api conpet_lib $(ROOMS:%=conpet_lib.%)
 	@echo "Open docs/api/index.html"
@@ -66,6 +67,10 @@ long: setup
 # Every learner but those that tune all weights, which WEIGHTS='--weights --seeds 2' trains: make family [DATA=folder]
 family: setup
 	$(BIN)/python scripts/family.py $(DATA) $(WEIGHTS)
+
+# Exact heads and selectors, five seeds: make exact [DATA=folder-with-fewrel16-and-fewrel80] [STREAMS='wordnet fewrel']
+exact: setup
+	$(BIN)/python scripts/exact.py $(DATA) $(if $(STREAMS),--streams $(STREAMS))
 
 fuzz: setup
 	$(BIN)/python -m pytest -m long -s tests/test_corpora_fuzz.py

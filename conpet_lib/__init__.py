@@ -35,7 +35,10 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib.analysis.comparing import compare as compare
     from conpet_lib.analysis.comparing import compare_costs as compare_costs
     from conpet_lib.analysis.forecast import forecast as forecast
+    from conpet_lib.analysis.forgetting import forgetting_split as forgetting_split
+    from conpet_lib.analysis.forgetting import lost_rows as lost_rows
     from conpet_lib.analysis.grid import grid as grid
+    from conpet_lib.analysis.repair import selector_bench as selector_bench
     from conpet_lib.analysis.selectors import compare_selectors as compare_selectors
     from conpet_lib.analysis.selectors import selector_points as selector_points
     from conpet_lib.analysis.tables import runs_table as runs_table
@@ -58,6 +61,8 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib.learners.ea_emr import EAEMRStarConfig as EAEMRStarConfig
     from conpet_lib.learners.emr import MemoryConfig as MemoryConfig
     from conpet_lib.learners.ewc import EWCConfig as EWCConfig
+    from conpet_lib.learners.exact import RanPACConfig as RanPACConfig
+    from conpet_lib.learners.exact import RidgeConfig as RidgeConfig
     from conpet_lib.learners.fitting import Step as Step
     from conpet_lib.learners.frozen import ClassMeanConfig as ClassMeanConfig
     from conpet_lib.learners.frozen import LinearConfig as LinearConfig
@@ -72,6 +77,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib.models.checks import check_adapter as check_adapter
     from conpet_lib.models.checks import check_answer_row as check_answer_row
     from conpet_lib.models.loading import load_backbone as load_backbone
+    from conpet_lib.runs.dropping import drop_task as drop_task
     from conpet_lib.runs.run import load_run as load_run
     from conpet_lib.runs.training import train as train
     from conpet_lib.streams.drawing import make_stream as make_stream
@@ -108,6 +114,8 @@ _CONFIGS = {
     "JointConfig": "learners.bounds",
     "LinearConfig": "learners.frozen",
     "ClassMeanConfig": "learners.frozen",
+    "RidgeConfig": "learners.exact",
+    "RanPACConfig": "learners.exact",
     "StaticConfig": "learners.static",
     "DynamicConfig": "learners.dynamic",
     "MemoryConfig": "learners.emr",
@@ -132,13 +140,17 @@ _LEARNERS = {
 _RUNS = {
     "train": "runs.training",
     "load_run": "runs.run",
+    "drop_task": "runs.dropping",
 }
 _ANALYSIS = {
+    "forgetting_split": "analysis.forgetting",
+    "lost_rows": "analysis.forgetting",
     "grid": "analysis.grid",
     "runs_table": "analysis.tables",
     "compare": "analysis.comparing",
     "compare_costs": "analysis.comparing",
     "forecast": "analysis.forecast",
+    "selector_bench": "analysis.repair",
     "compare_selectors": "analysis.selectors",
     "selector_points": "analysis.selectors",
 }

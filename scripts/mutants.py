@@ -43,7 +43,9 @@ PRELOADED = ("torch", "transformers", "peft", "sklearn.cluster", "sklearn.neighb
 # Each module of the library with its tests: `replay` is tests/test_replay.py. The fastest come
 # first, since the first failure ends a mutant.
 TABLE = """
-metrics            metrics
+metrics/matrix     metrics
+metrics/ledger     metrics
+metrics/fates      metrics forgetting
 streams/authors    conpet_split
 streams/drawing    tasks conpet_split
 streams/labels     tasks
@@ -61,17 +63,20 @@ learners/bounds    costs family
 learners/choosing  replay memory family
 learners/config    files costs learners dynamic
 learners/crl       costs memory family
-learners/dynamic   answers costs learners dynamic
+learners/dynamic_plan costs exact
+learners/dynamic   answers costs exact learners dynamic
 learners/ea_emr    costs memory family
 learners/emr       costs memory family
+learners/exact     exact
+learners/exact_head exact_head
 learners/ewc       costs family
 learners/fitting   costs learners dynamic
 learners/frozen    family
 learners/lwf       costs family
 learners/planning  costs memory family
 learners/replay    replay learners
-learners/selector  answers costs learners dynamic
-learners/static    costs learners dynamic
+learners/selector  answers costs exact learners dynamic
+learners/static    costs exact learners dynamic
 """
 TESTS: dict[str, tuple[str, ...]] = {}
 for row in TABLE.strip().splitlines():

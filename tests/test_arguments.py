@@ -19,6 +19,7 @@ from conftest import make_corpus, make_stream, quick
 from matplotlib.axes import Axes
 
 import conpet_lib as cp
+from conpet_lib.analysis.repair import SelectorBench
 from conpet_lib.core.arguments import checked
 from conpet_lib.corpora import READERS, Corpus, Example, ReadReport
 from conpet_lib.learners import StaticConPET
@@ -36,7 +37,7 @@ def things(tiny_models, tmp_path_factory) -> SimpleNamespace:
     folder = tmp_path_factory.mktemp("things")
     stream = make_stream(2, 2, rows=8)
     bert = cp.load_backbone(tiny_models["bert"], tuned_layers=1, device="cpu")
-    configs = [quick("dynamic", **SMALL), quick("static", **SMALL)]
+    configs = [quick("dynamic", **SMALL), quick("static", **SMALL), quick("ridge", **SMALL)]
     options = {"bar": False, "cache": folder / "cache"}
     runs = []
     for config in configs:
@@ -60,8 +61,10 @@ def things(tiny_models, tmp_path_factory) -> SimpleNamespace:
         runs=runs,
         table=cp.runs_table(runs),
         points=cp.selector_points(runs[0], stream),
+        bench=cp.selector_bench(runs[0], stream),
         matrix=runs[0].accuracy_matrix,
         ledger=runs[0].predictions,
+        places=(folder / f"dropped-{number}" for number in count()),
         grid=grid,
         ax=ax,
         numbers=pd.DataFrame({"a": [1.0]}),
@@ -166,6 +169,12 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
         "backbone": things.backbone,
     },
     "train": lambda things: {**streaming(things), "folder": things.run.folder, "bar": False},
+    "drop_task": lambda things: {
+        "run": things.runs[2],
+        "stream": things.stream,
+        "task": 1,
+        "folder": next(things.places),
+    },
     "load_run": lambda things: {"folder": things.run.folder},
     "grid": lambda things: {
         "streams": [things.stream],
@@ -179,6 +188,11 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "compare_costs": lambda things: {"one": things.runs[0], "other": things.runs[1]},
     "forecast": lambda things: {**streaming(things), "calibrate": False},
     "compare_selectors": lambda things: {"run": things.run, "stream": things.stream},
+    "selector_bench": lambda things: {"run": things.run, "stream": things.stream},
+    "SelectorBench.try_out": lambda things: {"self": things.bench},
+    "SelectorBench.frontier": lambda things: {"self": things.bench, "points": 3},
+    "forgetting_split": lambda things: {"run": things.run, "stream": things.stream},
+    "lost_rows": lambda things: {"run": things.run, "stream": things.stream},
     "selector_points": lambda things: {"run": things.run, "stream": things.stream},
     "Run.predict": lambda things: {"self": things.run, "texts": [TEXT]},
     "Run.forgotten": lambda things: {"self": things.run, "task": 1},
@@ -189,7 +203,9 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "plots.ablation": lambda things: {"table": things.table, "by": "learner"},
     "plots.average_curves": lambda things: {"runs": things.runs},
     "plots.forgetting_curves": lambda things: {"runs": things.runs},
+    "plots.forgetting_causes": lambda things: {"runs": things.runs},
     "plots.accuracy_heatmaps": lambda things: {"runs": things.runs},
+    "plots.repair_frontier": lambda things: {"frontier": things.bench.frontier(3)},
     "plots.frontier": lambda things: {"runs": things.runs},
     "plots.axes": lambda things: {},
     "plots.calibration": lambda things: {"run": things.run},
@@ -223,6 +239,8 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "metrics.intransigence": lambda things: {"R": things.matrix, "joint": things.matrix},
     "metrics.selector_accuracy": lambda things: {"predictions": things.ledger},
     "metrics.oracle_accuracy": lambda things: {"predictions": things.ledger},
+    "metrics.forgetting_causes": lambda things: {"predictions": things.ledger},
+    "metrics.forgetting_split": lambda things: {"predictions": things.ledger},
     "metrics.error_split": lambda things: {"predictions": things.ledger},
     "metrics.calibration": lambda things: {"predictions": things.ledger},
 }
@@ -241,9 +259,10 @@ def public_callables() -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, value in inspect.getmembers(cp.metrics, inspect.isfunction):
         if not name.startswith("_"):
             yield f"metrics.{name}", value
-    for name, value in inspect.getmembers(Run, inspect.isfunction):
-        if not name.startswith("_"):
-            yield f"Run.{name}", value
+    for kind in (Run, SelectorBench):
+        for name, value in inspect.getmembers(kind, inspect.isfunction):
+            if not name.startswith("_"):
+                yield f"{kind.__name__}.{name}", value
 
 
 CALLABLES = dict(public_callables())
@@ -274,8 +293,8 @@ def fault_of(call: Callable[[], object]) -> str:
     except cp.ConpetError:
         return ""
     except Exception as error:
-        raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
-        if type(error) is ValueError and raised_in == cp.metrics.__file__:
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if type(error) is ValueError and raised_in.parent == Path(cp.metrics.__file__).parent:
             return ""  # metrics imports nothing of ours, so that its errors are plain
         return f"{type(error).__name__}: {str(error)[:200]} ({raised_in})"
     return ""

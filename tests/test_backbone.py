@@ -251,10 +251,10 @@ def test_a_model_that_shares_its_layers_is_refused(tiny_models, tmp_path):
 def test_unknown_targets_are_refused_with_the_names_that_there_are(families):
     backbone = cp.load_backbone(families["distilbert"], device="cpu")
     with pytest.raises(cp.ConpetError, match=r"attention\.q_lin.*targets="):
-        backbone.lora(4, 8.0)
+        backbone.pet("lora", 4, 8.0)
     assert all(
         name.endswith("3.attention.q_lin")
-        for name in backbone.lora(4, 8.0, ("q_lin",)).target_modules
+        for name in backbone.pet("lora", 4, 8.0, ("q_lin",)).target_modules
     )
 
 

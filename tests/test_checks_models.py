@@ -84,7 +84,7 @@ def test_kinds_of_one_backbone_take_turns_without_harm(kinds, bert):
     register_pet(KIND)
     stream = make_stream(2)
     features = Features(stream.examples, stream.kind, bert)
-    lora = PetModule(bert, bert.lora(4, 8.0), 0, "one")
+    lora = PetModule(bert, bert.pet("lora", 4, 8.0), 0, "one")
     other = PetModule(bert, bert.pet("test-kind", 4, 8.0), 0, "one")
     for module in (lora, other):
         for weight in module.adapter.values():
@@ -190,9 +190,9 @@ def test_a_config_of_no_known_kind_is_refused_and_not_trained_wrongly(bert, conf
 
 
 def test_a_plain_lora_config_is_that_of_the_kind_lora(bert):
-    given = LoraConfig(r=4, lora_alpha=8.0, target_modules=bert.lora(4, 8.0).target_modules)
+    given = LoraConfig(r=4, lora_alpha=8.0, target_modules=bert.pet("lora", 4, 8.0).target_modules)
     module = PetModule(bert, given, 0, "one")
-    assert module.fingerprint == PetModule(bert, bert.lora(4, 8.0), 0, "one").fingerprint
+    assert module.fingerprint == PetModule(bert, bert.pet("lora", 4, 8.0), 0, "one").fingerprint
 
 
 # --- a short form of the test's own --------------------------------------------------------------

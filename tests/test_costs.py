@@ -51,7 +51,7 @@ def test_every_stage_records_seconds_memory_passes_and_operations(learned):
 
 def adapter_size(backbone, **more) -> int:
     """Weights of one adapter of rank 4."""
-    shapes = backbone.register(backbone.lora(4, 1.0, **more))
+    shapes = backbone.register(backbone.pet("lora", 4, 1.0, **more))
     return sum(shape.numel() for shape in shapes.values())
 
 
@@ -93,6 +93,13 @@ def test_an_adapter_of_the_last_layer_is_a_share_of_that_of_all(tiny_models):
         ("dynamic", {"modules": 2}),
         ("dynamic", {"modules": 1}),
         ("dynamic", {"selector": "labels"}),
+        ("dynamic", {"selector": "exact"}),
+        ("dynamic", {"selector": "exact", "joined_layers": None}),
+        ("dynamic", {"selector": "solved"}),
+        ("static", {"head": "exact"}),
+        ("static", {"head": "exact", "head_layers": 2}),
+        ("ridge", {}),
+        ("ranpac", {"projection": 50}),
         ("emr", {"memory": 3}),
         ("emr", {"memory": 99}),
         ("emr", {"memory_in_all": 9}),
@@ -110,11 +117,13 @@ def test_parameters_and_steps_are_those_that_the_run_has(bert, tmp_path, name, m
     assert expected.minutes > 0
     if name == "emr":
         history = len(run.learner.kept["memory"])
-    elif name == "vanilla":
+    elif name in ("vanilla", "ridge", "ranpac") or more.get("selector") == "exact":
         history = 0
     else:
         history = sum(len(task.train) for task in stream)
     assert expected.history_rows == history
+    sums = [run.learner.kept.get(name) for name in ("gram", "targets")]
+    assert expected.sums_bytes == sum(part.nbytes for part in sums if part is not None)
     assert expected.full_tuning_ratio * expected.trained_parameters == pytest.approx(bert.weights)
 
 

@@ -38,6 +38,8 @@ def panels(stream_panel, bert, learnable, learned):
             "runs": lambda: widgets.RunBrowser(run.folder.parent),
             "matrix": lambda: widgets.MatrixExplorer(run),
             "selector": lambda: widgets.SelectorExplorer(run, learnable),
+            "repair": lambda: widgets.RepairPanel(run, learnable),
+            "lost": lambda: widgets.LostRows(run, learnable),
             "playback": lambda: widgets.Playback(run),
         }
     )
@@ -149,6 +151,19 @@ def test_a_memory_is_for_one_module_and_keeps_fewer_rows(panels, learnable):
     assert execute(panel, stream=learnable)["config"] == panel.chosen
 
 
+def test_a_budget_shows_what_an_exact_selector_keeps_and_spares(panels, learnable):
+    panel = widgets.BudgetPanel(learnable, panels["budget"].given, batch_limit=4)
+    papers = panel.forecast
+    panel.controls["selector"].value = "exact"
+    assert panel.chosen == cp.DynamicConfig(modules=3, batch_limit=4, selector="exact")
+    assert papers.sums_bytes == 0 < panel.forecast.sums_bytes
+    assert papers.history_rows > panel.forecast.history_rows == 0
+    assert panel.forecast.steps < papers.steps
+    assert panel.forecast.cache_bytes > papers.cache_bytes
+    assert "sums bytes" in panel.table.value
+    assert execute(panel, stream=learnable)["config"] == panel.chosen
+
+
 def test_a_depth_that_the_backbone_lacks_is_explained(panels):
     panel = panels["budget"]
     panel.controls["exit_layer"].value = 1
@@ -252,3 +267,30 @@ def test_a_playback_shows_the_stages_so_far(panels, learned):
         (line,) = execute(panel, run=learned["dynamic"])["value"].lines
         assert len(line.get_ydata()) == stage
     assert len(pictures) == 3
+
+
+def test_a_repair_panel_shows_what_its_code_gives(panels, learned, learnable):
+    panel = panels["repair"]
+    assert panel.tried == panel.bench.try_out()
+    for name, value in {"prior": "fitted", "temperature": 150, "reach": 99, "least": 40}.items():
+        panel.controls[name].value = value
+    assert panel.problem == ""
+    assert execute(panel, run=learned["dynamic"], stream=learnable)["value"] == panel.tried
+    assert panel.tried != panel.bench.try_out()
+    panel.controls["temperature"].value = 0
+    assert "Choose a whole number of 1 or more" in panel.problem
+
+
+def test_lost_rows_are_those_of_the_cause_and_the_task(learned, learnable):
+    run = learned["vanilla"]
+    panel = widgets.LostRows(run, learnable)
+    assert len(panel.shown) == len(panel.rows) > 0
+    split = cp.forgetting_split(run, learnable)
+    for cause in ("outvoted", "misrouted", "confused", "gone"):
+        panel.controls["cause"].value = cause
+        tasks = run.predictions.query("stage == 3")["task"].value_counts()
+        assert len(panel.shown) == round((split[cause] * tasks).sum())
+    panel.controls["cause"].value = panel.rows["cause"].iloc[0]
+    panel.controls["task"].value = 1
+    assert f"{len(panel.shown)} of {len(panel.rows)} test rows" in panel.status.value
+    assert execute(panel, run=run, stream=learnable)["value"].equals(panel.shown)

@@ -257,7 +257,7 @@ def test_undefined_states_are_refused(tiny_models, tmp_path):
 def computed(cache, model, text="amber birch", kind="typing", weight=0.0) -> int:
     """How many frozen scores of one row are computed, not read, after one thing has changed."""
     backbone = cp.load_backbone(model, tuned_layers=2, device="cpu")
-    module = PetModule(backbone, backbone.lora(2, 4), 0, "module", 0)
+    module = PetModule(backbone, backbone.pet("lora", 2, 4), 0, "module", 0)
     module.grow([0, 1])
     module.bias.data[0] += weight
     example = Example(key="a", text=text, spans=((0, 5),), label="x")

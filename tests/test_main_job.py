@@ -45,10 +45,11 @@ def test_the_main_job_prints_one_table_and_writes_two_pictures_and_trains_once(
     table = printed[
         printed.index("Vanilla") : printed.index("\n\n", printed.index("Vanilla"))
     ].splitlines()
-    assert table[0].split() == ["Vanilla", "Static", "ConPET", "Dynamic", "ConPET"]
+    names = "Vanilla Static Dynamic Static, exact head Dynamic, exact selector"
+    assert " ".join(table[0].split()) == names
     for name in ROWS:
         values = [line.removeprefix(name) for line in table[1:] if line.startswith(f"{name} ")]
-        assert values and len(values[0].split()) >= 3, name
+        assert values and len(values[0].split()) >= 5, name
     pictures = sorted(tmp_path.rglob("*.png"))
     assert [path.name for path in pictures] == ["accuracy_matrices.png", "forgetting_curves.png"]
     assert all(
@@ -58,6 +59,8 @@ def test_the_main_job_prints_one_table_and_writes_two_pictures_and_trains_once(
         "vanilla",
         "static",
         "dynamic",
+        "static-exact",
+        "dynamic-exact",
     }
 
     def fail(*args, **kwargs):

@@ -46,7 +46,7 @@ def test_a_growing_head_keeps_its_old_rows(bert):
 
 def test_seed_and_name_decide_where_a_module_starts(bert):
     def start(seed, *names):
-        module = PetModule(bert, bert.lora(4, 8.0), seed, *names)
+        module = PetModule(bert, bert.pet("lora", 4, 8.0), seed, *names)
         module.grow([0, 1])
         return digest(*module.adapter.values()), digest(module.head)
 

@@ -24,6 +24,10 @@ FIGURES = {  # what is drawn -> (how, words that an axis, colour bar or caption 
         lambda runs, _: plots.forgetting_curves(list(runs.values())),
         "accuracy (%)",
     ),
+    "forgetting_causes": (
+        lambda runs, _: plots.forgetting_causes(list(runs.values())),
+        "test rows lost (%)",
+    ),
     "accuracy_heatmaps": (
         lambda runs, _: plots.accuracy_heatmaps(list(runs.values())),
         "accuracy (%)",
@@ -45,6 +49,12 @@ FIGURES = {  # what is drawn -> (how, words that an axis, colour bar or caption 
     "selector_map": (
         lambda runs, stream: plots.selector_map(cp.selector_points(runs["dynamic"], stream), 0),
         "first main direction (no unit)",
+    ),
+    "repair_frontier": (
+        lambda runs, stream: plots.repair_frontier(
+            cp.selector_bench(runs["dynamic"], stream).frontier()
+        ),
+        "label right (%)",
     ),
     "frontier": (lambda runs, _: plots.frontier(list(runs.values())), "trained parameters"),
     "ablation": (

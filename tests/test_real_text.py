@@ -37,13 +37,33 @@ def check(runs: dict, labels: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_on_the_default_stream_vanilla_forgets_and_both_methods_do_not(wordnet, seed):
+def test_on_the_default_stream_vanilla_forgets_and_both_methods_do_not(
+    wordnet, pages_cache, monkeypatch, seed
+):
+    monkeypatch.setenv("CONPET_CACHE", str(pages_cache))  # the pages train the runs of seed 0
     stream = cp.make_stream(wordnet, split_seed=seed, order_seed=seed)
-    runs = train_all(stream, cp.load_backbone("minilm-l6", device="cpu"), seed)
+    backbone = cp.load_backbone("minilm-l6", device="cpu")
+    runs = train_all(stream, backbone, seed)
     ends = {kind: run.average_accuracy.iloc[-1] for kind, run in runs.items()}
     assert ends["vanilla"] < 0.30 and ends["static"] > 0.80 and ends["dynamic"] > 0.75, ends
     share = runs["static"].record.trained_weights / runs["static"].record.backbone_weights
     assert share < 0.002 and runs["dynamic"].summary()["peak memory"] < 2 * 2**30
+
+
+def test_on_the_default_stream_what_is_solved_ends_above_what_is_trained(
+    wordnet, pages_cache, monkeypatch
+):
+    monkeypatch.setenv("CONPET_CACHE", str(pages_cache))  # the pages train these runs
+    stream = cp.make_stream(wordnet)
+    backbone = cp.load_backbone("minilm-l6", device="cpu")
+    trained = [cp.StaticConfig(), cp.DynamicConfig()]
+    solved = [cp.StaticConfig(head="exact"), cp.DynamicConfig(selector="exact")]
+    for one, other in zip(trained, solved):
+        ends = []
+        for config in (one, other):
+            run = cp.train(stream, backbone, config, bar=False)
+            ends.append(run.average_accuracy.iloc[-1])
+        assert ends[1] > ends[0] + 0.02
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ def test_what_a_panel_says_is_escaped(bert):
         ({"stages": 1}, {}, ["stopped after stage 1", "Static ConPET"]),
         ({"stream": "1" * 12}, {"stream": "2" * 12}, ["stream 111111", "stream 222222"]),
         ({"rank": 2, "seed": 1}, {"rank": 4}, ["rank 2, seed 1", "rank 4, seed 0"]),
+        ({"head": "exact"}, {"head": "trained"}, ["exact head", "trained head"]),
     ],
     ids=str,
 )

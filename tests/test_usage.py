@@ -8,6 +8,7 @@ from conpet_lib.models.usage import operations
 
 COUNTS = {
     "prefix_tokens": 10,
+    "state_tokens": 9,
     "top_tokens": 7,
     "top_rows": 3,
     "head_scores": 5,
@@ -36,6 +37,7 @@ def test_operations_agree_with_a_count_by_hand(tiny_models, family, layer, exit_
     weights_a_row = layer - exit_all
     assert operations(backbone, COUNTS) == {
         "prefix": 2 * layer * 10,
+        "states": 2 * 3 * layer * 9,
         "top": 2 * (weights_a_token * 7 + weights_a_row * 3),
         "head": 2 * 16 * 5,
         "top_trained": 2 * 2 * (weights_a_token * 6 + weights_a_row * 2),

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from conpet_lib.core.arguments import checked
 from conpet_lib.core.files import temporary_folder
+from conpet_lib.core.seeds import torch_generator
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
+from conpet_lib.learners.exact_head import ExactHead
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.features import Features
 from conpet_lib.runs.clock import cpu_threads
@@ -24,6 +27,7 @@ from conpet_lib.streams.stream import Stream, Task
 
 USUAL_TOKENS = 40.0  # of a prompt, where nothing is calibrated
 CALIBRATION_ROWS = 32
+SOLUTIONS = 4  # strengths that are usually tried in a stage
 ANSWERED_ROWS = 64  # of the pass that is timed
 BYTES_OF_A_STATE = 2  # half precision
 BYTES_OF_A_WEIGHT = 4  # single precision
@@ -38,9 +42,10 @@ class Forecast:
         full_tuning_ratio: Times fewer than full tuning would train.
         bytes_per_task: Weights on disk, float32, a selector shared out over the tasks.
         history_rows: Training rows kept for replay at the end.
+        sums_bytes: Sums that an exact head keeps, whatever the number of tasks; 0 without one.
         passes_per_answer: Top passes, the selector's and those of the active modules; plus one
             prefix.
-        cache_bytes: Prefix cache of all rows, if no other run has filled it.
+        cache_bytes: Prefix and state cache of all rows, if no other run has filled them.
         steps: Optimiser steps.
         minutes: On this machine, prefix included; None without calibration.
     """
@@ -49,6 +54,7 @@ class Forecast:
     full_tuning_ratio: float
     bytes_per_task: float
     history_rows: int
+    sums_bytes: int
     passes_per_answer: int
     cache_bytes: int
     steps: int
@@ -81,12 +87,16 @@ class Timing:
         prefix: Of one row's prefix.
         answer: Of one row's pass without gradients.
         steps: Of one optimiser step by the number of its rows.
+        added: Of one row that an exact head takes in; 0 without one.
+        solved: Of the choice of its strength, which solves it a few times.
     """
 
     tokens: float
     prefix: float
     answer: float
     steps: dict[int, float]
+    added: float
+    solved: float
 
 
 @checked
@@ -132,6 +142,8 @@ def _forecast(learner: Learner, timing: Timing | None) -> Forecast:
     states = tokens * sum(_rows_of(task) for task in stream)
     width: Any = backbone.hidden_size
     cache_bytes = BYTES_OF_A_STATE * states * int(width)
+    all_rows = sum(_rows_of(task) for task in stream)
+    cache_bytes += BYTES_OF_A_WEIGHT * all_rows * learner.states_width()
     steps = sum(learner.steps(stage) for stage in range(1, len(stream) + 1))
     bytes_per_task = BYTES_OF_A_WEIGHT * trained / len(stream)
     minutes = None if timing is None else _minutes(learner, timing)
@@ -140,6 +152,7 @@ def _forecast(learner: Learner, timing: Timing | None) -> Forecast:
         full_tuning_ratio=backbone.weights / trained,
         bytes_per_task=bytes_per_task,
         history_rows=learner.history_rows(),
+        sums_bytes=learner.sums_bytes(),
         passes_per_answer=learner.passes_per_answer(),
         cache_bytes=int(cache_bytes),
         steps=steps,
@@ -162,6 +175,8 @@ def _minutes(learner: Learner, timing: Timing) -> float:
         for plan in learner.plan(stage).values():
             seconds += plan.steps * timing.steps[plan.rows]
             passes += plan.passes
+            if plan.solved:
+                seconds += plan.solved * timing.added + timing.solved
     for number, task in enumerate(stream):
         tested = len(task.test) * (stages - number)  # once per stage from its own on
         passes += tested * learner.passes_per_answer()
@@ -183,6 +198,7 @@ def _timing(learner: Learner, kept: dict[Any, Timing]) -> Timing:
         config.rank,
         config.targets,
         tuple(sorted(sizes)),
+        learner.solved_width(),
     )
     if key not in kept:
         kept[key] = calibration(learner, sorted(sizes))
@@ -199,16 +215,29 @@ def calibration(learner: Learner, sizes: list[int]) -> Timing:
     rows = learner.stream[0].train[:CALIBRATION_ROWS]
     features = learner.features
     with cpu_threads(1):
-        fitting = learner.fitting = learner.begin(1)
         features.fill(rows[:2].tolist())
         seconds = timeit(lambda: features.fill(rows[2:].tolist()), number=1)
         prefix = seconds / max(1, len(rows) - 2)
+        fitting = learner.fitting = learner.begin(1)
         learner.take_in(rows, 1)
         steps = {}
         for size in sizes:
             step = partial(learner.train_on, np.resize(rows, size), fitting)
             steps[size] = min(repeat(step, number=1))
         answered = np.resize(rows, ANSWERED_ROWS).tolist()
-        seconds = timeit(lambda: features.scores_of(answered, fitting.module), number=1)
+        seconds = timeit(lambda: features.features_of(answered, fitting.module), number=1)
+        added, solved = _solving(learner.solved_width())
     tokens = [len(features.encode(row).tokens) for row in rows.tolist()]
-    return Timing(float(np.mean(tokens)), prefix, seconds / ANSWERED_ROWS, steps)
+    return Timing(float(np.mean(tokens)), prefix, seconds / ANSWERED_ROWS, steps, added, solved)
+
+
+def _solving(width: int) -> tuple[float, float]:
+    """Seconds of a row that an exact head takes in, and of the choice of its strength."""
+    if not width:
+        return 0.0, 0.0
+    features = torch.randn(CALIBRATION_ROWS, width, generator=torch_generator(0, "solving"))
+    labels = torch.arange(CALIBRATION_ROWS) % 2
+    head = ExactHead(width)
+    added = timeit(lambda: head.add(features, labels), number=1)
+    solved = timeit(lambda: head.solve(head.scale), number=1)
+    return added / CALIBRATION_ROWS, SOLUTIONS * solved

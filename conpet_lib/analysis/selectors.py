@@ -14,11 +14,10 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from conpet_lib.analysis.chances import module_chances, prior_of, tested
 from conpet_lib.core.arguments import checked
-from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.kinds import Rule
 from conpet_lib.core.seeds import numpy_generator
-from conpet_lib.learners.answers import sum_by
 from conpet_lib.learners.dynamic import FLOOR, DynamicConPET
 from conpet_lib.learners.frozen import label_means
 from conpet_lib.learners.replay import Rows
@@ -31,34 +30,6 @@ ClusterSeed = Annotated[
     int, Rule(lambda seed: 0 <= seed < 2**32, "a whole number from 0 to 4,294,967,295")
 ]
 LEDGER_COLUMNS = ["key", "label", "predicted", "task", "chosen_task", "task_confidence"]
-
-
-def tested(run: Run, stream: Stream) -> tuple[DynamicConPET, Rows]:
-    """The learner over its stream's examples, and the test rows of its last stage.
-
-    Args:
-        run: Of Dynamic ConPET.
-        stream: What it was trained on.
-
-    Raises:
-        ConpetError: If it is another stream, the run has no selector, or there are no test rows.
-    """
-    if run.record.stream.fingerprint != stream.fingerprint:
-        raise ConpetError(
-            f"{run.folder} was trained on another stream. Give the one that `train` was given."
-        )
-    if not run.record.has_selector:
-        raise ConpetError(
-            f"{run.folder} has no selector: it takes DynamicConfig, and two stages or more."
-        )
-    rows = np.concatenate([task.test for task in stream[: run.record.stages_done]])
-    if not len(rows):
-        raise ConpetError(
-            "The tasks of this stream have no test rows: make it with test=1 or more."
-        )
-    learner = run.reading(stream.examples)
-    assert isinstance(learner, DynamicConPET)
-    return learner, rows
 
 
 @checked
@@ -77,7 +48,7 @@ def selector_points(run: Run, stream: Stream) -> pd.DataFrame:
         ConpetError: If it is another stream, the run has no selector, or there are no test rows.
     """
     learner, rows = tested(run, stream)
-    features = learner.features.features_of(rows.tolist(), learner.selector.modules[0])
+    features = learner.selector.features_for(rows)
     places = PCA(2, random_state=0).fit_transform(features)
     keys = [stream.examples[row].key for row in rows]
     points = pd.DataFrame(places, index=keys, columns=["x", "y"])
@@ -97,7 +68,8 @@ def compare_selectors(run: Run, stream: Stream, seed: ClusterSeed = 0) -> pd.Dat
 
     Returns:
         Parts of 1, a row per way: `module right`: the true task's module comes first; `k active`:
-        the label is right with k active modules. Ways: `class means` and `k-means prototypes` (as
+        the label is right with k active modules. Ways: `fitted prior`, the selector's chances by
+        weights that suit the validation rows best; `class means` and `k-means prototypes` (as
         many), the nearest one's module, on the plain backbone's features; `lowest entropy`, the
         module surest among its own labels; `random`; `oracle`, the true task's.
 
@@ -107,8 +79,9 @@ def compare_selectors(run: Run, stream: Stream, seed: ClusterSeed = 0) -> pd.Dat
     learner, rows = tested(run, stream)
     answers = _answers_of_all(learner, rows, stream)
     count = len(learner.modules)
-    task_scores = learner.selector.task_scores(rows)
-    ways = {"selector": sum_by(task_scores, np.array(learner.module_of_task))}  # (rows, modules)
+    chances = module_chances(learner, rows)
+    ways = {"selector": chances}  # (rows, modules)
+    ways["fitted prior"] = chances * torch.tensor(prior_of(learner, stream))
     ways |= _by_features(learner, rows, stream, seed)
     ways["lowest entropy"] = answers.certainty(count)
     drawn = numpy_generator(seed, "random selector").random((len(rows), count))

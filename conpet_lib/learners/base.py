@@ -27,14 +27,7 @@ from torch import Tensor, nn
 
 from conpet_lib.core.seeds import numpy_generator
 from conpet_lib.learners.answers import answer_table
-from conpet_lib.learners.fitting import (
-    Fitting,
-    Step,
-    checked_loss,
-    optimiser_of,
-    say_nothing,
-    trainable,
-)
+from conpet_lib.learners.fitting import Fitting, Step, checked_loss, optimiser_of, say_nothing
 from conpet_lib.learners.planning import Planned
 from conpet_lib.learners.replay import Rows, dynamic_replay, validation_rows
 from conpet_lib.models.features import INFERENCE_ROWS, Features
@@ -104,7 +97,8 @@ class Learner(Planned):
         self.fill(distinct, stage)
         trained = self.take_in(distinct, stage)
         batches = [rows[np.isin(rows, trained)] for rows in drawn]
-        self._take_steps(batches, valid[np.isin(valid, trained)])
+        with self.features.held(distinct, fitting.module):
+            self._take_steps(batches, valid[np.isin(valid, trained)])
         self.close(stage)
         self.ledger.append(fitting.summary(batches))
 
@@ -247,8 +241,7 @@ class Learner(Planned):
             stage: The stage, from 1.
         """
         active = self.prepare(rows, stage)
-        self.working.active.update(zip(rows.tolist(), active))
-        return trainable(rows, active, self.module_of_task[-1])
+        return self.working.take_in(rows, active, self.module_of_task[-1])
 
     def prepare(self, rows: Rows, stage: int) -> Tensor:
         """Which modules are active for each row of a stage, all: there is one. May fill caches.
@@ -345,5 +338,12 @@ class Learner(Planned):
         Returns:
             The table that `answer_table` describes.
         """
-        logits = self.features.scores_of(rows.tolist(), self.modules[0])
-        return answer_table(self.stream, self.module_of_task, logits, known_tasks)
+        return answer_table(self.stream, self.module_of_task, self.scores_of(rows), known_tasks)
+
+    def scores_of(self, rows: Rows) -> Tensor:
+        """Scores without gradients, `(rows, seen_labels)`, on the CPU.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        return self.features.scores_of(rows.tolist(), self.modules[0])

@@ -15,7 +15,7 @@ from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.fitting import Fitting
 from conpet_lib.learners.replay import Rows, dynamic_replay
-from conpet_lib.learners.static import StaticConfig, StaticConPET
+from conpet_lib.learners.static import HistoryConfig, StaticConfig, StaticConPET
 
 
 class Vanilla(Learner):
@@ -106,7 +106,7 @@ class FullReplayConfig(StaticConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointConfig(VanillaConfig):
+class JointConfig(HistoryConfig, VanillaConfig):
     """Training on all tasks seen at once."""
 
     learner: ClassVar[str] = "joint"

@@ -13,21 +13,30 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from conpet_lib.core.errors import check
 from conpet_lib.learners import settings
 from conpet_lib.learners.answers import answer_table, sum_by
 from conpet_lib.learners.base import Learner
-from conpet_lib.learners.fitting import StagePlan, Step, say_nothing
+from conpet_lib.learners.dynamic_plan import DynamicPlan
+from conpet_lib.learners.exact import ExactSelector
+from conpet_lib.learners.fitting import Step, say_nothing
 from conpet_lib.learners.replay import Rows
 from conpet_lib.learners.selector import Selector, choose_active
-from conpet_lib.learners.static import StaticConfig, StaticConPET
+from conpet_lib.learners.static import StaticConfig
 from conpet_lib.models.features import Features
 from conpet_lib.models.modules import PetModule
 from conpet_lib.streams.stream import Stream, Task
 
+SELECTORS: dict[str, type[Selector] | type[ExactSelector]] = {
+    "tasks": Selector,
+    "labels": Selector,
+    "solved": Selector,
+    "exact": ExactSelector,
+}
 FLOOR = -100.0  # the score of labels whose module is not active, as in the official code
 
 
-class DynamicConPET(StaticConPET):
+class DynamicConPET(DynamicPlan):
     """One module per task, earlier ones frozen, and a selector.
 
     A stage first trains the selector, then the new task's module with a softmax over all seen
@@ -51,26 +60,47 @@ class DynamicConPET(StaticConPET):
         tell: Callable[[Step], None] = say_nothing,
     ):
         super().__init__(stream, features, config, seed, tell)
-        self.selector = Selector(stream, features, config, seed, tell)
+        self.selector = SELECTORS[self.config.selector](stream, features, config, seed, tell)
+        self.selector.kept = self.kept  # an exact selector's sums are written with the run
+        self.selector.task_modules = self.modules  # one list: what is opened here is seen there
         self.budget = self.config.modules or len(self.stream)
         self.means: list[Tensor] = []
 
     @property
     def parts(self) -> dict[str, Learner]:
-        """The selector, then the task modules; one module needs no selector."""
+        """The selector, then the task modules, unless it reads one; one module needs none."""
         if self.budget == 1:
             return {self.name: self}
-        return {self.selector.name: self.selector, self.name: self}
+        both: dict[str, Learner] = {self.selector.name: self.selector, self.name: self}
+        if self.selector.reads_module:
+            return dict(reversed(both.items()))
+        return both
 
     def fit(self, stage: int) -> None:
         """Train the selector, then the module; in stage 1 there is nothing to select.
 
+        A selector that reads the first task's module comes after it.
+
         Args:
             stage: The stage, from 1.
         """
-        if stage > 1 and self.budget > 1:
+        selects = stage >= self.selector.first_stage and self.budget > 1
+        if selects and not self.selector.reads_module:
             self.selector.fit(stage)
         super().fit(stage)
+        if selects and self.selector.reads_module:
+            self.selector.fit(stage)
+
+    def fill(self, rows: Rows, stage: int) -> None:
+        """Compute what the caches lack of some rows.
+
+        Args:
+            rows: `(rows,)` int64.
+            stage: The stage, from 1.
+        """
+        if self.selector.reads_states and self.selector.modules:
+            self.selector.fill(rows, stage)  # gives the prefix of a row as well
+        super().fill(rows, stage)
 
     def module_for(self, stage: int) -> int:
         """A new one as long as the budget lasts; then that of the most similar tasks, or in turn.
@@ -213,57 +243,6 @@ class DynamicConPET(StaticConPET):
         own = answer_table(self.stream, self.module_of_task, logits, known_tasks[missed])
         answers.loc[missed, "within_task"] = own["within_task"].to_numpy()
 
-    # --- what a run will cost ---------------------------------------------------------------------
-
-    @property
-    def selects(self) -> bool:
-        """Whether there will be a selector: with two modules or more."""
-        return self.module_count() > 1
-
-    @property
-    def trains_on_own_rows(self) -> bool:
-        """Whether a module's only rows with a gradient are those of its own tasks."""
-        return bool(self.selects and self.config.active == 1 and self.config.teacher_forcing)
-
-    def module_count(self) -> int:
-        """As many as there are tasks, within the budget."""
-        return min(self.budget, len(self.stream))
-
-    def trained_parameters(self) -> int:
-        """Weights of all modules and of the selector, heads included."""
-        weights = super().trained_parameters()
-        return weights + self.selector.trained_parameters() if self.selects else weights
-
-    def passes_per_answer(self) -> int:
-        """One per active module, and one for the selector."""
-        active = min(int(self.config.active), self.module_count())
-        return active + 1 if self.selects else active
-
-    def replayable_rows(self, stage: int) -> int:
-        """Past rows that a module sees: none if it has one task and is alone active.
-
-        Args:
-            stage: The stage, from 1.
-        """
-        if self.trains_on_own_rows and self.module_count() == len(self.stream):
-            return 0
-        return super().replayable_rows(stage)
-
-    def plan(self, stage: int) -> dict[str, StagePlan]:
-        """What the selector and the module will do in a stage.
-
-        Args:
-            stage: The stage, from 1.
-        """
-        plans = super().plan(stage)
-        if stage == 1 or not self.selects:
-            return plans
-        own = plans[self.name]
-        if self.trains_on_own_rows:
-            new_rows = int(self.config.batch_size * self.config.new_share)
-            plans[self.name] = StagePlan(own.steps, max(1, new_rows), own.passes)
-        return self.selector.plan(stage) | plans
-
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicConfig(StaticConfig):
@@ -272,6 +251,12 @@ class DynamicConfig(StaticConfig):
     learner: ClassVar[str] = "dynamic"
     learner_class: ClassVar[type[Learner]] = DynamicConPET
 
+    head: str = settings.one_of(
+        ("trained",), "Each module trains its own; see selector for the choice between them."
+    )
+    head_layers: int | None = settings.setting(
+        None, "None: task modules read no frozen layers.", lambda layers: layers is None, "None"
+    )
     active: int = settings.whole(
         1, "Modules that answer an example, chosen by the selector (the paper: 1)."
     )
@@ -282,5 +267,23 @@ class DynamicConfig(StaticConfig):
     )
     teacher_forcing: bool = True  # in training the true task's module is always active
     selector: str = settings.one_of(
-        ("tasks", "labels"), "What the selector is trained on: tasks (the paper) or labels."
+        ("tasks", "labels", "solved", "exact"),
+        "Trained on tasks (the paper) or on labels; trained, and its head then solved over the "
+        "history; or exact: solved, and nothing is trained or replayed.",
     )
+    joined_layers: int | None = settings.whole_or_none(
+        4, "The last frozen layers that an exact selector reads; None: the first task's module."
+    )
+    balance: bool = False  # whether labels, and not rows, weigh alike in an exact selector
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        is_exact = self.selector == "exact"
+        check(is_exact or not self.balance, self, "balance", "False, if the selector is trained")
+        stays = self.modules is None and self.active == 1 and self.teacher_forcing
+        wanted = (
+            "a number, unless modules is None, active is 1 and teacher_forcing is on: else the "
+            "first task's module sees other tasks, or is needed before it is trained"
+        )
+        alone = not is_exact or self.joined_layers is not None or stays
+        check(alone, self, "joined_layers", wanted)

@@ -11,6 +11,7 @@ import torch
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
+from conpet_lib.learners import settings
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.choosing import CHOOSERS
 from conpet_lib.learners.emr import EMR, FullHistory, MemoryConfig
@@ -78,6 +79,8 @@ class EAEMRConfig(MemoryConfig):
     learner: ClassVar[str] = "ea-emr"
     learner_class: ClassVar[type[Learner]] = EAEMR
     choosers: ClassVar[tuple[str, ...]] = tuple(CHOOSERS)
+
+    head: str = settings.one_of(("trained",), "The alignment goes into the head.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,8 @@ class EMR(StaticConPET):
                 remembered.append(replace(task, train=rows, valid=valid))
         return remembered
 
+    balances_head = True  # a memory has fewer rows of old labels
+
     @property
     def memory(self) -> Rows:
         """`(rows,)` int64, the training rows that are kept."""

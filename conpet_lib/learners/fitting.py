@@ -83,6 +83,20 @@ class Fitting:
             weights = self.module.state_dict()
             self.best = {name: weight.clone() for name, weight in weights.items()}
 
+    def take_in(self, rows: Rows, active: Tensor, number: int) -> Rows:
+        """Note which modules are active for rows; those that give a module a gradient.
+
+        Args:
+            rows: `(rows,)` int64.
+            active: `(rows, modules)` bool.
+            number: Of the module in training.
+
+        Returns:
+            `(trainable_rows,)` int64: those for which it is active.
+        """
+        self.active.update(zip(rows.tolist(), active))
+        return np.compress(active[:, number].numpy(), rows)
+
     def summary(self, batches: list[Rows]) -> dict[str, Any]:
         """What the stage did, as plain values, for the ledger.
 
@@ -144,22 +158,10 @@ class StagePlan:
         steps: Optimiser steps.
         rows: Rows with a gradient in one of them.
         passes: Rows of passes without gradients: validation, and what a method needs beside it.
+        solved: Rows that an exact head takes in, and is then solved.
     """
 
     steps: int
     rows: int
     passes: int
-
-
-def trainable(rows: Rows, active: Tensor, number: int) -> Rows:
-    """Those rows that give a module a gradient: it is active for them.
-
-    Args:
-        rows: `(rows,)` int64.
-        active: `(rows, modules)` bool.
-        number: Of the module in training.
-
-    Returns:
-        `(trainable_rows,)` int64.
-    """
-    return np.compress(active[:, number].numpy(), rows)
+    solved: int = 0

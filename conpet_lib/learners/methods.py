@@ -20,6 +20,7 @@ from conpet_lib.learners.dynamic import DynamicConfig
 from conpet_lib.learners.ea_emr import EAEMRConfig, EAEMRStarConfig
 from conpet_lib.learners.emr import MemoryConfig
 from conpet_lib.learners.ewc import EWCConfig
+from conpet_lib.learners.exact import RanPACConfig, RidgeConfig
 from conpet_lib.learners.frozen import ClassMeanConfig, LinearConfig
 from conpet_lib.learners.lwf import LwFConfig
 from conpet_lib.learners.static import StaticConfig
@@ -127,6 +128,30 @@ add(
         source="Mensink et al. 2013",
         colour=9,
         marker="^",
+    )
+)
+add(
+    Method(
+        config=RidgeConfig,
+        name="Ridge",
+        trains="nothing: a head on frozen features is solved",
+        keeps="sums",
+        cost="one pass over the new rows",
+        source="Zhuang et al. 2022",
+        colour=9,
+        marker="D",
+    )
+)
+add(
+    Method(
+        config=RanPACConfig,
+        name="RanPAC",
+        trains="nothing: a head on projected features is solved",
+        keeps="sums",
+        cost="one pass over the new rows",
+        source="McDonnell et al. 2023",
+        colour=9,
+        marker="P",
     )
 )
 add(

@@ -33,9 +33,14 @@ class Planned:
         """How many modules there will be after the last stage."""
         return 1
 
-    def head_rows(self) -> int:
+    def head_labels(self) -> int:
         """Rows of all heads after the last stage: one per label."""
         return len(self.stream.labels)
+
+    def head_width(self) -> int:
+        """Numbers of a feature that a head reads."""
+        width: int = self.features.backbone.hidden_size
+        return width
 
     def adapter_size(self) -> int:
         """Weights of one module beside its head."""
@@ -49,8 +54,7 @@ class Planned:
 
     def trained_parameters(self) -> int:
         """Weights of all modules after the last stage, heads included."""
-        width: Any = self.features.backbone.hidden_size
-        head = self.head_rows() * (int(width) + 1)
+        head = self.head_labels() * (self.head_width() + 1)
         return self.module_count() * self.adapter_size() + head
 
     def passes_per_answer(self) -> int:
@@ -67,6 +71,18 @@ class Planned:
 
     def history_rows(self) -> int:
         """Training rows that are kept for replay after the last stage: none."""
+        return 0
+
+    def sums_bytes(self) -> int:
+        """Bytes of the sums that an exact head keeps after the last stage: none."""
+        return 0
+
+    def solved_width(self) -> int:
+        """Numbers of a feature that an exact head reads; 0 without one."""
+        return 0
+
+    def states_width(self) -> int:
+        """Numbers of the states of frozen layers that are kept of each row: none."""
         return 0
 
     def batches_per_epoch(self, stage: int) -> int:

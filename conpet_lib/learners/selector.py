@@ -9,6 +9,7 @@ from torch import Tensor
 from conpet_lib.learners.answers import sum_by
 from conpet_lib.learners.replay import Rows
 from conpet_lib.learners.static import StaticConPET
+from conpet_lib.models.modules import PetModule
 
 
 def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Tensor:
@@ -31,9 +32,21 @@ def choose_active(scores: Tensor, count: int, true: Tensor | None = None) -> Ten
 
 
 class Selector(StaticConPET):
-    """Static ConPET with tasks as labels; or on labels, whose sum is a task's score."""
+    """Static ConPET with tasks as labels; or on labels, whose sum is a task's score.
+
+    "solved" is the same, but for the head, which is solved over the history after each stage.
+    """
 
     name = "selector"
+    first_stage = 2  # in stage 1 there is nothing to select
+    reads_states = False
+    reads_module = False
+    task_modules: list[PetModule]
+
+    @property
+    def solves_head(self) -> bool:
+        """Whether its head is solved over the history once it is trained."""
+        return bool(self.config.selector == "solved")
 
     @property
     def on_labels(self) -> bool:
@@ -62,6 +75,14 @@ class Selector(StaticConPET):
             return labels
         return torch.from_numpy(self.stream.task_of_label).to(labels.device)[labels]
 
+    def features_for(self, rows: Rows) -> Tensor:
+        """What its head reads, `(rows, hidden)`, on the CPU.
+
+        Args:
+            rows: `(rows,)` int64.
+        """
+        return self.features.features_of(rows.tolist(), self.modules[0])
+
     def task_scores(self, rows: Rows) -> Tensor:
         """`(rows, tasks)` probabilities of the tasks seen.
 
@@ -73,6 +94,6 @@ class Selector(StaticConPET):
             return sum_by(likely, self.stream.task_of_label[: likely.shape[1]])
         return likely
 
-    def head_rows(self) -> int:
+    def head_labels(self) -> int:
         """One row per task, or per label."""
-        return super().head_rows() if self.on_labels else len(self.stream)
+        return super().head_labels() if self.on_labels else len(self.stream)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from peft import PeftConfig
     from torch import Tensor, nn
 
+    from conpet_lib.models.backbone import Backbone
+
     Weights = Mapping[str, Tensor]
 
 # Linear modules that carry a PET module, by the last part of their name, as BERT calls them and as
@@ -205,6 +207,34 @@ def plain_settings(config: "PeftConfig") -> dict[str, object]:
         elif isinstance(value, (set, frozenset)):
             settings[name] = sorted(value)
     return settings
+
+
+def full_names(backbone: "Backbone", targets: tuple[str, ...]) -> list[str]:
+    """A model's names for the Linear modules of its tuned layers that are targets.
+
+    In full, because PEFT's `layers_to_transform` does not match a bare LlamaModel, whose layer
+    names have no prefix.
+
+    Args:
+        backbone: Whose model it is.
+        targets: Linear modules, by the end of their names.
+
+    Raises:
+        ConpetError: If no Linear module has such a name.
+    """
+    ends = tuple(f".{target}" for target in targets)
+    names: list[str] = []
+    for number in range(backbone.boundary, backbone.exit_layer):
+        prefix = f"{backbone.layers_name}.{number}."
+        linears = own_linears(backbone.layers[number], prefix)
+        names.extend(name for name, _ in linears if name.endswith(ends))
+    if not names:
+        there = ", ".join(sorted(name for name, _ in own_linears(backbone.layers[-1])))
+        raise ConpetError(
+            f"No Linear module is named {', '.join(targets)}; the layers of {backbone.name} have: "
+            f"{there}. Say which with targets=."
+        )
+    return names
 
 
 def own_linears(parent: "nn.Module", prefix: str = "") -> "Iterator[tuple[str, nn.Linear]]":

@@ -13,15 +13,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import PeftConfig
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import user_path
-from conpet_lib.models.adapters import TARGETS, file_names, own_linears, pet_kind, put_in, take_out
+from conpet_lib.models.adapters import TARGETS, file_names, full_names, pet_kind, put_in, take_out
 from conpet_lib.models.answer_rows import ANSWER_ROW, AnswerRow, pick
 from conpet_lib.models.layers import (
     checked_depth,
@@ -42,6 +42,7 @@ class _Call:
     real: Tensor  # (batch, tokens) bool
     hidden: Tensor | None = None  # states at the boundary; None: the layers from 0 on make them
     answer: Tensor | None = None  # (batch,) int64; None: the call is a prefix
+    states: list[Tensor] | None = None  # of each layer; a call that notes them runs all layers
     result: Tensor | None = None
 
 
@@ -74,8 +75,7 @@ class Backbone:
             tokenizer has a mask token.
         positions: The longest prompt that the model can read, in tokens; None: any.
         vocabulary: How many token numbers the model has embeddings for.
-        tied: Whether one weight has two names in the model, PEFT's layers included; to look for
-            that in each pass would take a tenth of it.
+        tied: Whether one weight has two names in the model, PEFT's layers included: slow to find.
         weights: Number of weights, those of layers above the exit included.
         device: Where it computes.
         dtype: In what type it computes; bfloat16 means autocast, the weights stay float32.
@@ -142,6 +142,8 @@ class Backbone:
         call = self._call
         assert call is not None, "a layer runs within `_run` only"
         in_top = call.answer is not None
+        if call.states is not None:
+            return self._note(number, whole, hidden, *args, **kwargs)
         if in_top and number < self.boundary:
             return self._skipped(number, hidden)
         if number == self.boundary:
@@ -169,6 +171,19 @@ class Backbone:
             return self.answer_row(layer, hidden, call.answer, call.real, **kwargs)
         out = whole(hidden, *args, **kwargs)
         return pick(out[0] if isinstance(out, tuple) else out, call.answer)
+
+    def _note(self, number: int, whole: Layer, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """What a layer gives in a call that notes the states at the answer positions."""
+        call = self._call
+        assert call is not None and call.answer is not None and call.states is not None
+        if number == self.boundary:
+            call.hidden = hidden
+        out = whole(hidden, *args, **kwargs)
+        call.states.append(pick(out[0] if isinstance(out, tuple) else out, call.answer))
+        if number < self.exit_layer - 1:
+            return out
+        call.result = torch.cat(call.states, dim=1)
+        raise Reached
 
     def _skipped(self, number: int, hidden: Tensor) -> Tensor | tuple[Tensor | None, ...]:
         """What a layer that is not run gives: its input, in the form of its own answer."""
@@ -217,6 +232,24 @@ class Backbone:
         """
         return self._run(_Call(real=real.to(self.device)), ids.to(self.device))
 
+    @torch.no_grad()
+    def states(self, ids: Tensor, real: Tensor, answer: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the state at the answer position after each layer, and the prefix on the way.
+
+        Args:
+            ids: `(batch, tokens)` int64, token numbers, padded.
+            real: `(batch, tokens)` bool, False for padding.
+            answer: `(batch,)` int64, the answer positions.
+
+        Returns:
+            `(batch, exit_layer, hidden)` float32, each scaled to unit root mean square; and what
+            `prefix` gives.
+        """
+        call = _Call(real=real.to(self.device), answer=answer.to(self.device), states=[])
+        states = unit(self._run(call, ids.to(self.device)).float())
+        assert call.hidden is not None, "the call passes the boundary"
+        return states, call.hidden
+
     def top(
         self,
         hidden: Tensor,
@@ -236,8 +269,7 @@ class Backbone:
             answer: `(batch,)` int64, the answer positions.
             adapter: A PET module's weights, `{name: tensor}`; None or empty for the bare backbone.
             config: PEFT's config of that module; None for weights of the model's own.
-            ids: `(batch, tokens)` int64, the token numbers behind a prefix, for the few models
-                whose layers read them; None: zeros stand for them.
+            ids: `(batch, tokens)` int64, the tokens behind a prefix, for layers that read them.
 
         Returns:
             `(batch, hidden)` float32, scaled to unit root mean square.
@@ -272,38 +304,7 @@ class Backbone:
         make_config = pet_kind(kind).make_config
         is_folder = user_path(self.name).is_dir()
         base = Path(self.name).name if is_folder else self.name  # no path of this machine
-        return make_config(rank, alpha, self._full_names(targets), base)
-
-    def lora(self, rank: int, alpha: float, targets: tuple[str, ...] = TARGETS) -> PeftConfig:
-        """Make PEFT's config of a LoRA module.
-
-        Args:
-            rank: Of LoRA's matrices.
-            alpha: LoRA's scale is alpha / rank.
-            targets: As for `pet`.
-
-        Returns:
-            A new config.
-        """
-        return self.pet("lora", rank, alpha, targets)
-
-    def _full_names(self, targets: tuple[str, ...]) -> list[str]:
-        """The model's names for the Linear modules of the tuned layers that are targets."""
-        # In full: PEFT's `layers_to_transform` does not match a bare LlamaModel, whose layer names
-        # have no prefix.
-        ends = tuple(f".{target}" for target in targets)
-        names: list[str] = []
-        for number in range(self.boundary, self.exit_layer):
-            prefix = f"{self.layers_name}.{number}."
-            linears = own_linears(self.layers[number], prefix)
-            names.extend(name for name, _ in linears if name.endswith(ends))
-        if not names:
-            there = ", ".join(sorted(name for name, _ in own_linears(self.layers[-1])))
-            raise ConpetError(
-                f"No Linear module is named {', '.join(targets)}; the layers of {self.name} have: "
-                f"{there}. Say which with targets=."
-            )
-        return names
+        return make_config(rank, alpha, full_names(self, targets), base)
 
     def register(self, config: PeftConfig | None, seed: int | None = None) -> dict[str, Tensor]:
         """Put PEFT's layers for a config into the model, in place of those that are there.

@@ -7,7 +7,8 @@ over the prefix cache; scores of a frozen module come out of the logit cache. Jo
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,17 @@ from conpet_lib.core.files import digest
 from conpet_lib.core.store import Store
 from conpet_lib.corpora.example import Example
 from conpet_lib.models.backbone import Backbone
+from conpet_lib.models.block import Batch, Block, place_for
 from conpet_lib.models.modules import PetModule
 from conpet_lib.models.prefix import PrefixCache, Progress, groups, padded, silent
 from conpet_lib.models.prompts import Encoded, Prompt
+from conpet_lib.models.states import StateCache
 
 INFERENCE_ROWS = 64  # rows of one pass without gradients
 PREFIX_BYTES = 8 * 2**30  # limits of the caches on disk
 LOGIT_BYTES = 2**30
+STATE_BYTES = 2**31
+ROWS_A_READ = 256
 WORDS_SAMPLE = 200  # rows whose words are looked up before anything is trained
 MANY_UNKNOWN = 0.5  # share of a sample's words that is told
 MOST_UNKNOWN = 0.95  # and that is refused
@@ -52,8 +57,10 @@ class Features:
         prompt: It encodes an example.
         prefixes: The prefix cache.
         logits: The store of the logit cache.
+        states: The state cache.
         passes: The part of `counts` that is counted here.
         encoded: By row, what `encode` gave.
+        block: The prefixes of rows that are `held`.
     """
 
     def __init__(
@@ -72,16 +79,19 @@ class Features:
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens, backbone.encoder)
         self.prefixes = PrefixCache(backbone, Store(folder / "prefix.sqlite", PREFIX_BYTES, keep))
         self.logits = Store(folder / "logits.sqlite", LOGIT_BYTES, keep)
+        self.states = StateCache(self.prefixes, Store(folder / "states.sqlite", STATE_BYTES, keep))
         self.passes: Counter[str] = Counter()
         self.encoded: dict[int, Encoded] = {}
+        self.block: Block | None = None
 
     @property
     def counts(self) -> Counter[str]:
         """What was run so far.
 
         `top_rows`, `top_tokens` (padded) and `head_scores` without gradients and, ending in
-        `_trained`, with them; `prefix_tokens` and `prefix_wide`; what the stores of both caches
-        count, beginning with `prefix_` and `logit_`; `truncated` prompts and their `cut_tokens`.
+        `_trained`, with them; `state_rows` and `state_tokens` (padded) of passes through all
+        layers; `prefix_tokens` and `prefix_wide`; what the stores of both caches count, beginning
+        with `prefix_` and `logit_`; `truncated` prompts and their `cut_tokens`.
         """
         counts = Counter(self.passes)
         for name, store in (("prefix", self.prefixes.store), ("logit", self.logits)):
@@ -89,6 +99,8 @@ class Features:
                 counts[f"{name}_{field}"] = getattr(store, field)
         counts["prefix_tokens"] = self.prefixes.tokens
         counts["prefix_wide"] = self.prefixes.wide
+        counts["state_rows"] = self.states.rows
+        counts["state_tokens"] = self.states.tokens
         return counts
 
     def encode(self, row: int) -> Encoded:
@@ -165,19 +177,52 @@ class Features:
         Returns:
             `(batch, hidden)`, with gradients if they are on.
         """
-        device = self.backbone.device
+        from_tokens = module is not None and module.whole  # its embeddings are trained as well
+        batch = self._batch(rows, length, from_tokens)
+        labels = 0 if module is None else len(module.owner)
+        self._count(len(rows), batch.real.numel(), len(rows) * labels)
+        batch = batch.to(self.backbone.device)
+        adapter, config = (None, None) if module is None else (module.adapter, module.config)
+        return self.backbone.top(batch.start, batch.real, batch.answer, adapter, config, batch.ids)
+
+    def _batch(self, rows: Rows, length: int, from_tokens: bool) -> Batch:
+        """What a top pass reads of rows: out of the block, or out of the prefix cache."""
+        numbers = np.asarray(rows)
+        if self.block is not None and not from_tokens and self.block.has(numbers):
+            return self.block.batch(numbers, length)
         prompts = [self.encode(row) for row in rows]
         tokens = [prompt.tokens for prompt in prompts]
+        answer = torch.tensor([prompt.answer for prompt in prompts])
         ids, real = padded(tokens, length)
-        from_tokens = module is not None and module.whole  # its embeddings are trained as well
         start = ids if from_tokens else self.prefixes.batch(tokens, length)[0]
-        answer = torch.tensor([prompt.answer for prompt in prompts], device=device)
-        labels = 0 if module is None else len(module.owner)
-        self._count(len(rows), real.numel(), len(rows) * labels)
-        start, real, ids = (part.to(device) for part in (start, real, ids))
-        if module is None:
-            return self.backbone.top(start, real, answer, ids=ids)
-        return self.backbone.top(start, real, answer, module.adapter, module.config, ids)
+        return Batch(start, real, answer, ids)
+
+    @contextmanager
+    def held(self, rows: Rows, module: PetModule) -> Iterator[None]:
+        """A context in which batches of these rows are gathered from memory, if they fit there.
+
+        Args:
+            rows: Numbers of examples.
+            module: What is trained on them.
+        """
+        if not module.whole:  # else there is no prefix
+            self.block = self._block_of(np.unique(rows))
+        try:
+            yield
+        finally:
+            self.block = None
+
+    def _block_of(self, rows: np.ndarray) -> Block | None:
+        """The prefixes of rows in memory; None if they do not fit."""
+        prompts = [self.encode(row) for row in rows.tolist()]
+        width = self.backbone.hidden_size
+        place = place_for(prompts, width, self.backbone.device)
+        if place is None:
+            return None
+        tokens = [prompt.tokens for prompt in prompts]
+        pieces = range(0, len(tokens), ROWS_A_READ)
+        states = (self.prefixes.read(tokens[start : start + ROWS_A_READ]) for start in pieces)
+        return Block(rows, prompts, states, width, place)
 
     def _count(self, rows: int, tokens: int, scores: int) -> None:
         """Add one pass to `counts`."""
@@ -236,6 +281,21 @@ class Features:
                 scores |= zip(group, group_scores[:, None])  # the store keeps tables: (1, labels)
             self.logits.put({key: scores[key] for key in lacking})
         return torch.cat([scores[key] for key in keys])
+
+    def joined_of(self, rows: Rows, layers: int, on_group: Progress = silent) -> Tensor:
+        """Give the states of the frozen backbone's last layers, side by side, through a cache.
+
+        One layer gives what `features_of` gives without a module.
+
+        Args:
+            rows: Numbers of examples.
+            layers: How many, counted from the exit layer down.
+            on_group: Called as `on_group(done, total)` with prompts done and prompts missing.
+
+        Returns:
+            `(rows, layers * hidden)`, on the CPU; each layer is scaled to unit root mean square.
+        """
+        return self.states.read([self.encode(row) for row in rows], layers, on_group)
 
     def _score_keys(self, rows: Rows, module: PetModule) -> list[str]:
         """The name of each row's scores: a hash of all that they depend on."""

@@ -30,6 +30,7 @@ class PetModule(nn.Module):
         seed: Of the run.
         names: What the module is for, such as "module", 0; with the seed they decide where it
             starts.
+        width: Numbers of a feature that the head reads; None: the hidden size.
 
     Attributes:
         whole: Whether it has all weights of the backbone.
@@ -50,7 +51,14 @@ class PetModule(nn.Module):
     whole = False
     file = "adapter_model.safetensors"
 
-    def __init__(self, backbone: Backbone, config: PeftConfig | None, seed: int, *names: object):
+    def __init__(
+        self,
+        backbone: Backbone,
+        config: PeftConfig | None,
+        seed: int,
+        *names: object,
+        width: int | None = None,
+    ):
         super().__init__()
         self.config = config
         self.kind: PetKind | None = None if config is None else kind_of(config)
@@ -60,7 +68,8 @@ class PetModule(nn.Module):
         self.peft_names: dict[str, str] = {}
         if config is not None:
             self._start(backbone, config)
-        self.head = nn.Parameter(torch.zeros(0, backbone.hidden_size, device=backbone.device))
+        width = width or backbone.hidden_size
+        self.head = nn.Parameter(torch.zeros(0, width, device=backbone.device))
         self.bias = nn.Parameter(torch.zeros(0, device=backbone.device))
 
     def _start(self, backbone: Backbone, config: PeftConfig) -> None:

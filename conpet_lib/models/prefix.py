@@ -156,7 +156,24 @@ class PrefixCache:
         """
         ids, real = padded(prompts, length)
         self.tokens += ids.numel()
-        states = self.backbone.prefix(ids, real).float().cpu()
+        return self._to_keep(prompts, self.backbone.prefix(ids, real), real)
+
+    def take(self, prompts: Sequence[Tokens], states: Tensor, real: Tensor) -> None:
+        """Keep states that a pass through all layers has computed on its way, if they are missing.
+
+        Args:
+            prompts: Token numbers.
+            states: `(batch, tokens, hidden)`, the states at the boundary.
+            real: `(batch, tokens)` bool, False for padding.
+        """
+        computed = dict(zip(map(self.key, prompts), self._to_keep(prompts, states, real)))
+        missing = self.store.missing(computed)
+        if missing:
+            self.store.put({key: computed[key] for key in missing})
+
+    def _to_keep(self, prompts: Sequence[Tokens], states: Tensor, real: Tensor) -> list[Tensor]:
+        """The states of each prompt as they are kept; refused if they are infinite or undefined."""
+        states = states.float().cpu()
         if not states[real].isfinite().all():
             raise ConpetError(
                 f"The backbone {self.backbone.name!r} gives infinite or undefined hidden states at "
@@ -180,6 +197,22 @@ class PrefixCache:
         Returns:
             States `(batch, tokens, hidden)` float32, and `(batch, tokens)` bool: which are real.
         """
+        _, real = padded(prompts, length)
+        tokens = real.shape[1]
+        rows = []
+        for state in self.read(prompts):
+            rows.append(pad(state.float(), (0, 0, 0, tokens - len(state))))
+        return torch.stack(rows), real
+
+    def read(self, prompts: Sequence[Tokens]) -> list[Tensor]:
+        """Read the states of prompts; those that the store lacks are computed.
+
+        Args:
+            prompts: Token numbers.
+
+        Returns:
+            `(tokens, hidden)` of each prompt, as they are kept.
+        """
         keys = [self.key(tokens) for tokens in prompts]
         states = self.store.get(keys)
         # Lacking are states never computed, damaged, or dropped for the store's limit. They are
@@ -187,10 +220,4 @@ class PrefixCache:
         lacking = {key: tokens for key, tokens in zip(keys, prompts) if key not in states}
         for fresh in self._computed(lacking):
             states |= fresh
-        _, real = padded(prompts, length)
-        tokens = real.shape[1]
-        rows = []
-        for key in keys:
-            state = states[key].float()
-            rows.append(pad(state, (0, 0, 0, tokens - len(state))))
-        return torch.stack(rows), real
+        return [states[key] for key in keys]

@@ -120,7 +120,7 @@ def check_answer_row(
 
 def _random_lora(backbone: Backbone, targets: tuple[str, ...]) -> PetModule:
     """A LoRA module that changes the features."""
-    module = PetModule(backbone, backbone.lora(RANK, ALPHA, targets), 0, "check")
+    module = PetModule(backbone, backbone.pet("lora", RANK, ALPHA, targets), 0, "check")
     generator = torch_generator(0, "check", "weights")
     for weight in module.adapter.values():
         drawn = torch.randn(weight.shape, generator=generator)

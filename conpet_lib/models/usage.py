@@ -34,7 +34,8 @@ def operations(
             full tuning; 2 below a lone head.
 
     Returns:
-        Operations by part: "prefix"; "top" and "head", and with gradients "top_trained" and
+        Operations by part: "prefix"; "states", of passes through all layers that keep the states
+        at the answer; "top" and "head", and with gradients "top_trained" and
         "head_trained".
     """
     counted = Counter(counts)
@@ -47,6 +48,7 @@ def operations(
     per_token = _weights(between) + exit_tokens
     per_row = _weights(exit_layer) - exit_tokens
     result = {"prefix": FORWARD * _weights(below) * counted["prefix_tokens"]}
+    result["states"] = FORWARD * _weights(backbone.layers) * counted["state_tokens"]
     for ending, in_top, in_head in (("", FORWARD, FORWARD), ("_trained", trained, HEAD_TRAINED)):
         tokens = counted[f"top_tokens{ending}"]
         rows = counted[f"top_rows{ending}"]

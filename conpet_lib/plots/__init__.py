@@ -5,6 +5,7 @@ themselves. May import the rooms before it (`metrics`, `streams`, `learners`, `r
 nothing. No figure uses pyplot or its global state, so widgets may draw from a thread.
 
     curves      accuracy against the stage
+    forgetting  why what was lost was lost
     matrices    the accuracy matrix as a heat map
     selector    how good the selector of Dynamic ConPET is
     comparing   several runs beside each other
@@ -20,9 +21,16 @@ from matplotlib.axes import Axes
 
 from conpet_lib.plots.comparing import ablation, frontier, lost_labels, paired
 from conpet_lib.plots.curves import average_curves, forgetting_curves
+from conpet_lib.plots.forgetting import forgetting_causes
 from conpet_lib.plots.matrices import accuracy_heatmaps, heatmap
 from conpet_lib.plots.names import run_looks, run_names
-from conpet_lib.plots.selector import calibration, selector_bound, selector_confusion, selector_map
+from conpet_lib.plots.selector import (
+    calibration,
+    repair_frontier,
+    selector_bound,
+    selector_confusion,
+    selector_map,
+)
 from conpet_lib.plots.streams import class_counts, replayed, stream_picture
 from conpet_lib.plots.style import PALETTE, axes, learner_look, looks, png, titled
 
@@ -35,6 +43,7 @@ __all__ = [
     "axes",
     "calibration",
     "class_counts",
+    "forgetting_causes",
     "forgetting_curves",
     "frontier",
     "heatmap",
@@ -43,6 +52,7 @@ __all__ = [
     "lost_labels",
     "paired",
     "png",
+    "repair_frontier",
     "replayed",
     "run_looks",
     "run_names",

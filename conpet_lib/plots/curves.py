@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from conpet_lib.core.arguments import Positive, checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.plots.names import as_runs, run_looks
-from conpet_lib.plots.style import Look, axes, titled, write_near
+from conpet_lib.plots.style import Look, at_left, axes, panels_of, titled, write_near
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
@@ -130,7 +130,7 @@ def forgetting_curves(runs: "Sequence[Run] | Run") -> Axes:
     """Accuracy on each task (thin) and their mean (thick) against the stage, one panel per run.
 
     Args:
-        runs: The runs from left to right, or one.
+        runs: The runs, three in a row at most, or one.
 
     Returns:
         The Axes of the first panel; `.figure` has all of them.
@@ -139,9 +139,9 @@ def forgetting_curves(runs: "Sequence[Run] | Run") -> Axes:
         ConpetError: If there is no run, or no stage of one is done.
     """
     runs = as_runs(runs)
-    panels = axes(5.2 * len(runs) + 0.8, 4.8, len(runs))
+    panels = panels_of(len(runs), 5.2, 4.8, 0.8)
     for ax, run, look in zip(panels, runs, run_looks(runs)):
-        ylabel = "accuracy (%)" if ax is panels[0] else ""
+        ylabel = "accuracy (%)" if at_left(ax) else ""
         _draw_forgetting(ax, run, look, ylabel)
     legend = [
         "thin lines: each task, numbered where it is learned",

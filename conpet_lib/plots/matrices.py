@@ -15,7 +15,7 @@ from pandas.api.types import is_numeric_dtype
 from conpet_lib.core.arguments import checked
 from conpet_lib.core.errors import ArgumentError
 from conpet_lib.plots.names import as_runs, run_names
-from conpet_lib.plots.style import axes, titled
+from conpet_lib.plots.style import panels_of, titled
 
 if TYPE_CHECKING:
     from conpet_lib.runs.run import Run
@@ -76,8 +76,8 @@ def accuracy_heatmaps(runs: "Sequence[Run] | Run") -> Axes:
     """The accuracy matrices `R[k, i]` of runs side by side, their values in the cells.
 
     Args:
-        runs: The runs from left to right, or one. Values are in percent; the last panel has the
-            colour bar.
+        runs: The runs, three in a row at most, or one. Values are in percent; the last panel has
+            the colour bar.
 
     Returns:
         The Axes of the first panel; `.figure` has all of them.
@@ -86,7 +86,7 @@ def accuracy_heatmaps(runs: "Sequence[Run] | Run") -> Axes:
         ConpetError: If there is no run, or no stage of one is done.
     """
     runs = as_runs(runs)
-    panels = axes(5.2 * len(runs) + 0.5, 6.0, len(runs))
+    panels = panels_of(len(runs), 5.2, 6.0, 0.5)
     for ax, run, name in zip(panels, runs, run_names(runs)):
         heatmap(
             _with_untested_named(100 * run.accuracy_matrix),

@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 SIGNS_OF_A_HASH = 6  # enough to tell a few runs apart
 TOLD_BY_THE_NAME = ("learner", "modules")  # settings that `looks` has written already
+# Settings that would not be understood as their name and value.
+IN_WORDS = {
+    ("head", "trained"): "trained head",
+    ("head", "exact"): "exact head",
+    ("selector", "tasks"): "selector on tasks",
+    ("selector", "labels"): "selector on labels",
+    ("selector", "solved"): "solved selector",
+    ("selector", "exact"): "exact selector",
+}
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "p", "*", "h", "d", "8")
 
 
@@ -138,7 +147,7 @@ def _said(name: str, value: Any) -> str:
     """A setting in words."""
     if isinstance(value, (list, tuple)):
         value = "+".join(str(part) for part in value)
-    return f"{name} {value}"
+    return IN_WORDS.get((name, value), f"{name} {value}")
 
 
 def _stream_words(runs: "list[Run]") -> list[list[str]]:

@@ -4,6 +4,7 @@ In: runs of a learner with a selector, or the points of `cp.selector_points`. Ou
 Knows nothing of how the selector was trained. Start at `selector_bound`.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -194,3 +195,37 @@ def selector_map(points: pd.DataFrame, marked: int | None = None) -> Axes:
 def _draw_ring(ax: Axes, x: float, y: float) -> None:
     """Draw a thick ring around one point."""
     ax.scatter(x, y, s=400, facecolors="none", edgecolors="black", linewidths=3)
+
+
+@checked
+def repair_frontier(frontier: pd.DataFrame, chosen: Mapping[str, float] | None = None) -> Axes:
+    """Accuracy against active modules, from the best one alone to all of them.
+
+    Args:
+        frontier: As `SelectorBench.frontier` gives it.
+        chosen: A point to mark, as `SelectorBench.try_out` gives it.
+
+    Returns:
+        The Axes; accuracy in percent of the rows that are answered.
+
+    Raises:
+        ArgumentError: For a table or a point that lacks modules or accuracy.
+    """
+    check_columns("repair_frontier", "frontier", frontier, ("modules", "accuracy"))
+    ax = axes(9, 5)[0]
+    percents = 100 * frontier["accuracy"]
+    ax.plot(frontier["modules"], percents, color=PALETTE[0], marker="o", label="by doubt")
+    if chosen is not None:
+        if not {"modules", "accuracy"} <= set(chosen):
+            raise ArgumentError("chosen: give what SelectorBench.try_out returns.")
+        modules, accuracy = (float(chosen[name]) for name in ("modules", "accuracy"))
+        ax.plot(modules, 100 * accuracy, "*", color=PALETTE[1], markersize=18, label="this choice")
+    ax.legend()
+    titled(
+        ax,
+        "What do more modules bring?",
+        "modules that are active, mean over test rows",
+        "label right (%)",
+        legend="modules",
+    )
+    return ax

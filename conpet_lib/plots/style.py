@@ -6,6 +6,7 @@ Start at `axes` and `titled`; `looks` gives a run its name, colour and marker.
 """
 
 import io
+import math
 import os
 from typing import Annotated, Any, NamedTuple, Protocol, runtime_checkable
 
@@ -28,6 +29,7 @@ OTHER_COLOR = PALETTE[3]  # of a learner that is not in the table of methods
 OTHER_MARKER = "^"
 
 DOTS_PER_INCH = 100
+MOST_IN_A_ROW = 3  # panels; more could not be read on a slide
 MOST_DOTS = 2**16 - 1  # of a picture's side, as matplotlib draws it
 SOME = Rule(lambda runs: len(runs) > 0, "a list of one run or more")
 Inches = Annotated[float, Rule(lambda size: 0 < size <= 1000, "a number above 0, at most 1,000")]
@@ -172,11 +174,46 @@ def axes(width: Inches = 9.0, height: Inches = 5.0, columns: Panels = 1) -> list
     Returns:
         The panels from left to right.
     """
+    return _grid(width, height, 1, columns)
+
+
+def panels_of(count: int, width: float, height: float, margin: float) -> list[Axes]:
+    """Empty Axes of a figure with a panel for each of several things, three in a row at most.
+
+    Args:
+        count: How many panels.
+        width: Of a panel, in inches.
+        height: Of a panel, in inches.
+        margin: What the whole figure is wider than its panels, in inches.
+
+    Returns:
+        The panels, row by row from left to right.
+    """
+    rows = math.ceil(count / MOST_IN_A_ROW)
+    columns = math.ceil(count / rows)
+    panels = _grid(width * columns + margin, height * rows, rows, columns)
+    for panel in panels[count:]:
+        panel.remove()
+    return panels[:count]
+
+
+def at_left(ax: Axes) -> bool:
+    """Whether a panel is the first of its row, which has the label of the y axis for all.
+
+    Args:
+        ax: A panel of `axes` or `panels_of`.
+    """
+    place = ax.get_subplotspec()
+    return place is not None and place.is_first_col()
+
+
+def _grid(width: float, height: float, rows: int, columns: int) -> list[Axes]:
+    """The Axes of a figure, row by row."""
     with sns.axes_style("ticks"), sns.plotting_context("talk", font_scale=0.8):
         figure = LetteredFigure(figsize=(width, height), layout="constrained", dpi=DOTS_PER_INCH)
-        grid = figure.subplots(1, columns, squeeze=False, subplot_kw={"axes_class": Shown})
+        grid = figure.subplots(rows, columns, squeeze=False, subplot_kw={"axes_class": Shown})
     sns.despine(figure)
-    panels: list[Axes] = grid[0].tolist()
+    panels: list[Axes] = grid.ravel().tolist()
     return panels
 
 

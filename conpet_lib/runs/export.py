@@ -7,7 +7,7 @@ Start at `export`.
 import json
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from conpet_lib.core.assets import DATA
 from conpet_lib.core.errors import ConpetError
@@ -69,6 +69,8 @@ def _write(run: "Run", folder: Path) -> None:
     for place, (module, names) in modules.items():
         module.save(folder / place)
         write_json(folder / place / "labels.json", [names[number] for number in module.owner])
+        if module.config is None:
+            (folder / place / module.file).unlink()  # it would be empty
     card = _card(run, list(modules))
     write_atomically(folder / "README.md", lambda file: file.write_text(card, encoding="utf-8"))
 
@@ -113,6 +115,7 @@ def _card(run: "Run", places: list[str]) -> str:
     values["parts"] = ", ".join(places)
     values["rows"] = "\n".join(rows)
     values["tested"] = run.tested_in_words
+    values["further"] = _further(run)
     values["sides"] = _sides(record.sentences_on_two_sides)
     values["template"] = run.learner.features.prompt.template
     values["base"] = Path(base).name if user_path(base).is_dir() else base  # no path of one machine
@@ -121,6 +124,40 @@ def _card(run: "Run", places: list[str]) -> str:
     values["corpus_licence"] = licences.get(record.stream.corpus, "that of your own data")
     form = (DATA / "model_card.md").read_text(encoding="utf-8")
     return form.format(**values)
+
+
+def _further(run: "Run") -> str:
+    """What the card says of a selector, or of a head that reads frozen layers; "" without."""
+    from conpet_lib.learners.exact import ExactSelector  # needs transformers and peft
+
+    learner = run.learner
+    beside = getattr(learner, "layers_beside", int)()
+    if beside:
+        return f"The head reads behind that feature also {_side_by_side(beside)}."
+    selector: Any = learner.parts.get("selector")
+    if selector is None:
+        return ""
+    answers = "The module of the task that the selector finds the most probable answers."
+    if not selector.on_labels:
+        return f"The selector's head names tasks. {answers}"
+    names = (
+        "The selector's head names labels; a task's probability is the sum of those of its labels."
+    )
+    if not isinstance(selector, ExactSelector):
+        return f"{names} {answers}"
+    reads = "that feature under module-0"
+    if selector.reads_states:
+        reads = _side_by_side(selector.layers())
+    return f"The selector is a head alone, and no PEFT folder; it reads {reads}. {names} {answers}"
+
+
+def _side_by_side(layers: int) -> str:
+    """The states of the last frozen layers, in words."""
+    return (
+        f"the hidden states at the answer position after each of the last {layers} layers of the "
+        "backbone without a module, side by side from the lowest, each divided by its root mean "
+        "square"
+    )
 
 
 def _shown(accuracy: float) -> str:

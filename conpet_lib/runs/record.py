@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 
 FORMAT = 4  # 3: one selector beside the modules, and max_tokens with the backbone
 VERSIONED = ("torch", "transformers", "peft", "numpy", "pandas")
+# Settings that runs of earlier versions do not name, and what they were in them.
+BEFORE: dict[str, Any] = {
+    "config.head": "trained",
+    "config.head_rows": None,
+    "config.head_layers": None,
+    "config.joined_layers": 4,
+    "config.balance": False,
+}
 SAFE_NAME = re.compile(r"[\w-]+(/[\w-]+)*(\.\w+)?")  # of a file inside of the run's folder
 
 
@@ -155,7 +163,7 @@ class Record:
         return [
             f"{name} ({there.get(name)!r} there, {value!r} asked)"
             for name, value in wanted.items()
-            if there.get(name) != value
+            if there.get(name, BEFORE.get(name)) != value
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # What the ledgers count, in the words of the summary.
 COUNTED = ("steps", "rows", "distinct rows", "rows with gradient")
-DOINGS = {"training": ("selector", "module"), "inference": ("evaluation",)}
+DOINGS = {"training": ("selector", "module", "head"), "inference": ("evaluation",)}
 
 
 class Run:
@@ -123,6 +123,17 @@ class Run:
         return metrics.forgetting(self.accuracy_matrix.to_numpy())
 
     @property
+    def outvoted(self) -> float:
+        """The part of test rows that were lost because a label of another task scores higher.
+
+        After the last stage, mean over the tasks; see `metrics.forgetting_split`.
+        """
+        if self.predictions["stage"].nunique() < self.record.stages_done:
+            return float("nan")  # what was right before is not known
+        shares = metrics.forgetting_split(self.predictions)["outvoted"].groupby("stage").mean()
+        return float(shares.get(self.record.stages_done, float("nan")))
+
+    @property
     def selector_accuracy(self) -> pd.Series | None:
         """One number per stage for a learner with a selector, else None."""
         if not self.record.has_selector:
@@ -198,6 +209,7 @@ class Run:
         row["average accuracy"] = self.average_accuracy.iloc[-1]
         row["whole accuracy"] = self.whole_accuracy.iloc[-1]
         row["forgetting"] = self.forgetting
+        row["outvoted"] = self.outvoted
         row["selector accuracy"] = float("nan") if selector is None else selector.iloc[-1]
         row["trained parameters"] = record.trained_weights
         row["share of backbone"] = record.trained_weights / record.backbone_weights
@@ -318,5 +330,6 @@ def _parquet(content: bytes) -> pa.Table:
 
 
 def _top_passes(counts: dict[str, int]) -> int:
-    """Rows that were run through a top, with gradients and without."""
-    return counts.get("top_rows", 0) + counts.get("top_rows_trained", 0)
+    """Rows that were run through a top or all layers, with gradients and without."""
+    names = ("top_rows", "top_rows_trained", "state_rows")
+    return sum(counts.get(name, 0) for name in names)

@@ -162,7 +162,9 @@ def _work(
     try:
         with suppress(CancelledError), progress:
             for stage in range(record.stages_done + 1, stages + 1):
-                watch.clock = Clock(learner.features, checkpoint.load(learner, stage))
+                watch.clock = Clock(learner.features, {})
+                spent = checkpoint.load(learner, stage)  # to begin a stage may take passes
+                watch.clock = Clock(learner.features, spent)
                 learner.fit(stage)
                 answers = evaluate(learner, stage)
                 watch.clock.tick("evaluation")

@@ -5,15 +5,17 @@ library, prints the code of its present settings, and leaves tables where no ker
 
 May import every other room; none imports this one. `panel` has what all panels share, and
 `settings` has how they make configs and code. `streams`, `budget`, `training` and `ablation` are
-panels that make something; `cards`, `runs`, `matrix`, `selector` and `playback` are panels that
-look at something. Start at `panel`.
+panels that make something; `cards`, `runs`, `matrix`, `lost`, `selector`, `repair` and `playback`
+are panels that look at something. Start at `panel`.
 """
 
 from conpet_lib.widgets.ablation import AblationPanel
 from conpet_lib.widgets.budget import BudgetPanel
 from conpet_lib.widgets.cards import ExampleExplorer, examples
+from conpet_lib.widgets.lost import LostRows
 from conpet_lib.widgets.matrix import MatrixExplorer
 from conpet_lib.widgets.playback import Playback
+from conpet_lib.widgets.repair import RepairPanel
 from conpet_lib.widgets.runs import RunBrowser
 from conpet_lib.widgets.selector import SelectorExplorer
 from conpet_lib.widgets.streams import StreamPanel
@@ -23,8 +25,10 @@ __all__ = [
     "AblationPanel",
     "BudgetPanel",
     "ExampleExplorer",
+    "LostRows",
     "MatrixExplorer",
     "Playback",
+    "RepairPanel",
     "RunBrowser",
     "SelectorExplorer",
     "StreamPanel",

@@ -12,12 +12,12 @@ from ipywidgets import Widget
 
 from conpet_lib.analysis.forecast import Forecast, Timing, forecast
 from conpet_lib.analysis.grid import load_once
-from conpet_lib.learners.dynamic import DynamicConfig
+from conpet_lib.learners.dynamic import SELECTORS, DynamicConfig
 from conpet_lib.learners.emr import MemoryConfig
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.streams.stream import Stream
 from conpet_lib.widgets.caller import name_of, new_name
-from conpet_lib.widgets.controls import number
+from conpet_lib.widgets.controls import menu, number
 from conpet_lib.widgets.panel import Panel
 from conpet_lib.widgets.settings import call
 
@@ -37,6 +37,7 @@ class BudgetPanel(Panel):
         rank: Rank of the LoRA matrices.
         batch_limit: Training batches per epoch.
         memory: Rows kept per label, with one module (EMR); 0 keeps the full history.
+        selector: "tasks", "labels", "solved" or "exact", with two modules or more.
 
     Attributes:
         forecast: What a run would cost.
@@ -57,6 +58,7 @@ class BudgetPanel(Panel):
         rank: int = 4,
         batch_limit: int = 30,
         memory: int = 0,
+        selector: str = "tasks",
     ):
         self.stream = stream
         self.given = backbone
@@ -71,7 +73,11 @@ class BudgetPanel(Panel):
             "batch_limit": batch_limit,
             "memory": memory,
         }
-        super().__init__(self._make_controls(numbers))
+        controls = self._make_controls(numbers)
+        chosen = menu(
+            selector, "selector", "how the choice of a module is learned", list(SELECTORS)
+        )
+        super().__init__({**controls, "selector": chosen})
 
     def _make_controls(self, numbers: dict[str, int]) -> dict[str, Widget]:
         """Make the controls, with these numbers and the depth of the backbone at first."""
@@ -188,7 +194,7 @@ class BudgetPanel(Panel):
 
     def _settings(self) -> dict[str, Any]:
         """The settings of the config; a memory takes the place of a module budget."""
-        names = ["modules", "active", "rank", "batch_limit"]
+        names = ["modules", "active", "rank", "batch_limit", "selector"]
         if self.config["memory"]:
             names = ["rank", "batch_limit", "memory"]
         return {name: self.config[name] for name in names}
