@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from conftest import make_corpus
 
 import conpet_lib as cp
+from conpet_lib.learners.methods import METHODS
 
 SCRIPT = Path(__file__).parents[1] / "scripts/exact.py"
 VARIANTS = ("ON_EACH_STREAM", "HEADS", "OTHER_WAYS", "SELECTORS", "JOINT")
@@ -18,9 +20,10 @@ SMALL = {"epochs": 1, "batch_limit": 2, "batch_size": 4}
 @pytest.fixture
 def script(bert, monkeypatch):
     """The script, with tiny settings, a tiny corpus and a tiny backbone."""
+    methods = dict(METHODS)
     spec = importlib.util.spec_from_file_location("exact", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(__import__("sys").modules, "exact", module)
+    monkeypatch.setitem(sys.modules, "exact", module)
     spec.loader.exec_module(module)
     for variants in (getattr(module, name) for name in VARIANTS):
         for name, config in variants.items():
@@ -35,7 +38,9 @@ def script(bert, monkeypatch):
     corpus = make_corpus(labels=6, rows=12)
     monkeypatch.setattr(cp, "load_corpus", lambda name, path=None: corpus)
     monkeypatch.setattr(cp, "load_backbone", lambda name, **depth: bert)
-    return module
+    yield module
+    METHODS.clear()  # the script registers methods of its own
+    METHODS.update(methods)
 
 
 def run(script, folder, monkeypatch, *more) -> int:

@@ -63,9 +63,10 @@ def lost_rows(run: Run, stream: Stream) -> pd.DataFrame:
 
 
 def _found_again(run: Run, stream: Stream) -> pd.DataFrame:
-    """For each row of the ledger, whether an exact head finds its label `within` its task.
+    """For each row of the ledger, whether an exact head finds its label, in two columns.
 
-    And whether it does `among all` labels of the module; False after earlier stages.
+    `within` is among the labels of its task, `among all` among those of the module; both are False
+    after earlier stages.
 
     What each module's head reads, as it is after the last stage, is given to an exact head
     over the training rows of all tasks of that module. A lost row that is wrong within its own

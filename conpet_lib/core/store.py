@@ -10,10 +10,10 @@ import json
 import sqlite3
 import warnings
 import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ MEMORY_BYTES = 2**28  # of what cannot be kept on disk
 _ENTRY_BYTES = 500  # that a tensor and its key take in memory beside its content
 
 Row = tuple[Any, ...]
+Item = TypeVar("Item")
 
 _BYTES_IN_USE = """SELECT (page_count - freelist_count) * page_size
     FROM pragma_page_count, pragma_freelist_count, pragma_page_size"""
@@ -112,6 +113,30 @@ class Store:
                 self.damaged += 1
                 self._write("DELETE FROM kept WHERE key = ?", [key])
         self.hits += len(values)
+        return values
+
+    def completed(
+        self,
+        wanted: Mapping[str, Item],
+        compute: Callable[[dict[str, Item]], Iterator[Mapping[str, Tensor]]],
+    ) -> dict[str, Tensor]:
+        """The values of all keys: those that are there, and the others as they are computed.
+
+        Lacking are values never computed, damaged, or dropped for the limit. They are not read
+        again once they are put: another process may drop them before.
+
+        Args:
+            wanted: What each key's value is computed from.
+            compute: Gives the values of those that are lacking, in any number of pieces, and puts
+                them.
+
+        Returns:
+            `(rows, width)` tensors by key.
+        """
+        values = self.get(wanted)
+        lacking = {key: item for key, item in wanted.items() if key not in values}
+        for fresh in compute(lacking):
+            values |= fresh
         return values
 
     def put(self, values: Mapping[str, Tensor]) -> None:

@@ -100,7 +100,7 @@ class Learner(Planned):
         self.fill(distinct, stage)
         trained = self.take_in(distinct, stage)
         batches = [rows[np.isin(rows, trained)] for rows in drawn]
-        with self.features.held(distinct, fitting.module):
+        with self.features.held(trained, fitting.module):
             self._take_steps(batches, valid[np.isin(valid, trained)])
         self.close(stage)
         self.ledger.append(fitting.summary(batches))

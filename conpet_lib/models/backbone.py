@@ -269,7 +269,7 @@ class Backbone:
             answer: `(batch,)` int64, the answer positions.
             adapter: A PET module's weights, `{name: tensor}`; None or empty for the bare backbone.
             config: PEFT's config of that module; None for weights of the model's own.
-            ids: `(batch, tokens)` int64, the tokens behind a prefix, for layers that read them.
+            ids: `(batch, tokens)` int64, for layers that read them; None: zeros stand for them.
 
         Returns:
             `(batch, hidden)` float32, scaled to unit root mean square.

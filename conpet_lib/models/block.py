@@ -74,10 +74,10 @@ class Block:
         self.states = torch.zeros(self.padding + 1, width, dtype=torch.float16, device=place)
         start = 0
         for piece in states:
-            joined = torch.cat([state.float() for state in piece])
-            if any(state.dtype == torch.float32 for state in piece):
+            joined = torch.cat(list(piece))  # float32 if one of them is
+            if joined.dtype == torch.float32:
                 self.states = self.states.float()  # half precision could not hold them
-            self.states[start : start + len(joined)] = joined.to(self.states)
+            self.states[start : start + len(joined)] = joined
             start += len(joined)
 
     def has(self, rows: np.ndarray) -> bool:

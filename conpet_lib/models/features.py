@@ -9,6 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -269,18 +270,23 @@ class Features:
             `(rows, labels of the module)`, on the CPU.
         """
         keys = self._score_keys(rows, module)
-        scores = self.logits.get(keys)
-        row_of_key = dict(zip(keys, rows))
-        lacking = {
-            key: self.encode(row).tokens for key, row in row_of_key.items() if key not in scores
-        }
-        if lacking:
-            for length, group in groups(lacking):
-                group_rows = [row_of_key[key] for key in group]
-                group_scores = self.scores(group_rows, module, length).float().cpu()
-                scores |= zip(group, group_scores[:, None])  # the store keeps tables: (1, labels)
-            self.logits.put({key: scores[key] for key in lacking})
+        compute = partial(self._computed_scores, module=module)
+        scores = self.logits.completed(dict(zip(keys, rows)), compute)
         return torch.cat([scores[key] for key in keys])
+
+    def _computed_scores(
+        self, row_of_key: dict[str, int], module: PetModule
+    ) -> Iterator[dict[str, Tensor]]:
+        """Compute scores by key, and give those of all rows to the store."""
+        scores: dict[str, Tensor] = {}
+        for length, keys in groups(
+            {key: self.encode(row).tokens for key, row in row_of_key.items()}
+        ):
+            group_scores = self.scores([row_of_key[key] for key in keys], module, length)
+            scores |= zip(keys, group_scores.float().cpu()[:, None])  # as the store has it
+        if scores:
+            self.logits.put({key: scores[key] for key in row_of_key})
+            yield scores
 
     def joined_of(self, rows: Rows, layers: int, on_group: Progress = silent) -> Tensor:
         """Give the states of the frozen backbone's last layers, side by side, through a cache.

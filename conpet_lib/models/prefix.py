@@ -214,10 +214,5 @@ class PrefixCache:
             `(tokens, hidden)` of each prompt, as they are kept.
         """
         keys = [self.key(tokens) for tokens in prompts]
-        states = self.store.get(keys)
-        # Lacking are states never computed, damaged, or dropped for the store's limit. They are
-        # taken as they are computed: another process may drop them before they are read.
-        lacking = {key: tokens for key, tokens in zip(keys, prompts) if key not in states}
-        for fresh in self._computed(lacking):
-            states |= fresh
+        states = self.store.completed(dict(zip(keys, prompts)), self._computed)
         return [states[key] for key in keys]

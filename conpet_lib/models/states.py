@@ -6,6 +6,7 @@ labels. Start at `StateCache.read`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -56,10 +57,8 @@ class StateCache:
         if not prompts:
             return torch.zeros(0, layers * self.backbone.hidden_size)
         keys = [self._key(prompt, layers) for prompt in prompts]
-        states = self.store.get(keys)
-        lacking = {key: prompt for key, prompt in zip(keys, prompts) if key not in states}
-        for fresh in self._computed(lacking, layers, on_group):
-            states |= fresh
+        compute = partial(self._computed, layers=layers, on_group=on_group)
+        states = self.store.completed(dict(zip(keys, prompts)), compute)
         return torch.stack([states[key].flatten() for key in keys])
 
     def _computed(
