@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib.analysis.forgetting import forgetting_split as forgetting_split
     from conpet_lib.analysis.forgetting import lost_rows as lost_rows
     from conpet_lib.analysis.grid import grid as grid
+    from conpet_lib.analysis.noise_floor import NoiseFloor as NoiseFloor
+    from conpet_lib.analysis.noise_floor import noise_floor as noise_floor
     from conpet_lib.analysis.repair import selector_bench as selector_bench
     from conpet_lib.analysis.selectors import compare_selectors as compare_selectors
     from conpet_lib.analysis.selectors import selector_points as selector_points
@@ -154,6 +156,8 @@ _ANALYSIS = {
     "DryRun": "analysis.dry_run",
     "dry_run": "analysis.dry_run",
     "forecast": "analysis.forecast",
+    "NoiseFloor": "analysis.noise_floor",
+    "noise_floor": "analysis.noise_floor",
     "selector_bench": "analysis.repair",
     "compare_selectors": "analysis.selectors",
     "selector_points": "analysis.selectors",

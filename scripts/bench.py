@@ -28,6 +28,8 @@ from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.features import Features
 from conpet_lib.models.modules import PetModule
 from conpet_lib.runs.clock import cpu_threads
+from conpet_lib.runs.run import Run
+from conpet_lib.streams.stream import Stream
 
 SHORT = {"epochs": 2, "batch_limit": 15}
 METHODS: dict[str, cp.LearnerConfig] = {
@@ -110,7 +112,7 @@ def measured(way: str, method: str, options: argparse.Namespace) -> list[dict[st
 
 
 def ours(
-    stream: cp.Stream, backbone: Backbone, config: cp.LearnerConfig, folder: Path, name: str
+    stream: Stream, backbone: Backbone, config: cp.LearnerConfig, folder: Path, name: str
 ) -> dict[str, Any]:
     """A run of the workbench, its tests left out of the time."""
     started = Usage()
@@ -129,13 +131,13 @@ def ours(
     return row
 
 
-def of_tests(run: cp.runs.Run, what: str) -> float:
+def of_tests(run: Run, what: str) -> float:
     """Seconds in which a run was tested."""
     return sum(cost[what]["evaluation"] for cost in run.costs)
 
 
 def plain(
-    stream: cp.Stream, backbone: Backbone, config: cp.LearnerConfig, folder: Path
+    stream: Stream, backbone: Backbone, config: cp.LearnerConfig, folder: Path
 ) -> dict[str, Any]:
     """The same steps on the same rows, without the workbench."""
     features = Features(stream.examples, stream.kind, backbone, folder)
@@ -177,7 +179,7 @@ def batches_of(learner: cp.Learner, stage: int) -> Iterator[np.ndarray]:
 
 
 @torch.no_grad()
-def accuracy_of(way: PlainWay, stream: cp.Stream) -> float:
+def accuracy_of(way: PlainWay, stream: Stream) -> float:
     """Average accuracy over all tasks, among all labels."""
     parts = []
     for task in stream:

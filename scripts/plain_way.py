@@ -13,8 +13,9 @@ from torch import Tensor, nn
 import conpet_lib as cp
 from conpet_lib.core.seeds import torch_generator
 from conpet_lib.models.features import Features
-from conpet_lib.models.loading import read_model
 from conpet_lib.models.prefix import padded
+from conpet_lib.models.reading import read_model
+from conpet_lib.streams.stream import Stream
 
 
 class PlainWay:
@@ -26,7 +27,7 @@ class PlainWay:
         config: Rank, alpha, targets and learning rate are its.
     """
 
-    def __init__(self, features: Features, stream: cp.Stream, config: cp.LearnerConfig):
+    def __init__(self, features: Features, stream: Stream, config: cp.LearnerConfig):
         backbone = features.backbone
         model = read_model(backbone.name)
         del model.get_submodule(backbone.layers_name)[backbone.exit_layer :]

@@ -17,8 +17,8 @@ import conpet_lib as cp
 from conpet_lib.corpora import Corpus, Example
 from conpet_lib.models.answer_rows import ANSWER_ROW, bert_answer_row, pick
 from conpet_lib.models.features import Features
-from conpet_lib.models.loading import POINTER
 from conpet_lib.models.prompts import Prompt
+from conpet_lib.models.reading import POINTER
 
 SIZES = {
     "vocab_size": 110,

@@ -575,7 +575,7 @@ def test_a_record_names_no_path_and_the_run_still_finds_its_backbone(
     assert cp.train(make_stream(2), backbone, quick(), bar=False, on_step=never).finished
     shutil.rmtree(cache_folder() / "backbones")
     monkeypatch.setattr(restoring, "_places", {})
-    monkeypatch.setattr("conpet_lib.models.loading._hub_answers", lambda: False)
+    monkeypatch.setattr("conpet_lib.models.reading._hub_answers", lambda: False)
     with pytest.raises(cp.ConpetError, match=r"trained on the backbone 'model'.*load_run\(folder"):
         cp.load_run(run.folder).predict(["[amber] birch"])
 
@@ -612,7 +612,7 @@ def test_a_name_on_the_hub_is_refused_quickly_without_a_network(monkeypatch):
             tries.append((url, timeout))
             raise OSError("no network")
 
-    monkeypatch.setattr("conpet_lib.models.loading.get_session", Session)
+    monkeypatch.setattr("conpet_lib.models.reading.get_session", Session)
     start = time.monotonic()
     with warnings.catch_warnings():
         warnings.simplefilter("error")

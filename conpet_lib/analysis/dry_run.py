@@ -21,13 +21,14 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from conpet_lib.analysis.forecast import USUAL_TOKENS, forecast_of, rows_of
-from conpet_lib.core.arguments import checked
+from conpet_lib.core.arguments import AboveZero, checked
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.learners.base import Learner
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.features import INFERENCE_ROWS, Features
-from conpet_lib.models.shapes import backbone_without_weights, built, read_config
+from conpet_lib.models.reading import count_weights, read_config
+from conpet_lib.models.shapes import backbone_without_weights
 from conpet_lib.models.usage import operations
 from conpet_lib.streams.stream import Stream
 
@@ -82,9 +83,9 @@ def dry_run(
     config: LearnerConfig,
     exit_layer: int | None = None,
     tuned_layers: int | str = 1,
-    tokens: float = USUAL_TOKENS,
+    tokens: AboveZero = USUAL_TOKENS,
     dtype: str = "bfloat16",
-    rate: float | None = None,
+    rate: AboveZero | None = None,
 ) -> DryRun:
     """Count what `train(stream, backbone, config)` would take, without the model's weights.
 
@@ -143,8 +144,7 @@ def _weights_of_all(about: PretrainedConfig) -> int:
     """Weights of the whole model, with its language head if it is a decoder."""
     kind = about.model_type
     is_decoder = kind in CAUSAL_NAMES and kind not in MASKED_NAMES
-    model = built(AutoModelForCausalLM if is_decoder else AutoModel, about)
-    return sum(weight.numel() for weight in model.parameters())
+    return count_weights(about, AutoModelForCausalLM if is_decoder else AutoModel)
 
 
 def _operations(learner: Learner, tokens: float) -> dict[str, float]:

@@ -152,7 +152,8 @@ def forecast_of(
     tokens = tokens if timing is None else timing.tokens
     states = tokens * sum(rows_of(task) for task in stream)
     width: Any = backbone.hidden_size
-    cache_bytes = BYTES_OF_A_STATE * states * int(width)
+    kept = states if backbone.boundary else 0  # what embeddings give is not kept
+    cache_bytes = BYTES_OF_A_STATE * kept * int(width)
     all_rows = sum(rows_of(task) for task in stream)
     cache_bytes += BYTES_OF_A_WEIGHT * all_rows * learner.states_width()
     steps = sum(learner.steps(stage) for stage in range(1, len(stream) + 1))

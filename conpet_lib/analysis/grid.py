@@ -25,6 +25,7 @@ from conpet_lib.core.kinds import Rule
 from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.fitting import Step
 from conpet_lib.models.backbone import Backbone
+from conpet_lib.models.layers import quantization_of
 from conpet_lib.models.loading import load_backbone
 from conpet_lib.runs.record import describe, folder_name
 from conpet_lib.runs.training import train
@@ -41,7 +42,14 @@ SECONDS_TO_LET_GO = 60  # for a worker of a grid that was killed: it stops after
 
 
 @lru_cache(maxsize=1)
-def load_once(name: str, tuned_layers: int, exit_layer: int, device: str, dtype: str) -> Backbone:
+def load_once(
+    name: str,
+    tuned_layers: int,
+    exit_layer: int,
+    device: str,
+    dtype: str,
+    quantization: str | None = None,
+) -> Backbone:
     """A backbone, the same object for the same arguments: a worker trains many runs on it.
 
     Args:
@@ -50,8 +58,9 @@ def load_once(name: str, tuned_layers: int, exit_layer: int, device: str, dtype:
         exit_layer: As for `load_backbone`.
         device: Such as "cpu".
         dtype: Such as "float32".
+        quantization: Such as "4bit", or None.
     """
-    return load_backbone(name, tuned_layers, exit_layer, device, dtype)
+    return load_backbone(name, tuned_layers, exit_layer, device, dtype, quantization)
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Job:
 
     folder: Path
     stream: Stream
-    backbone: tuple[str, int, int, str, str]
+    backbone: tuple[str, int, int, str, str, str | None]
     config: LearnerConfig
     seed: int
     cache: Path | None
@@ -148,6 +157,7 @@ def _jobs(
         backbone.exit_layer,
         str(backbone.device),
         str(backbone.dtype).removeprefix("torch."),
+        quantization_of(backbone.model),
     )
     parent = user_path(folder or cache_folder() / "runs")
     jobs = {}
@@ -169,8 +179,8 @@ def _shared_out(jobs: list[Job], processes: int, device: torch.device) -> tuple[
     there = torch.cuda.device_count()
     shared_out = []
     for number, job in enumerate(jobs):
-        name, tuned_layers, exit_layer, _, dtype = job.backbone
-        about = (name, tuned_layers, exit_layer, f"cuda:{number % there}", dtype)
+        *depths, _, dtype, quantization = job.backbone
+        about = (*depths, f"cuda:{number % there}", dtype, quantization)
         shared_out.append(replace(job, backbone=about))
     return shared_out, there if processes == -1 else processes
 

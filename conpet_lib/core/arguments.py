@@ -24,6 +24,7 @@ Result = TypeVar("Result")
 Positive = Annotated[int, Rule(lambda value: value >= 1, "a whole number of 1 or more")]
 NotNegative = Annotated[int, Rule(lambda value: value >= 0, "a whole number of 0 or more")]
 ZeroOrMore = Annotated[float, Rule(lambda value: value >= 0, "a number of 0 or more")]
+AboveZero = Annotated[float, Rule(lambda value: value > 0, "a number above 0")]
 
 LONGEST = 200  # characters of a value in a message
 VARIABLE = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)  # `*args` and `**kwargs`

@@ -64,6 +64,8 @@ def _data_folder() -> Path:
 
 
 DATA = _data_folder()
+USUAL_GIB = 8
+MOST_GIB = 2**20
 ASSETS: dict[str, Asset] = json.loads((DATA / "assets.json").read_text(encoding="utf-8"))
 
 
@@ -73,6 +75,22 @@ def cache_folder() -> Path:
     if chosen:
         return user_path(chosen)
     return Path(platformdirs.user_cache_dir("conpet"))
+
+
+def cache_limit() -> int:
+    """Bytes that the prefix cache may take: 8 GiB, or `$CONPET_CACHE_GIB`.
+
+    Raises:
+        ConpetError: If the variable is no number above 0.
+    """
+    chosen = os.environ.get("CONPET_CACHE_GIB", str(USUAL_GIB))
+    try:
+        gib = float(chosen)
+    except ValueError:
+        gib = 0.0
+    if not 0 < gib < MOST_GIB:
+        raise ConpetError(f"CONPET_CACHE_GIB={chosen}: set it to a number of GiB above 0.")
+    return int(gib * 2**30)
 
 
 def _leave_as_it_is(folder: Path) -> None:

@@ -16,7 +16,14 @@ import torch
 from accelerate.utils import parse_flag_from_env
 from packaging.requirements import Requirement
 
-from conpet_lib.core.assets import ASSETS, asset_folder, cache_folder, check_asset
+from conpet_lib.core.assets import (
+    ASSETS,
+    USUAL_GIB,
+    asset_folder,
+    cache_folder,
+    cache_limit,
+    check_asset,
+)
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import temporary_folder
 
@@ -120,7 +127,14 @@ def _disk() -> Row:
         return "disk", found, "set CONPET_CACHE to a folder that can be written"
     free = shutil.disk_usage(folder).free / GIB
     remedy = "" if free >= LEAST_DISK else "set CONPET_CACHE to a larger disk"
-    return "disk", f"{free:.0f} GiB free for the cache", remedy
+    found = f"{free:.0f} GiB free for the cache"
+    try:
+        limit = cache_limit() / GIB
+    except ConpetError as error:
+        return "disk", found, str(error)
+    if limit != USUAL_GIB:
+        found += f", which takes {limit:.3g} at most for prefixes"
+    return "disk", found, remedy
 
 
 def _asset(name: str) -> Row:

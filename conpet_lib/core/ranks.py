@@ -29,10 +29,13 @@ class Ranks:
     Attributes:
         rank: Its number, from 0.
         count: How many there are.
+        pieces: In how many passes this process computes its share of a step, one after another:
+            more need less memory, and give the same up to rounding.
     """
 
     rank: int = 0
     count: int = 1
+    pieces: int = 1
 
     def share(self, rows: np.ndarray) -> np.ndarray:
         """The rows of a step that this process takes: every `count`-th.
@@ -47,7 +50,7 @@ class Ranks:
         loss_of: Callable[[np.ndarray], Tensor],
         rows: np.ndarray,
         weights: Iterable[Tensor],
-    ) -> float:
+    ) -> Tensor:
         """Put the gradient of a step's loss into weights, the same in all processes.
 
         Args:
@@ -56,28 +59,32 @@ class Ranks:
             weights: Without a gradient; they get one.
 
         Returns:
-            The mean loss of all rows.
+            The mean loss of all rows, a scalar where it was computed: to look at it would make the
+            host wait for a GPU.
         """
         own = self.share(rows)
-        loss = torch.zeros(())
-        if len(own):
-            loss = loss_of(own) * (len(own) / len(rows))
-            loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
-        return loss.item() if self.count == 1 else self._added_up(loss, list(weights))
+        total = torch.zeros(())
+        for first in range(self.pieces):
+            piece = own[first :: self.pieces]
+            if len(piece):
+                loss = loss_of(piece) * (len(piece) / len(rows))
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+                total = total.to(loss.device) + loss.detach()
+        return total if self.count == 1 else self._added_up(total, list(weights))
 
-    def _added_up(self, loss: Tensor, weights: list[Tensor]) -> float:
+    def _added_up(self, loss: Tensor, weights: list[Tensor]) -> Tensor:
         """Add the gradients of all processes, in each of them, and their losses."""
         gradients = [
             torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in weights
         ]
         flat = [gradient.flatten() for gradient in gradients]
-        together = torch.cat([*flat, loss.detach().reshape(1).to(flat[0])])
+        together = torch.cat([*flat, loss.reshape(1).to(flat[0])])
         group.all_reduce(together)
         start = 0
         for weight in weights:
             weight.grad = together[start : start + weight.numel()].reshape(weight.shape)
             start += weight.numel()
-        return float(together[-1])
+        return together[-1]
 
     def any(self, wish: bool) -> bool:
         """Whether one of the processes wishes it.
@@ -97,7 +104,7 @@ class Ranks:
             group.barrier()
 
 
-def joined(device: torch.device) -> Ranks:
+def joined(device: torch.device, pieces: int = 1) -> Ranks:
     """The place of this process among those that it was launched with.
 
     Variables that a launcher has left over in a shell, such as WORLD_SIZE, hang nobody: where no
@@ -105,21 +112,23 @@ def joined(device: torch.device) -> Ranks:
 
     Args:
         device: Where it computes.
+        pieces: See `Ranks`.
     """
+    alone = Ranks(pieces=pieces)
     if not group.is_available():
-        return Ranks()
+        return alone
     if not group.is_initialized():
         if LAUNCHER not in os.environ or int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            return Ranks()
+            return alone
         if not _launcher_answers():
             warnings.warn(
                 "Variables of a launcher are set, such as WORLD_SIZE, but no launcher answers: "
                 "this process trains alone. Open a new shell, or unset them.",
                 stacklevel=3,
             )
-            return Ranks()
+            return alone
         PartialState(cpu=device.type == "cpu")
-    return Ranks(group.get_rank(), group.get_world_size())
+    return Ranks(group.get_rank(), group.get_world_size(), pieces)
 
 
 def _launcher_answers() -> bool:

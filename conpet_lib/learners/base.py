@@ -267,7 +267,7 @@ class Learner(Planned):
             fitting: The stage in training.
 
         Returns:
-            The loss, in nats; None where no row gives a gradient.
+            The loss, in nats; None where no row gives a gradient, or nobody looked at it.
 
         Raises:
             ConpetError: If the loss is no number any more.

@@ -19,6 +19,8 @@ from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.replay import Rows
 from conpet_lib.models.modules import PetModule
 
+STEPS_A_LOOK = 8  # of a GPU, from one look at the loss to the next
+
 
 @dataclass(frozen=True)
 class Step:
@@ -73,7 +75,7 @@ class Fitting:
     drawn: Rows | None = None
     active: dict[int, Tensor] = field(default_factory=dict)
 
-    def take_step(self, loss_of: Callable[[Rows], Tensor], rows: Rows, ranks: Ranks) -> float:
+    def take_step(self, loss_of: Callable[[Rows], Tensor], rows: Rows, ranks: Ranks) -> Tensor:
         """Take one optimiser step.
 
         Args:
@@ -82,7 +84,7 @@ class Fitting:
             ranks: Of the processes that share the rows out.
 
         Returns:
-            The mean loss of the rows.
+            The mean loss of the rows, a scalar.
         """
         self.optimiser.zero_grad()
         loss = ranks.backward(loss_of, rows, self.module.parameters())
@@ -131,17 +133,26 @@ class Fitting:
         return entry
 
 
-def checked_loss(loss: float, fitting: Fitting, config: LearnerConfig) -> float:
-    """The loss; refused if it is no number any more.
+def checked_loss(given: Tensor, fitting: Fitting, config: LearnerConfig) -> float | None:
+    """The loss of a step; refused if it is no number any more.
+
+    On a GPU it is looked at every few steps, because the host waits for it: a loss that is no
+    number stays so.
 
     Args:
-        loss: In nats.
+        given: A scalar, in nats.
         fitting: The stage in training.
         config: The settings that may be the cause.
+
+    Returns:
+        The loss; None where it was not looked at.
 
     Raises:
         ConpetError: It names the settings.
     """
+    if given.device.type != "cpu" and fitting.step % STEPS_A_LOOK:
+        return None
+    loss = given.item()
     if not math.isfinite(loss):
         raise ConpetError(
             f"The loss of stage {fitting.stage} became {loss} in step {fitting.step + 1}. Probably "

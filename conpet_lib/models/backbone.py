@@ -28,6 +28,7 @@ from conpet_lib.models.layers import (
     fingerprint_of,
     is_tied,
     name_of_layers,
+    placed,
     positions_of,
 )
 from conpet_lib.models.observing import Observed, Reached, observe, unit
@@ -78,7 +79,7 @@ class Backbone:
         tied: Whether one weight has two names in the model, PEFT's layers included: slow to find.
         weights: Number of weights, those of layers above the exit included.
         device: Where it computes.
-        dtype: In what type it computes; bfloat16 means autocast, the weights stay float32.
+        dtype: In what type it computes; bfloat16 means autocast, whatever the weights are kept in.
         fingerprint: Hash of the weights that run, the model's config, device and type.
         registered: The settings of PEFT's layers that are in the model; None: there are none.
         busy: Held from registering a module to its answer, so that threads take turns.
@@ -113,7 +114,7 @@ class Backbone:
         self.boundary = exit_layer - tuned
         del self.layers[exit_layer:]  # what lies above the exit never runs
         model.pooler = None  # nothing reads it, where there is one
-        self.model = model.to(device).eval().requires_grad_(False)
+        self.model = placed(model, device).eval().requires_grad_(False)
         self.hidden_size = model.config.hidden_size
         self.fingerprint = fingerprint_of(self.model, device, dtype)
         self.observed: Observed | None = None

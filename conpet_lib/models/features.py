@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from conpet_lib.core.assets import cache_folder
+from conpet_lib.core.assets import cache_folder, cache_limit
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.files import digest
 from conpet_lib.core.store import Store
@@ -29,9 +29,8 @@ from conpet_lib.models.prompts import Encoded, Prompt
 from conpet_lib.models.states import StateCache
 
 INFERENCE_ROWS = 64  # rows of one pass without gradients
-PREFIX_BYTES = 8 * 2**30  # limits of the caches on disk
-LOGIT_BYTES = 2**30
-STATE_BYTES = 2**31
+LOGIT_SHARE = 8  # the prefix cache may be so many times as large
+STATE_SHARE = 4
 ROWS_A_READ = 256
 WORDS_SAMPLE = 200  # rows whose words are looked up before anything is trained
 MANY_UNKNOWN = 0.5  # share of a sample's words that is told
@@ -78,9 +77,12 @@ class Features:
         self.backbone = backbone
         _check_positions(backbone, max_tokens)
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens, backbone.encoder)
-        self.prefixes = PrefixCache(backbone, Store(folder / "prefix.sqlite", PREFIX_BYTES, keep))
-        self.logits = Store(folder / "logits.sqlite", LOGIT_BYTES, keep)
-        self.states = StateCache(self.prefixes, Store(folder / "states.sqlite", STATE_BYTES, keep))
+        most = cache_limit()
+        keep_prefix = keep and backbone.boundary > 0  # else it is what the embeddings give at once
+        self.prefixes = PrefixCache(backbone, Store(folder / "prefix.sqlite", most, keep_prefix))
+        self.logits = Store(folder / "logits.sqlite", most // LOGIT_SHARE, keep)
+        states = Store(folder / "states.sqlite", most // STATE_SHARE, keep)
+        self.states = StateCache(self.prefixes, states)
         self.passes: Counter[str] = Counter()
         self.encoded: dict[int, Encoded] = {}
         self.block: Block | None = None

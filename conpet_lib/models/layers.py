@@ -88,6 +88,37 @@ def positions_of(model: PreTrainedModel) -> int | None:
     return most
 
 
+def placed(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+    """Bring a model to where it computes.
+
+    Args:
+        model: Any model of transformers; one that is quantized was read there.
+        device: Where it computes.
+
+    Returns:
+        The same model.
+    """
+    if quantization_of(model) is None:
+        model.to(device)
+    return model
+
+
+def quantization_of(model: PreTrainedModel) -> str | None:
+    """How bitsandbytes keeps the weights of a model.
+
+    Args:
+        model: Any model of transformers.
+
+    Returns:
+        "4bit" or "8bit"; None where it does not.
+    """
+    about = getattr(model.config, "quantization_config", None)
+    for quantization in ("4bit", "8bit"):
+        if getattr(about, f"load_in_{quantization}", False):
+            return quantization
+    return None
+
+
 def fingerprint_of(model: PreTrainedModel, device: torch.device, dtype: torch.dtype) -> str:
     """Hash all that a hidden state depends on beside the prompt.
 

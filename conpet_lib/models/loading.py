@@ -7,34 +7,33 @@ import `backbone`, `probe` and the assets of `core`. Knows nothing of what runs 
 
 import os
 import warnings
-from pathlib import Path
+from importlib.util import find_spec
 from typing import Any
 
 import torch
-from huggingface_hub import constants, get_session
 from transformers import (
-    AutoModel,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    logging,
 )
 
 from conpet_lib.core.arguments import checked
-from conpet_lib.core.assets import ASSETS, asset_folder
 from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.machine import found_device
-from conpet_lib.core.tensors import write_tensors
 from conpet_lib.models.adapters import ROLES, TARGETS, own_linears
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.probe import probe
+from conpet_lib.models.reading import count_weights, read_model, read_pretrained
 
 # Exit layer and tuned layers of backbones where the last layer and 1 are not the best choice:
 # the middle layers of smollm2-135m separate better than its last.
 DEPTHS = {"smollm2-135m": (18, 2)}
-NEVER_READ = ("pooler.",)  # weights above the layers; many a file leaves them out
-POINTER = b"version https:"  # how Git LFS begins what stands in place of weights
-HUB_SECONDS = 5  # in which the hub must answer
+# Of bitsandbytes: what a weight is kept in, as transformers is told.
+QUANTIZATIONS: dict[str, dict[str, Any]] = {
+    "4bit": {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4"},
+    "8bit": {"load_in_8bit": True},
+}
 
 
 @checked
@@ -44,6 +43,7 @@ def load_backbone(
     exit_layer: int | None = None,
     device: str | None = None,
     dtype: str | None = None,
+    quantization: str | None = None,
 ) -> Backbone:
     """Load a frozen backbone by name or folder.
 
@@ -54,7 +54,12 @@ def load_backbone(
             smollm2-135m.
         exit_layer: Where the answer is read. Default: the last layer; 18 for smollm2-135m.
         device: "cuda", "mps" or "cpu". Default: an accelerator, if there is one.
-        dtype: "float32" or "bfloat16" (autocast). Default: bfloat16 on CUDA where it is supported.
+        dtype: "float32", or "bfloat16": the frozen weights take half the memory, and torch's
+            autocast chooses the type of each operation; what is trained stays float32. Default:
+            bfloat16 on CUDA where the card has it, and does not emulate it.
+        quantization: "4bit" (NF4, Dettmers et al. 2023) or "8bit" (LLM.int8(), Dettmers et al.
+            2022): how bitsandbytes, which must be installed, keeps the frozen Linear modules.
+            Default: as the type says.
 
     Returns:
         The backbone.
@@ -70,22 +75,45 @@ def load_backbone(
         dtype = "bfloat16" if in_bfloat16 else "float32"
     if dtype not in ("float32", "bfloat16"):
         raise ConpetError(f"dtype={dtype!r}: use 'float32' or 'bfloat16'.")
-    model = read_model(name)
+    usual_exit, usual_tuned = DEPTHS.get(name, (None, 1))
+    exit_layer = usual_exit if exit_layer is None else exit_layer
+    kind = getattr(torch, dtype)
+    model = read_model(name, exit_layer, kind, **_kept_as(quantization, chosen, kind))
     tokenizer = _read_tokenizer(name)
     _check_vocabulary(name, model, tokenizer)
-    usual_exit, usual_tuned = DEPTHS.get(name, (model.config.num_hidden_layers, 1))
     backbone = Backbone(
         name,
         model,
         tokenizer,
-        usual_exit if exit_layer is None else exit_layer,
+        model.config.num_hidden_layers if exit_layer is None else exit_layer,
         usual_tuned if tuned_layers is None else tuned_layers,
         chosen,
-        getattr(torch, dtype),
+        kind,
     )
+    if quantization is not None or exit_layer is not None:  # some are packed, or were not read
+        backbone.weights = count_weights(model.config)
     probe(backbone)
     _tell_what_is_tuned(backbone)
     return backbone
+
+
+def _kept_as(quantization: str | None, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """What transformers is told of how to keep the weights."""
+    if quantization is None:
+        return {}
+    if quantization not in QUANTIZATIONS:
+        known = " or ".join(map(repr, QUANTIZATIONS))
+        raise ConpetError(f"quantization={quantization!r}: use {known}, or None.")
+    if find_spec("bitsandbytes") is None:
+        raise ConpetError(
+            f"quantization={quantization!r} needs bitsandbytes: `pip install bitsandbytes`. Or use "
+            "dtype='bfloat16' and a lower exit_layer."
+        )
+    settings = dict(QUANTIZATIONS[quantization])
+    if "load_in_4bit" in settings:
+        settings["bnb_4bit_compute_dtype"] = dtype
+    # it is packed where it is to be used
+    return {"quantization_config": BitsAndBytesConfig(**settings), "device_map": {"": device}}
 
 
 def _usable_device(device: str | None) -> torch.device:
@@ -98,91 +126,6 @@ def _usable_device(device: str | None) -> torch.device:
             f"device={device!r} cannot be used ({str(error).splitlines()[0]}); try 'cpu'."
         ) from None
     return chosen
-
-
-def read_model(name: str) -> PreTrainedModel:
-    """Read a whole model of transformers, with all its layers, as float32.
-
-    Args:
-        name: As for `load_backbone`.
-
-    Returns:
-        The model, on the CPU.
-
-    Raises:
-        ConpetError: If there is no model of this name.
-    """
-    settings = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True}
-    model, found = read_pretrained(AutoModel, name, **settings)
-    if getattr(model, "peft_config", None):  # of a name on the hub; of a folder it is seen before
-        raise _is_an_adapter(name)
-    lacking = sorted(key for key in found["missing_keys"] if not key.startswith(NEVER_READ))
-    if lacking:  # transformers draws them at random
-        raise ConpetError(
-            f"The backbone {name!r} lacks {len(lacking)} of its weights, such as {lacking[0]}. "
-            "Download it again, or take the model from which its config.json is."
-        )
-    return model
-
-
-def read_pretrained(auto_class: Any, name: str, **settings: Any) -> Any:
-    """Read what a class of transformers finds under a name.
-
-    Args:
-        auto_class: One of its auto classes.
-        name: As for `load_backbone`.
-        settings: Of its `from_pretrained`.
-
-    Returns:
-        What the class gives.
-
-    Raises:
-        ConpetError: If there is nothing of this name; it says in words what is wrong.
-    """
-    folder = asset_folder(name, convert_gguf) if name in ASSETS else os.path.expanduser(name)
-    if os.path.isdir(folder):
-        _check_folder(name, Path(folder))
-    logging.disable_progress_bar()
-    is_on_hub = not os.path.isdir(folder)
-    is_offline = is_on_hub and not _hub_answers()
-    if is_offline:
-        settings["local_files_only"] = True  # else it is tried again for most of a minute
-        if auto_class is AutoModel:  # which looks for an adapter first, by settings of its own
-            settings["adapter_kwargs"] = {"local_files_only": True}
-    try:
-        return auto_class.from_pretrained(folder, **settings)
-    except Exception as error:  # of any kind: files and their readers are foreign
-        first_line = str(error).strip().partition("\n")[0]
-        reason = f"{first_line} ({type(error).__name__})."
-        if is_offline:
-            reason = "the hub does not answer, and no model of this name was fetched before."
-        raise ConpetError(
-            f"The backbone {name!r} could not be loaded: {reason} Give a "
-            "folder with a whole Hugging Face model, a name on the hub, or one of: minilm-l6, "
-            "smollm2-135m."
-        ) from error
-
-
-def _check_folder(name: str, folder: Path) -> None:
-    """Refuse a folder that transformers would read as something else than a whole model."""
-    if (folder / "adapter_config.json").is_file():
-        raise _is_an_adapter(name)
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as opened:
-            if opened.read(len(POINTER)) == POINTER:
-                raise ConpetError(
-                    f"The backbone {name!r}: {file.name} is a pointer of Git LFS and not the "
-                    "weights. Run `git lfs pull` in the folder."
-                )
-
-
-def _is_an_adapter(name: str) -> ConpetError:
-    """What is said of an adapter in a model's place."""
-    return ConpetError(
-        f"The backbone {name!r} is an adapter and not a model. Put the adapter into its base model "
-        "first: AutoPeftModel.from_pretrained(name).merge_and_unload().save_pretrained(folder); "
-        "save the tokenizer there as well, and load the folder."
-    )
 
 
 def _read_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -244,27 +187,3 @@ def _ending(names: list[str], ends: tuple[str, ...]) -> list[str]:
 def _listed(names: list[str]) -> str:
     """Names in words, without the dot in front."""
     return ", ".join(name.removeprefix(".") for name in names)
-
-
-def _hub_answers() -> bool:
-    """Whether the hub can be reached, told by one quick try."""
-    try:
-        get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS)
-    except Exception:  # no network, no such host, a proxy that refuses, or asked to be offline
-        return False
-    return True
-
-
-def convert_gguf(folder: Path) -> None:
-    """Turn a GGUF file in a folder into safetensors, config and tokenizer; half a minute, once.
-
-    Args:
-        folder: The files are written there, and the GGUF file is removed.
-    """
-    for file in list(folder.glob("*.gguf")):
-        model = AutoModel.from_pretrained(folder, gguf_file=file.name, dtype=torch.float32)
-        AutoTokenizer.from_pretrained(folder, gguf_file=file.name).save_pretrained(folder)
-        del model.config.quantization_config  # the weights are plain float32 now
-        model.config.save_pretrained(folder)
-        write_tensors(folder / "model.safetensors", model.state_dict(), {"format": "pt"})
-        file.unlink()

@@ -77,7 +77,7 @@ class PetModule(nn.Module):
         generator = torch_generator(self.seed, *self.names, "adapter")
         with backbone.busy:  # no other module may come in between
             registered = backbone.register(config, generator.initial_seed())
-            start = {name: weight.detach().clone() for name, weight in registered.items()}
+            start = {name: weight.detach().float().clone() for name, weight in registered.items()}
             names = file_names(backbone.model)
         assert self.kind is not None
         own_start = self.kind.start
@@ -196,4 +196,4 @@ class WholeModule(PetModule):
             )
         backbone.register(None)
         for name, weight in backbone.model.named_parameters():
-            self._add_weight(name, name, weight.detach().clone())
+            self._add_weight(name, name, weight.detach().float().clone())

@@ -6,6 +6,7 @@ only, in half precision where they fit into it. May import `backbone`. Knows not
 modules or scores. Start at `PrefixCache.batch`.
 """
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -21,6 +22,8 @@ from conpet_lib.models.backbone import Backbone
 BUCKET = 8  # prompt lengths are padded to a multiple of this many tokens
 GROUP = 8  # prompts computed together, always so many: see `groups`
 WRITE_BYTES = 16 * 2**20  # written at once
+BYTES_OF_A_NUMBER = 2  # as it is kept
+GIB = 2**30
 
 Tokens = Sequence[int]
 Progress = Callable[[int, int], object]  # takes the prompts done, and how many there are
@@ -119,8 +122,23 @@ class PrefixCache:
         """
         wanted = {self.key(tokens): tokens for tokens in prompts}
         missing = {key: wanted[key] for key in self.store.missing(wanted)}
+        self._check_room(missing)
         for _ in self._computed(missing, on_group):
             pass  # they are in the store now
+
+    def _check_room(self, missing: Mapping[str, Tokens]) -> None:
+        """Warn of states that the store cannot hold, before they are computed."""
+        tokens = sum(map(len, missing.values()))
+        needed = BYTES_OF_A_NUMBER * tokens * self.backbone.hidden_size
+        limit = self.store.limit
+        if self.store.keep and needed > limit:
+            warnings.warn(
+                f"The prefixes of {len(missing):,} prompts take {needed / GIB:.1f} GiB, and their "
+                f"cache may take {limit / GIB:.1f} GiB: the oldest will be dropped and computed "
+                "again. Set CONPET_CACHE_GIB higher, if the disk has room, or use fewer "
+                "tuned layers.",
+                stacklevel=2,
+            )
 
     def _computed(
         self, missing: Mapping[str, Tokens], on_group: Progress = silent

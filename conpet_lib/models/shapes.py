@@ -1,33 +1,14 @@
 """Shapes: a model without its weights, as far as it can be counted.
 
-In: a config of transformers. Out: a model, or a backbone, on torch's device "meta", which has
-shapes and no numbers. May import `backbone` and `loading`. Start at `backbone_without_weights`.
+In: a config of transformers. Out: a backbone on torch's device "meta", which has shapes and no
+numbers. May import `backbone` and `reading`. Start at `backbone_without_weights`.
 """
 
-from typing import Any
-
 import torch
-from transformers import AutoConfig, AutoModel, PretrainedConfig, PreTrainedModel
+from transformers import AutoModel, PretrainedConfig
 
-from conpet_lib.core.errors import ConpetError
 from conpet_lib.models.backbone import Backbone
-from conpet_lib.models.loading import read_pretrained
-
-
-def read_config(name: str) -> PretrainedConfig:
-    """Read the config of a model, without its weights.
-
-    Args:
-        name: As for `load_backbone`.
-
-    Returns:
-        The config.
-
-    Raises:
-        ConpetError: If there is no model of this name.
-    """
-    config: PretrainedConfig = read_pretrained(AutoConfig, name)
-    return config
+from conpet_lib.models.reading import built
 
 
 def backbone_without_weights(
@@ -55,27 +36,3 @@ def backbone_without_weights(
     depth = last if exit_layer is None else exit_layer
     kind = getattr(torch, dtype)
     return Backbone(name, model, None, depth, tuned_layers, device, kind)
-
-
-def built(auto_class: Any, about: PretrainedConfig) -> PreTrainedModel:
-    """Build a model of shapes alone.
-
-    Args:
-        auto_class: One of transformers' auto classes.
-        about: The config.
-
-    Returns:
-        The model, on the device "meta".
-
-    Raises:
-        ConpetError: If the class has no model for such a config.
-    """
-    try:
-        with torch.device("meta"):
-            model: PreTrainedModel = auto_class.from_config(about)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ConpetError(
-            f"There is no model for {type(about).__name__}: {str(error).splitlines()[0]} Give the "
-            "config of an encoder or a causal decoder."
-        ) from None
-    return model

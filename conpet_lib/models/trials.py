@@ -17,9 +17,9 @@ from conpet_lib.core.errors import ConpetError
 from conpet_lib.core.seeds import torch_generator
 from conpet_lib.models.answer_rows import AnswerRow
 from conpet_lib.models.backbone import Backbone
-from conpet_lib.models.loading import read_model
 from conpet_lib.models.modules import PetModule
 from conpet_lib.models.prefix import padded
+from conpet_lib.models.reading import read_model
 
 SAME = 1e-4  # features have a root mean square of 1; other orders of the same sums differ by less
 RANK = 4

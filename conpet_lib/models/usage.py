@@ -63,5 +63,7 @@ def _weights(part: nn.Module, ends: tuple[str, ...] = ("",)) -> int:
     count = 0
     for name, linear in own_linears(part):
         if name.endswith(ends):
-            count += linear.weight.numel()
+            features = getattr(linear, "in_features", None)
+            # a weight that is quantized is packed
+            count += features * linear.out_features if features else linear.weight.numel()
     return count

@@ -211,7 +211,7 @@ def describe(stream: "Stream", backbone: "Backbone", config: "LearnerConfig", se
         seed=seed,
         stream=_describe_stream(stream),
         backbone=_describe_backbone(backbone),
-        environment=_environment(),
+        environment=_environment(backbone),
         sentences_on_two_sides=stream.sentences_on_two_sides,
     )
 
@@ -235,13 +235,18 @@ def _describe_backbone(backbone: "Backbone") -> BackboneRecord:
     )
 
 
-def _environment() -> dict[str, Any]:
+def _environment(backbone: "Backbone") -> dict[str, Any]:
     """Versions and system; no names of people, hosts or paths."""
+    from conpet_lib.models.layers import quantization_of  # loads torch, which a reader can spare
+
     environment: dict[str, Any] = {"python": platform.python_version()}
     environment["system"] = f"{platform.system()} {platform.machine()}"
     environment["cores"] = os.cpu_count()
     for name in VERSIONED:
         environment[name] = version(name)
+    quantization = quantization_of(backbone.model)
+    if quantization is not None:
+        environment["quantization"] = quantization
     return environment
 
 

@@ -158,7 +158,8 @@ def _backbone_of(folder: Path, record: Record) -> Backbone:
     about = record.backbone
     name = _place_of(about.fingerprint) or about.name
     try:
-        return load_backbone(name, about.tuned_layers, about.exit_layer)
+        quantization = record.environment.get("quantization")
+        return load_backbone(name, about.tuned_layers, about.exit_layer, quantization=quantization)
     except ConpetError as error:
         raise ConpetError(
             f"{folder} was trained on the backbone {about.name!r}. If it is in a folder of yours, "

@@ -18,7 +18,7 @@ from typing import Annotated
 import filelock
 from tqdm.auto import tqdm
 
-from conpet_lib.core.arguments import ZeroOrMore, checked
+from conpet_lib.core.arguments import Positive, ZeroOrMore, checked
 from conpet_lib.core.assets import cache_folder
 from conpet_lib.core.bars import progress_bar
 from conpet_lib.core.errors import ConpetError
@@ -55,6 +55,7 @@ def train(
     bar: bool = True,
     cache: Path | None = None,
     threads: Threads = 1,
+    pieces: Positive = 1,
     checkpoint_every: ZeroOrMore = 10.0,
     wait: ZeroOrMore = 60.0,
 ) -> Run:
@@ -75,6 +76,8 @@ def train(
         cache: Folder of the caches; None: the user's.
         threads: Of the CPU; 1, because a small backbone's matrices are too small to share, and
             because the last digits then do not depend on the machine's cores.
+        pieces: In how many passes the rows of a step are computed. More take less memory (it is
+            known as gradient accumulation) and give the same result up to rounding.
         checkpoint_every: Seconds of training that a kill may cost.
         wait: If another process trains this run, it is waited for while it goes on; seconds that
             it may stand still.
@@ -97,7 +100,7 @@ def train(
         if record.finished:
             _clean(folder, record)
         else:
-            ranks = joined(backbone.device)
+            ranks = joined(backbone.device, pieces)
             _check_shared(config, ranks)
             folder.mkdir(parents=True, exist_ok=True)
             with _place_of(ranks, folder, wait, bar) as place, cpu_threads(threads):
@@ -124,10 +127,11 @@ def train(
 
 def _check_shared(config: LearnerConfig, ranks: Ranks) -> None:
     """Refuse a method whose rows several processes cannot share out."""
-    if ranks.count > 1 and not config.learner_class.loss_is_a_mean:
+    shares = ranks.count * ranks.pieces
+    if shares > 1 and not config.learner_class.loss_is_a_mean:
         raise ConpetError(
-            f"{config.learner} compares the rows of a batch with each other, so that {ranks.count} "
-            "processes cannot share it out. Train it in one process."
+            f"{config.learner} compares the rows of a batch with each other, so that {shares} "
+            "processes or pieces cannot share it out. Train it in one process, with pieces=1."
         )
 
 
