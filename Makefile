@@ -7,6 +7,8 @@
 # make reference, make long  ours against the authors' code; long streams (docs/results.md)
 # make family   all learners on two corpora, five seeds, beside EMR (DATA=, WEIGHTS=--weights --seeds 2)
 # make exact    what is solved beside what is trained, on four streams (DATA=, STREAMS='wordnet fewrel')
+# make bench    a run beside what one would write without the workbench; make growth: what a stage costs as things grow
+# make gpu      what one card gives, beside the CPU: one record, under five minutes
 # make torture  kill runs at random points and compare (KILLS=100); make fuzz: 12,000 mutated files of corpora
 # make mutants  put small faults into the code, one at a time: which do the tests not see? (MUTANTS=40 SEED=0; all: MUTANTS=)
 # Where there is no make: `python -m conpet_lib run`, and so on (README.md, "Without make").
@@ -20,7 +22,7 @@ BIN      := .venv/bin
 # Threads that wait should sleep: spinning ones slow each other down when the machine is busy.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: setup run test test-all lab check api notebooks reference long family exact torture fuzz mutants
+.PHONY: setup run test test-all lab check api notebooks reference long family exact bench growth gpu torture fuzz mutants
 
 setup: .venv/.setup-done
 
@@ -71,6 +73,18 @@ family: setup
 # Exact heads and selectors, five seeds: make exact [DATA=folder-with-fewrel16-and-fewrel80] [STREAMS='wordnet fewrel']
 exact: setup
 	$(BIN)/python scripts/exact.py $(DATA) $(if $(STREAMS),--streams $(STREAMS))
+
+# Ours beside plain transformers and peft, in turns: make bench [BACKBONE=smollm2-135m] [DEVICE=cuda] [REPEATS=3]
+REPEATS ?= 3
+bench: setup
+	$(BIN)/python scripts/bench.py --backbone $(BACKBONE) --repeats $(REPEATS) $(if $(DEVICE),--device $(DEVICE))
+
+growth: setup
+	$(BIN)/python scripts/growth.py --backbone $(BACKBONE) $(if $(DEVICE),--device $(DEVICE))
+
+# Needs a GPU; DEVICE=cuda:1 chooses another
+gpu: setup
+	$(BIN)/python scripts/gpu_check.py $(if $(DEVICE),--device $(DEVICE))
 
 fuzz: setup
 	$(BIN)/python -m pytest -m long -s tests/test_corpora_fuzz.py

@@ -20,9 +20,11 @@ import numpy as np
 import pandas as pd
 import psutil
 import torch
+from main_job import picture
 from plain_way import PlainWay
 
 import conpet_lib as cp
+from conpet_lib import plots
 from conpet_lib.core.files import temporary_folder, write_json
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.features import Features
@@ -39,6 +41,7 @@ METHODS: dict[str, cp.LearnerConfig] = {
 }
 SHAPE = {"tasks": 3, "labels_per_task": 4, "train": 60, "valid": 10, "test": 20}
 WAYS = ("plain", "ours")
+IN_A_STEP = ("data", "top", "head", "back", "optimiser")
 CACHES = ("cold", "warm")
 STEP_TOKENS = 640  # of a batch
 PRODUCTS = 200
@@ -46,6 +49,7 @@ PRODUCTS = 200
 OWNERS = {
     "data": Features,
     "prefix": Backbone,
+    "states": Backbone,
     "top": Backbone,
     "head": PetModule,
     "back": torch.Tensor,
@@ -54,6 +58,7 @@ OWNERS = {
 CALLS = {
     "data": "_batch",
     "prefix": "prefix",
+    "states": "states",
     "top": "top",
     "head": "scores",
     "back": "backward",
@@ -79,8 +84,9 @@ def main() -> int:
             for way in WAYS:
                 rows += one_process(way, method, repeat, options)
     table = pd.DataFrame(rows)
-    print(report(table).to_string())
-    write_json(options.file, {"backbone": options.backbone, "rows": rows})
+    print(report(table).T.to_string(float_format="{:,.2f}".format))
+    write_json(options.file, {"command": "make bench", "backbone": options.backbone, "rows": rows})
+    print(f"Figure: {draw(table, options.file.with_suffix('.png'))}")
     return 0
 
 
@@ -160,6 +166,9 @@ def plain(
         "memory": most - started.memory,
         "steps": steps,
         "accuracy": accuracy,
+        "operations": None,  # they were not counted
+        "rate": None,
+        "parts": {},
     }
 
 
@@ -184,7 +193,9 @@ def accuracy_of(way: PlainWay, stream: Stream) -> float:
     parts = []
     for task in stream:
         rows = task.test.tolist()
-        parts.append((way.scores(rows).argmax(1) == way.targets(rows)).double().mean().item())
+        answers = way.scores(rows).argmax(1)
+        is_right = answers == way.targets(rows)
+        parts.append(is_right.double().mean().item())
     return float(np.mean(parts))
 
 
@@ -249,16 +260,57 @@ def multiplications_a_second(backbone: Backbone) -> float:
         since = time.perf_counter()
         (left @ right).sum().item()
         seconds.append(time.perf_counter() - since)
-    return 2 * rows * width * width / float(np.median(seconds))
+    median = float(np.median(seconds))
+    return 2 * rows * width * width / median
 
 
 def report(table: pd.DataFrame) -> pd.DataFrame:
-    """Medians by method and way, and how many times less ours takes than the plain way."""
-    numbers = ["wall", "cpu", "memory", "accuracy", "steps"]
-    medians = table.groupby(["method", "way"], sort=False)[numbers].median()
-    plain_cpu = medians["cpu"].xs("plain", level="way")
-    medians["times less CPU"] = plain_cpu.reindex(medians.index, level="method") / medians["cpu"]
+    """Medians by method and way, their spread, and how many times less ours takes than plain."""
+    groups = table.groupby(["method", "way"], sort=False)
+    medians = groups[["wall", "cpu", "memory", "accuracy", "steps"]].median()
+    medians["memory"] /= 2**20  # MiB, beyond what was there before
+    medians["least cpu"] = groups["cpu"].min()
+    medians["most cpu"] = groups["cpu"].max()
+    for what in ("cpu", "memory"):
+        of_plain = medians[what].xs("plain", level="way")
+        medians[f"times less {what}"] = (
+            of_plain.reindex(medians.index, level="method") / medians[what]
+        )
+    limited = table["operations"].astype(float) / table["rate"].astype(float)
+    parts = pd.DataFrame(table["parts"].tolist(), index=table.index)
+    in_steps = parts[list(IN_A_STEP)].sum(axis=1)
+    shares = (limited / in_steps).groupby([table["method"], table["way"]], sort=False).median()
+    medians["part of a step that is matrix products"] = shares
     return medians
+
+
+def draw(table: pd.DataFrame, path: Path) -> Path:
+    """CPU seconds of each way: a panel per method, what ours spends them on in its bars."""
+    methods = table["method"].unique()
+    panels = plots.axes(5.5 * len(methods), 5, len(methods))
+    for ax, method in zip(panels, methods):
+        of_method = table[table["method"] == method]
+        for place, (_, rows) in enumerate(of_method.groupby("way", sort=False)):
+            _draw_bar(ax, place, rows)
+            seconds = rows["cpu"].median()
+            ax.bar_label(ax.containers[-1], [f"{seconds:.1f}"], padding=3)
+        ax.set_xticks(range(of_method["way"].nunique()), of_method["way"].unique())
+        plots.titled(ax, method, "", "CPU seconds of training")
+    handles, names = panels[0].get_legend_handles_labels()
+    first_of = dict(zip(reversed(names), reversed(handles)))
+    panels[0].legend(first_of.values(), first_of.keys(), fontsize=11, frameon=False)
+    return picture(panels[0], path)
+
+
+def _draw_bar(ax: plots.Axes, place: int, rows: pd.DataFrame) -> None:
+    """One bar, of the parts that were timed and of the rest."""
+    parts = pd.DataFrame(rows["parts"].tolist()).median()
+    rest = max(0.0, rows["cpu"].median() - parts.sum())
+    start = 0.0
+    for number, (name, seconds) in enumerate([*parts.items(), ("the rest", rest)]):
+        color = plots.PALETTE[number] if name != "the rest" else "lightgrey"
+        ax.bar(place, seconds, bottom=start, color=color, label=name)
+        start += seconds
 
 
 if __name__ == "__main__":

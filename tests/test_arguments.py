@@ -187,6 +187,7 @@ RIGHT: dict[str, Callable[[SimpleNamespace], dict[str, Any]]] = {
     "compare": lambda things: {"runs": things.runs},
     "compare_costs": lambda things: {"one": things.runs[0], "other": things.runs[1]},
     "forecast": lambda things: {**streaming(things), "calibrate": False},
+    "noise_floor": lambda things: {**streaming(things), "seed": 1},
     "dry_run": lambda things: {
         "model": things.backbone.model.config,
         "stream": things.stream,

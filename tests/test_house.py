@@ -23,6 +23,7 @@ LIBRARY = sorted((ROOT / "conpet_lib").rglob("*.py"))
 HOSTS = {
     "arxiv.org",
     "creativecommons.org",
+    "distributed.dask.org",
     "doi.org",
     "download.pytorch.org",
     "github.com",

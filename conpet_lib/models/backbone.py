@@ -1,11 +1,10 @@
 """Backbone: the frozen language model, cut at a boundary.
 
 In: token numbers, and a PET module's weights or none. Out: hidden states at the boundary
-(`Backbone.prefix`), and from these the answer feature at the exit layer (`Backbone.top`). The model
-runs its own forward, which makes masks and positions; a gate in front of each layer lets through
-those of a prefix or those of a top, and ends the call when the result is there. May import
-`adapters`, `answer_rows`, `layers` and `observing`. Knows nothing of tasks, prompts, heads or
-files. Start at `Backbone.top`; `load_backbone` makes one, and `probe` proves it.
+(`Backbone.prefix`), and from these the answer feature (`Backbone.top`). The model runs its own
+forward, which makes masks and positions; a gate in front of each layer lets through those of a
+prefix or of a top, and ends the call with the result. May import `adapters`, `answer_rows`,
+`layers` and `observing`. Knows nothing of tasks, prompts, heads or files. Start at `Backbone.top`.
 """
 
 import threading
@@ -79,7 +78,7 @@ class Backbone:
         tied: Whether one weight has two names in the model, PEFT's layers included: slow to find.
         weights: Number of weights, those of layers above the exit included.
         device: Where it computes.
-        dtype: In what type it computes; bfloat16 means autocast, whatever the weights are kept in.
+        dtype: In what type it computes; bfloat16 means autocast.
         fingerprint: Hash of the weights that run, the model's config, device and type.
         registered: The settings of PEFT's layers that are in the model; None: there are none.
         busy: Held from registering a module to its answer, so that threads take turns.

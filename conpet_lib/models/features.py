@@ -23,6 +23,7 @@ from conpet_lib.core.store import Store
 from conpet_lib.corpora.example import Example
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.models.block import Batch, Block, place_for
+from conpet_lib.models.layers import check_positions
 from conpet_lib.models.modules import PetModule
 from conpet_lib.models.prefix import PrefixCache, Progress, groups, padded, silent
 from conpet_lib.models.prompts import Encoded, Prompt
@@ -75,7 +76,7 @@ class Features:
         folder = Path(cache or cache_folder())
         self.examples = examples
         self.backbone = backbone
-        _check_positions(backbone, max_tokens)
+        check_positions(backbone.name, backbone.positions, max_tokens)
         self.prompt = Prompt(backbone.tokenizer, kind, max_tokens, backbone.encoder)
         most = cache_limit()
         keep_prefix = keep and backbone.boundary > 0  # else it is what the embeddings give at once
@@ -341,12 +342,3 @@ class Features:
             part = order[start : start + INFERENCE_ROWS]
             result[part] = run(rows[part], module).float().cpu()
         return result
-
-
-def _check_positions(backbone: Backbone, max_tokens: int) -> None:
-    """Refuse prompts that may be longer than what the model was made for."""
-    if backbone.positions is not None and max_tokens > backbone.positions:
-        raise ConpetError(
-            f"max_tokens={max_tokens}: {backbone.name} has {backbone.positions} positions; use at "
-            "most as many. Longer prompts are cut around their spans."
-        )

@@ -88,6 +88,24 @@ def positions_of(model: PreTrainedModel) -> int | None:
     return most
 
 
+def check_positions(name: str, positions: int | None, max_tokens: int) -> None:
+    """Refuse prompts that may be longer than what a model was made for.
+
+    Args:
+        name: Of the backbone, for the message.
+        positions: What `positions_of` gives.
+        max_tokens: The longest prompt.
+
+    Raises:
+        ConpetError: If the model has fewer positions.
+    """
+    if positions is not None and max_tokens > positions:
+        raise ConpetError(
+            f"max_tokens={max_tokens}: {name} has {positions} positions; use at most as many. "
+            "Longer prompts are cut around their spans."
+        )
+
+
 def placed(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
     """Bring a model to where it computes.
 

@@ -56,34 +56,44 @@ def read_model(
     Raises:
         ConpetError: If there is no model of this name.
     """
+    about = read_config(name) if layers else None
+    fewer = with_fewer_layers(about, layers) if about and layers else None
     settings = {"dtype": dtype, "use_safetensors": True, "output_loading_info": True, **further}
-    about = None if layers is None else read_config(name)
-    fewer = None if about is None or layers is None else with_fewer_layers(about, layers)
-    if fewer is not None:
+    if fewer:
         settings["config"] = fewer
     with _silence_of_reports():
         model, found = read_pretrained(AutoModel, name, **settings)
+    _check_read(name, model, found)
+    for part in model.modules():
+        if isinstance(part, nn.LayerNorm):
+            part.float()  # on a CPU, autocast leaves it as it is, and its inputs may be float32
+    if about and fewer:
+        _put_places_above(model, about)
+    return model
+
+
+def _check_read(name: str, model: PreTrainedModel, found: dict[str, Any]) -> None:
+    """Refuse an adapter, and a model that lacks weights, which transformers draws at random."""
     if getattr(model, "peft_config", None):  # of a name on the hub; of a folder it is seen before
         raise _is_an_adapter(name)
     lacking = sorted(key for key in found["missing_keys"] if not key.startswith(NEVER_READ))
-    if lacking:  # transformers draws them at random
+    if lacking:
         raise ConpetError(
             f"The backbone {name!r} lacks {len(lacking)} of its weights, such as {lacking[0]}. "
             "Download it again, or take the model from which its config.json is."
         )
-    for part in model.modules():
-        if isinstance(part, nn.LayerNorm):
-            part.float()  # on a CPU, autocast leaves it as it is, and its inputs may be float32
-    if fewer is not None and about is not None:
-        places = model.get_submodule(name_of_layers(model))
-        assert isinstance(places, nn.ModuleList)
-        above = about.num_hidden_layers - len(places)
-        places.extend(nn.Identity() for _ in range(above))
-        quantized = getattr(model.config, "quantization_config", None)
-        if quantized is not None:
-            about.quantization_config = quantized
-        model.config = about  # it is still that model
-    return model
+
+
+def _put_places_above(model: PreTrainedModel, about: PretrainedConfig) -> None:
+    """Let a model that was read without its upper layers be the one that it is."""
+    places = model.get_submodule(name_of_layers(model))
+    assert isinstance(places, nn.ModuleList)
+    above = about.num_hidden_layers - len(places)
+    places.extend(nn.Identity() for _ in range(above))
+    quantized = getattr(model.config, "quantization_config", None)
+    if quantized is not None:
+        about.quantization_config = quantized
+    model.config = about
 
 
 @contextmanager
