@@ -34,13 +34,11 @@ if TYPE_CHECKING:  # the same names for type checkers and editors, which do not 
     from conpet_lib import widgets as widgets
     from conpet_lib.analysis.comparing import compare as compare
     from conpet_lib.analysis.comparing import compare_costs as compare_costs
-    from conpet_lib.analysis.dry_run import DryRun as DryRun
     from conpet_lib.analysis.dry_run import dry_run as dry_run
     from conpet_lib.analysis.forecast import forecast as forecast
     from conpet_lib.analysis.forgetting import forgetting_split as forgetting_split
     from conpet_lib.analysis.forgetting import lost_rows as lost_rows
     from conpet_lib.analysis.grid import grid as grid
-    from conpet_lib.analysis.noise_floor import NoiseFloor as NoiseFloor
     from conpet_lib.analysis.noise_floor import noise_floor as noise_floor
     from conpet_lib.analysis.repair import selector_bench as selector_bench
     from conpet_lib.analysis.selectors import compare_selectors as compare_selectors
@@ -153,10 +151,8 @@ _ANALYSIS = {
     "runs_table": "analysis.tables",
     "compare": "analysis.comparing",
     "compare_costs": "analysis.comparing",
-    "DryRun": "analysis.dry_run",
     "dry_run": "analysis.dry_run",
     "forecast": "analysis.forecast",
-    "NoiseFloor": "analysis.noise_floor",
     "noise_floor": "analysis.noise_floor",
     "selector_bench": "analysis.repair",
     "compare_selectors": "analysis.selectors",

@@ -107,7 +107,7 @@ class Bench:
         file: In the data folder, of a corpus that is not embedded.
         shape: Arguments of `make_stream`.
         depth: Arguments of `load_backbone`.
-        is_long: Whether joint training is done once, for the last stage alone.
+        joint_at_once: Whether joint training is done once, for the last stage alone.
         further: More variants that are trained on it.
     """
 
@@ -115,19 +115,19 @@ class Bench:
     file: str
     shape: dict[str, int]
     depth: dict[str, int] = field(default_factory=dict)
-    is_long: bool = False
+    joint_at_once: bool = False
     further: dict[str, Any] = field(default_factory=dict)
 
 
 LONG_WORDNET = {"tasks": 32, "labels_per_task": 2, "train": 60, "valid": 5, "test": 25}
 LONG_FEWREL = {"tasks": 40, "labels_per_task": 2, "train": 40, "valid": 8, "test": 20}
+SHORT = {"tasks": 8, "labels_per_task": 4}
+SHORT_FEWREL = {"tasks": 8, "labels_per_task": 2}
 BENCHES = {
-    "wordnet": Bench(
-        "wordnet", "", {"tasks": 8, "labels_per_task": 4}, further=HEADS | OTHER_WAYS | SELECTORS
-    ),
-    "fewrel": Bench("fewrel", "fewrel16", {"tasks": 8, "labels_per_task": 2}, {"tuned_layers": 2}),
-    "wordnet-long": Bench("wordnet", "", LONG_WORDNET, is_long=True),
-    "fewrel-long": Bench("fewrel", "fewrel80", LONG_FEWREL, is_long=True),
+    "wordnet": Bench("wordnet", "", SHORT, further=HEADS | OTHER_WAYS | SELECTORS),
+    "fewrel": Bench("fewrel", "fewrel16", SHORT_FEWREL, {"tuned_layers": 2}, joint_at_once=True),
+    "wordnet-long": Bench("wordnet", "", LONG_WORDNET, joint_at_once=True),
+    "fewrel-long": Bench("fewrel", "fewrel80", LONG_FEWREL, joint_at_once=True),
 }
 
 
@@ -197,7 +197,7 @@ def train_all(bench: Bench, folder: Path, options: argparse.Namespace) -> pd.Dat
         stream = cp.make_stream(corpus, **bench.shape, split_seed=seed, order_seed=seed)
         tables.append(trained(stream, ON_EACH_STREAM | bench.further, seed))
         tables.append(with_prior(tables[-1], stream))
-        if not bench.is_long:
+        if not bench.joint_at_once:
             tables.append(trained(stream, JOINT, seed))
             continue
         joint = trained(union_of(corpus, stream, bench, seed), at_once(stream), seed)
@@ -257,7 +257,7 @@ def at_once(stream: Stream) -> dict[str, Any]:
 
 def union_of(corpus: Corpus, stream: Stream, bench: Bench, seed: int) -> Stream:
     """The stream's rows as a single task."""
-    sizes = {name: bench.shape[name] for name in ("train", "valid", "test")}
+    sizes = {name: bench.shape[name] for name in ("train", "valid", "test") if name in bench.shape}
     return cp.make_stream(corpus, labels=[sorted(stream.labels)], **sizes, split_seed=seed)
 
 

@@ -338,6 +338,9 @@ def test_an_answer_costs_one_prefix_one_selector_pass_and_k_module_passes(bert, 
     settings = {"batch_limit": 1, "epochs": 1, "batch_size": 2, "valid_examples": 2}
     learner = trained(bert, stream, active=k, **settings)
     rows, _ = rows_of(learner, "test")
+    learner.features.logits.keep = (
+        False  # as for a text that is asked, and not a row that is tested
+    )
     before = learner.features.counts
     learner.answer(rows)
     after = learner.features.counts
@@ -381,3 +384,11 @@ def test_a_stage_that_joins_a_module_reads_its_own_task_for_that_and_no_other(be
     later = passes[3:]
     assert len(set(later)) <= 2, passes
     assert max(later) - min(later) <= 8, passes  # up to padding of groups
+
+
+def test_a_frozen_module_scores_a_test_row_once(bert, tmp_path):
+    run = cp.train(make_stream(4), bert, quick("dynamic"), folder=tmp_path / "run", bar=False)
+    hits = [cost["counts"]["logit_hits"] for cost in run.costs]
+    old_rows = [sum(run.predictions.query(f"stage == {stage}")["task"] < stage) for stage in (1, 4)]
+    # the right module's scores, for the last column; those of the chosen one come on top
+    assert hits[0] == old_rows[0] == 0 and hits[3] >= old_rows[1] == 18

@@ -8,12 +8,14 @@ import torch
 from conftest import make_corpus, make_stream, quick
 
 import conpet_lib as cp
+from conpet_lib.analysis.noise_floor import NoiseFloor
+from conpet_lib.runs.clock import same_kernels
 from conpet_lib.streams.stream import Stream
 
 
 def test_in_single_precision_on_a_cpu_nothing_differs(bert):
     floor = cp.noise_floor(make_stream(3), bert, quick("dynamic"))
-    assert floor == cp.NoiseFloor(average_accuracy=0.0, task_accuracy=0.0, answers=0.0)
+    assert floor == NoiseFloor(average_accuracy=0.0, task_accuracy=0.0, answers=0.0)
 
 
 def without_meaning(rows: int) -> Stream:
@@ -43,6 +45,16 @@ def test_a_step_in_pieces_gives_the_same_weights_up_to_rounding(bert, tmp_path):
     first, *others = (run.learner.modules[0].state_dict() for run in runs)
     for other in others:
         assert all(torch.allclose(first[name], other[name], atol=1e-4) for name in first)
+
+
+def test_on_a_gpu_torch_is_asked_for_the_same_bits_and_left_as_it_was():
+    before = torch.are_deterministic_algorithms_enabled()
+    with same_kernels(torch.device("cuda")):
+        assert torch.are_deterministic_algorithms_enabled()
+        assert torch.is_deterministic_algorithms_warn_only_enabled()
+    assert torch.are_deterministic_algorithms_enabled() == before
+    with same_kernels(torch.device("cpu")):
+        assert torch.are_deterministic_algorithms_enabled() == before
 
 
 def test_a_loss_that_compares_rows_is_refused(bert):

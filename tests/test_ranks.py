@@ -110,7 +110,7 @@ def test_gradients_of_shares_add_up_to_that_of_the_mean(monkeypatch):
     together = torch.stack(told).sum(0)
     flat = torch.cat([gradient.flatten() for gradient in expected])
     assert torch.allclose(together[:-1], flat, atol=1e-6)
-    assert together[-1].item() == pytest.approx(whole)
+    assert together[-1].item() == pytest.approx(whole.item())
 
 
 def test_variables_that_a_launcher_left_over_hang_nobody(bert, tmp_path, monkeypatch):
@@ -132,6 +132,6 @@ def test_variables_that_a_launcher_left_over_hang_nobody(bert, tmp_path, monkeyp
 
 
 def test_a_loss_that_is_no_mean_over_rows_is_not_shared_out(bert, tmp_path, monkeypatch):
-    monkeypatch.setattr("conpet_lib.runs.training.joined", lambda device: Ranks(0, 2))
+    monkeypatch.setattr("conpet_lib.runs.training.joined", lambda device, pieces: Ranks(0, 2))
     with pytest.raises(cp.ConpetError, match="crl compares the rows of a batch"):
         cp.train(make_stream(2), bert, quick("crl"), folder=tmp_path, bar=False)

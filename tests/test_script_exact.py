@@ -33,7 +33,7 @@ def script(bert, monkeypatch):
     shape = {"tasks": 3, "labels_per_task": 2, "train": 6, "valid": 2, "test": 3}
     module.BENCHES = {
         "wordnet": module.Bench("tiny", "", shape, further=further),
-        "wordnet-long": module.Bench("tiny", "", shape, is_long=True),
+        "wordnet-long": module.Bench("tiny", "", shape, joint_at_once=True),
     }
     corpus = make_corpus(labels=6, rows=12)
     monkeypatch.setattr(cp, "load_corpus", lambda name, path=None: corpus)

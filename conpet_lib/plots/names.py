@@ -23,8 +23,8 @@ TOLD_BY_THE_NAME = ("learner", "modules")  # settings that `looks` has written a
 IN_WORDS = {
     ("head", "trained"): "trained head",
     ("head", "exact"): "exact head",
-    ("selector", "tasks"): "selector on tasks",
-    ("selector", "labels"): "selector on labels",
+    ("selector", "tasks"): "task selector",
+    ("selector", "labels"): "label selector",
     ("selector", "solved"): "solved selector",
     ("selector", "exact"): "exact selector",
 }

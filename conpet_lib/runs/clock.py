@@ -3,6 +3,7 @@
 In: a tick whenever something ends. Out: plain values. Start at `Clock`.
 """
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,28 @@ def cpu_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def same_kernels(device: torch.device) -> Iterator[None]:
+    """Let torch use kernels that give the same bits each time on a GPU, where it has them.
+
+    Where it has none, it warns and names the kernel. On a CPU all kernels are such.
+
+    Args:
+        device: Where the backbone computes.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it starts
+    before = torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warned)
 
 
 class Clock:

@@ -30,7 +30,7 @@ from conpet_lib.learners.config import LearnerConfig
 from conpet_lib.learners.fitting import Step, say_nothing
 from conpet_lib.models.backbone import Backbone
 from conpet_lib.runs.checkpoint import Checkpoint
-from conpet_lib.runs.clock import Clock, cpu_threads
+from conpet_lib.runs.clock import Clock, cpu_threads, same_kernels
 from conpet_lib.runs.holding import held, show_that_it_goes_on
 from conpet_lib.runs.record import Record, describe, folder_name, read_record
 from conpet_lib.runs.restoring import remember_place, restore
@@ -62,7 +62,7 @@ def train(
     """Train a learner on a stream, stage by stage, and record everything in a folder.
 
     The same stream, backbone, configuration and seed give the same result, to the last bit, stopped
-    in between or not.
+    in between or not. On a GPU that holds where torch has kernels for it; it warns where not.
 
     Args:
         stream: The tasks.
@@ -103,7 +103,8 @@ def train(
             ranks = joined(backbone.device, pieces)
             _check_shared(config, ranks)
             folder.mkdir(parents=True, exist_ok=True)
-            with _place_of(ranks, folder, wait, bar) as place, cpu_threads(threads):
+            computing = same_kernels(backbone.device)
+            with _place_of(ranks, folder, wait, bar) as place, cpu_threads(threads), computing:
                 record = _open_record(place, wanted)  # another process may have gone on meanwhile
                 remember_place(backbone)
                 learner = restore(place, record, stream, backbone, cache, config)
