@@ -129,9 +129,11 @@ def ours(
         row[what] -= of_tests(run, what)
     memory = [size for cost in run.costs for size in cost["host"].values()]
     row["memory"] = max(memory) - started.memory
-    row["accuracy"] = run.average_accuracy.iloc[-1]
+    accuracies = run.average_accuracy
+    row["accuracy"] = accuracies.iloc[-1]
     row["steps"] = run.summary()["steps"]
-    row["operations"] = sum(cost["operations"].get("top_trained", 0.0) for cost in run.costs)
+    trained = [cost["operations"].get("top_trained", 0.0) for cost in run.costs]
+    row["operations"] = sum(trained)
     row["rate"] = multiplications_a_second(backbone)
     row["parts"] = parts
     return row
@@ -258,8 +260,10 @@ def multiplications_a_second(backbone: Backbone) -> float:
     seconds = []
     for _ in range(PRODUCTS):
         since = time.perf_counter()
-        (left @ right).sum().item()
-        seconds.append(time.perf_counter() - since)
+        product = left @ right
+        product.sum().item()
+        spent = time.perf_counter() - since
+        seconds.append(spent)
     median = float(np.median(seconds))
     return 2 * rows * width * width / median
 

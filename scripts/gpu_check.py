@@ -50,11 +50,14 @@ def main() -> int:
         try:
             found = CHECKS[name](options)
         except (cp.ConpetError, RuntimeError) as error:  # a card that is too small, for one
-            found = {"fault": str(error).splitlines()[0]}
-        record[name] = {**found, "seconds": time.perf_counter() - started}
+            lines = str(error).splitlines()
+            found = {"fault": lines[0]}
+        found["seconds"] = time.perf_counter() - started
+        record[name] = found
         print(f"{name}: {json.dumps(record[name])}", flush=True)
         write_json(options.file, record)  # what is known by now
-    return int(any("fault" in record[name] for name in options.checks))
+    faults = [name for name in options.checks if "fault" in record[name]]
+    return int(bool(faults))
 
 
 def about(device: str) -> dict[str, Any]:
@@ -86,10 +89,11 @@ def parity(options: argparse.Namespace) -> dict[str, Any]:
 
 def _beside(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """What two runs have found, and how far their features lie apart."""
-    difference = (one["features"] - other["features"]).abs()
+    difference = one["features"] - other["features"]
+    size = difference.abs()
     return {
-        "largest difference of a feature": difference.max().item(),
-        "mean difference of a feature": difference.mean().item(),
+        "largest difference of a feature": size.max().item(),
+        "mean difference of a feature": size.mean().item(),
         "first loss": [one["loss"], other["loss"]],
         "average accuracy": [one["accuracy"], other["accuracy"]],
     }

@@ -117,8 +117,11 @@ def stream_of(texts: list[Example], size: Size) -> Stream:
         labels = [f"label {task * size.labels + number}" for number in range(size.labels)]
         tasks.append(task_of(texts, labels, size.words, examples))
     if size.history is not None:
-        times = size.history // sum(len(task.train) for task in tasks[:-1])
-        tasks[:-1] = [replace(task, train=np.tile(task.train, times)) for task in tasks[:-1]]
+        earlier = tasks[:-1]
+        times = size.history // sum(len(task.train) for task in earlier)
+        for number, task in enumerate(earlier):
+            repeated = np.tile(task.train, times)
+            tasks[number] = replace(task, train=repeated)
     return Stream("wordnet", "definition", tuple(examples), tuple(tasks))
 
 
@@ -136,7 +139,8 @@ def task_of(texts: list[Example], labels: list[str], words: int, examples: list[
 def other(texts: list[Example], number: int, label: str, words: int) -> Example:
     """A text under another label, written so many times."""
     example = texts[number % len(texts)]
-    text = " ".join([example.text] * words)
+    times = [example.text] * words
+    text = " ".join(times)
     return replace(example, key=f"{number}", text=text, label=label)
 
 
