@@ -69,8 +69,7 @@ def take_a_step(tiny_models, folder: Path, model: str, kind: str, fault: str = "
     return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
-@pytest.mark.parametrize("model", ["bert", "llama"])
-@pytest.mark.parametrize("kind", ["static", "ewc"])
+@pytest.mark.parametrize(("model", "kind"), [("bert", "static"), ("llama", "ewc")])
 def test_a_step_is_taken_where_the_backbone_is(tiny_models, tmp_path, model, kind):
     done = take_a_step(tiny_models, tmp_path, model, kind)
     assert "a step was taken" in done.stdout, done.stderr[-3000:]
