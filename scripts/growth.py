@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from long_streams import fitted_slope
 from main_job import picture
-from scipy.stats import linregress, t
 
 import conpet_lib as cp
 from conpet_lib import plots
@@ -178,12 +178,9 @@ def slopes(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (cause, name), part in table.groupby(["cause", "method"], sort=False):
         for cost in ("a stage", "an answer"):
-            fit = linregress(np.log(part["many"]), np.log(part[cost]))
-            half_width = t.ppf(0.975, len(part) - 2) * fit.stderr
-            row = {"cause": cause, "method": name, "cost": cost, "slope": fit.slope}
-            row["low"] = fit.slope - half_width
-            row["high"] = fit.slope + half_width
-            rows.append(row)
+            slope, low, high = fitted_slope(np.log(part["many"]), np.log(part[cost]))
+            row = {"cause": cause, "method": name, "cost": cost}
+            rows.append({**row, "slope": slope, "low": low, "high": high})
     return pd.DataFrame(rows)
 
 

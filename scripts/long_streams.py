@@ -126,13 +126,17 @@ def ends(values: pd.Series, form: str) -> str:
 
 def slope(later: pd.DataFrame) -> str:
     """How fast training seconds grow with the stage, in % of the mean stage, with the interval."""
-    fit = linregress(later["stage"], later["training"])
-    half_width = t.ppf(0.975, len(later) - 2) * fit.stderr
     mean = later["training"].mean()
-    growth = 100 * fit.slope / mean
-    low = 100 * (fit.slope - half_width) / mean
-    high = 100 * (fit.slope + half_width) / mean
+    fitted = fitted_slope(later["stage"], later["training"])
+    growth, low, high = (100 * number / mean for number in fitted)
     return f"{growth:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def fitted_slope(causes: pd.Series, costs: pd.Series) -> tuple[float, float, float]:
+    """The slope of a straight line through points, and the ends of its 95 % interval."""
+    fit = linregress(causes, costs)
+    half_width = t.ppf(0.975, len(costs) - 2) * fit.stderr
+    return fit.slope, fit.slope - half_width, fit.slope + half_width
 
 
 def span(counts: pd.Series) -> str:

@@ -1,7 +1,9 @@
 """Tiny corpora, streams and random backbones, shared by all tests."""
 
+import importlib.util
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -298,6 +300,17 @@ def make_learner(kind: str, stream, backbone, seed: int = 0, tell=lambda step: N
     features = Features(stream.examples, stream.kind, backbone)
     config = quick(kind, **more)
     return cp.LEARNERS[kind](stream, features, config, seed, tell)
+
+
+def load_script(name: str, monkeypatch):
+    """A script as a module that tests may change; it finds the scripts beside it."""
+    folder = Path(__file__).parents[1] / "scripts"
+    monkeypatch.syspath_prepend(str(folder))
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
 
 
 def module_bytes(run) -> dict[str, bytes]:

@@ -338,9 +338,8 @@ def test_an_answer_costs_one_prefix_one_selector_pass_and_k_module_passes(bert, 
     settings = {"batch_limit": 1, "epochs": 1, "batch_size": 2, "valid_examples": 2}
     learner = trained(bert, stream, active=k, **settings)
     rows, _ = rows_of(learner, "test")
-    learner.features.logits.keep = (
-        False  # as for a text that is asked, and not a row that is tested
-    )
+    # as for a text that is asked, and not for a row that is tested
+    learner.features.logits.keep = False
     before = learner.features.counts
     learner.answer(rows)
     after = learner.features.counts

@@ -1,24 +1,18 @@
 """The scripts that time: the benchmark beside the plain way, and growth, at the size of a toy."""
 
-import importlib.util
 import json
 from dataclasses import replace
-from pathlib import Path
 
-from conftest import make_corpus
+from conftest import load_script, make_corpus
 
 import conpet_lib as cp
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
 SMALL = {"epochs": 1, "batch_limit": 2, "batch_size": 4, "rank": 2}
 
 
 def script(name: str, monkeypatch, model: str):
     """A script, with tiny settings, a tiny corpus and a tiny backbone."""
-    monkeypatch.syspath_prepend(str(SCRIPTS))
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load_script(name, monkeypatch)
     module.METHODS = {
         name: replace(config, **SMALL) for name, config in list(module.METHODS.items())[:2]
     }

@@ -1,18 +1,14 @@
 """The script of the exact heads' tables: every variant, on a stream that is made in a blink."""
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from conftest import make_corpus
+from conftest import load_script, make_corpus
 
 import conpet_lib as cp
 from conpet_lib.learners.methods import METHODS
 
-SCRIPT = Path(__file__).parents[1] / "scripts/exact.py"
 VARIANTS = ("ON_EACH_STREAM", "HEADS", "OTHER_WAYS", "SELECTORS", "JOINT")
 SMALL = {"epochs": 1, "batch_limit": 2, "batch_size": 4}
 
@@ -21,10 +17,7 @@ SMALL = {"epochs": 1, "batch_limit": 2, "batch_size": 4}
 def script(bert, monkeypatch):
     """The script, with tiny settings, a tiny corpus and a tiny backbone."""
     methods = dict(METHODS)
-    spec = importlib.util.spec_from_file_location("exact", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "exact", module)
-    spec.loader.exec_module(module)
+    module = load_script("exact", monkeypatch)
     for variants in (getattr(module, name) for name in VARIANTS):
         for name, config in variants.items():
             small = replace(config, **SMALL)

@@ -1,20 +1,14 @@
 """The GPU check, as far as it can be tried on a CPU: its own code, at the size of a toy."""
 
-import importlib.util
 import json
-from pathlib import Path
 
-from conftest import make_corpus
+from conftest import load_script, make_corpus
 
 import conpet_lib as cp
 
-SCRIPT = Path(__file__).parents[1] / "scripts/gpu_check.py"
-
 
 def test_each_part_finds_its_numbers(bert, tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("gpu_check", SCRIPT)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("gpu_check", monkeypatch)
     monkeypatch.setattr(cp, "load_backbone", lambda name="tiny", **depth: bert)
     monkeypatch.setattr(cp, "load_corpus", lambda name: make_corpus(12, 70))
     file = tmp_path / "record.json"

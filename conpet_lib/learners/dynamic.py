@@ -199,10 +199,8 @@ class DynamicConPET(DynamicPlan):
             own_rows = rows[is_active.numpy()].tolist()
             if module is trained:
                 scores = self.features.scores(own_rows, module)
-            elif trained is None and not self.features.logits.keep:
-                scores = self.features.scores_of(own_rows, module)  # asked once
             else:
-                scores = self.features.frozen_scores(own_rows, module)  # through the logit cache
+                scores = self.features.frozen_scores(own_rows, module)
             columns = torch.tensor(module.owner, device=device)
             logits[is_active.nonzero().to(device), columns] = scores.to(device)
         return logits

@@ -264,6 +264,9 @@ class Features:
     def frozen_scores(self, rows: Rows, module: PetModule) -> Tensor:
         """Give the scores of a module that is not trained any more, through the logit cache.
 
+        Where nothing is kept they are computed in passes of these rows alone: a score that is asked
+        once is not worth a group of `GROUP` rows.
+
         Args:
             rows: Numbers of examples.
             module: What scores; its weights are hashed, so an old score is never taken for a new
@@ -272,6 +275,8 @@ class Features:
         Returns:
             `(rows, labels of the module)`, on the CPU.
         """
+        if not self.logits.keep:
+            return self.scores_of(rows, module)
         keys = self._score_keys(rows, module)
         compute = partial(self._computed_scores, module=module)
         scores = self.logits.completed(dict(zip(keys, rows)), compute)

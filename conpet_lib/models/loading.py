@@ -79,18 +79,20 @@ def load_backbone(
     exit_layer = usual_exit if exit_layer is None else exit_layer
     kind = getattr(torch, dtype)
     model = read_model(name, exit_layer, kind, **_kept_as(quantization, chosen, kind))
+    last: int = model.config.num_hidden_layers
+    exit_layer = last if exit_layer is None else exit_layer
     tokenizer = _read_tokenizer(name)
     _check_vocabulary(name, model, tokenizer)
     backbone = Backbone(
         name,
         model,
         tokenizer,
-        model.config.num_hidden_layers if exit_layer is None else exit_layer,
+        exit_layer,
         usual_tuned if tuned_layers is None else tuned_layers,
         chosen,
         kind,
     )
-    if quantization is not None or exit_layer is not None:  # some are packed, or were not read
+    if quantization is not None or exit_layer < last:  # some are packed, or were not read
         backbone.weights = count_weights(model.config)
     probe(backbone)
     _tell_what_is_tuned(backbone)
